@@ -1,0 +1,26 @@
+# Compiler settings of every target, as the interface library doppel_options.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+string(REPLACE "-O2" "-O3" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")  # assertions stay: they cost nothing measurable
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(doppel_options INTERFACE)
+target_include_directories(doppel_options INTERFACE ${PROJECT_SOURCE_DIR})
+# -ffp-contract=off: the bit law. The compiler must not fuse a multiply and an add that the source does not fuse.
+target_compile_options(doppel_options INTERFACE -Wall -Wextra -Wshadow -ffp-contract=off)
+if(DOPPEL_SANITIZE)
+  target_compile_options(doppel_options INTERFACE -fsanitize=${DOPPEL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(doppel_options INTERFACE -fsanitize=${DOPPEL_SANITIZE})
+endif()
+find_package(Threads REQUIRED)
+target_link_libraries(doppel_options INTERFACE Threads::Threads)

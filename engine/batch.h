@@ -1,0 +1,67 @@
+// What generators produce and encoders consume: a block of rows, column by column.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/table/schema.h"
+#include "kernels/table.h"
+
+namespace doppel {
+
+// Texts made from (seed, row) alone: keys and free text, which no kernel samples.
+class TextSource {
+ public:
+  virtual ~TextSource() = default;
+  virtual void append(uint64_t seed, uint64_t row, std::string& out) const = 0;  // thread-safe
+};
+
+// One column of the output. How to read a batch's values:
+//   kInteger              kInt32 or kInt64
+//   kDecimal              kInt32 or kInt64 quanta: the value is quanta / 10^schema.decimals (one correctly rounded division)
+//   kReal                 kFloat32 or kFloat64
+//   kBoolean, kCategory   kInt32 codes, positions in schema.levels
+//   kDatetime             kInt32 or kInt64, schema.unit since 1970-01-01
+//   kConstant             kInt32 codes, all 0
+//   kKey, kText           no values: `texts` makes them; validity still says which rows are missing. A kKey or kText of an
+//                         integer source type holds decimal digits
+//   kEmpty                no values, all missing
+struct OutputColumn {
+  ColumnSchema schema;
+  Storage storage = Storage::kInt32;
+  std::shared_ptr<const TextSource> texts;  // kKey, kText only
+  bool has_values() const { return schema.kind != ColumnKind::kKey && schema.kind != ColumnKind::kText && schema.kind != ColumnKind::kEmpty; }
+};
+
+struct OutputSchema {
+  std::vector<OutputColumn> columns;
+};
+
+// A reusable block of memory for up to `capacity` rows of a schema: one allocation, 64-byte aligned columns.
+class Batch {
+ public:
+  Batch(const OutputSchema& schema, int64_t capacity);
+  static size_t bytes(const OutputSchema& schema, int64_t capacity);  // what the constructor allocates
+
+  int64_t capacity() const { return capacity_; }
+  size_t columns() const { return buffers_.size(); }
+  const ColumnBuffer& buffer(size_t column) const { return buffers_[column]; }
+  // True where the row has a value.
+  bool is_present(size_t column, int64_t row) const {
+    const uint8_t* bits = buffers_[column].validity;
+    return bits == nullptr || (bits[row >> 3] >> (row & 7) & 1) != 0;
+  }
+
+  uint64_t seed = 0;       // of the job
+  uint64_t first_row = 0;  // global number of row 0 of this batch
+  int64_t rows = 0;        // <= capacity
+
+ private:
+  int64_t capacity_ = 0;
+  std::vector<ColumnBuffer> buffers_;
+  std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;
+};
+
+}  // namespace doppel

@@ -1,0 +1,26 @@
+// Rows from a model: what the host's scheduler drives. The generator is immutable; each worker owns a RowSampler.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/batch.h"
+
+namespace doppel {
+
+class RowSampler {
+ public:
+  virtual ~RowSampler() = default;
+  // Fills batch with rows [first_row, first_row + rows), rows <= batch.capacity(). Same bytes whatever the split (row law).
+  virtual void sample(uint64_t first_row, int64_t rows, Batch& batch) = 0;
+};
+
+class Generator {
+ public:
+  virtual ~Generator() = default;
+  virtual const OutputSchema& schema() const = 0;
+  virtual uint64_t seed() const = 0;
+  virtual std::unique_ptr<RowSampler> make_sampler() const = 0;  // one per worker thread; called before the work starts
+};
+
+}  // namespace doppel

@@ -1,0 +1,40 @@
+// A model: learned from data, saved to a model file, turned into rows. One registration line a kind (models/registry.cpp).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/generator.h"
+#include "engine/model_file.h"
+#include "engine/table/profile.h"
+#include "kernels/backend.h"
+
+namespace doppel {
+
+struct FitOptions {
+  std::string model = "pca";
+  std::string components = "auto";  // a count, a share of variance in (0, 1), "all", or "auto"
+  std::string space = "scores";     // or "standardised": the classic PCA on numbers as they are
+  std::string target;               // column name; kept as the default target of `evaluate`
+  uint64_t seed = 0;
+  int64_t memory_bytes = int64_t{1} << 30;
+  std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual std::string kind() const = 0;  // "pca"
+  virtual const TableSchema& schema() const = 0;
+  virtual ModelFile save() const = 0;
+  virtual std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const = 0;
+  virtual nlohmann::json describe() const = 0;  // for `inspect`: rows learned, explained variance, loadings, cleaning
+};
+
+// Learns from a profiled source (read again from its start, as often as the model needs).
+std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options, const Backend& backend);
+std::unique_ptr<Model> load_model(const ModelFile& file);  // throws InputError
+
+}  // namespace doppel

@@ -1,0 +1,33 @@
+// The command line: `doppel COMMAND ...`. Each command is a file of this folder that registers itself with CLI11.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+namespace doppel {
+
+// Options every command takes.
+struct CommonOptions {
+  std::string json;  // --json FILE|-: the result as JSON
+  std::string backend = "auto";
+  int threads = 0;  // 0: one per core
+  int64_t memory_bytes = int64_t{1} << 30;
+  bool quiet = false, verbose = false;
+};
+
+// Parses, runs one command, prints at most one error line; returns the exit status. Never throws.
+int run_command_line(int argc, char** argv);
+
+// Registration, one a command; `status` may be set by a command that succeeds with a status other than 0.
+void add_fit_command(CLI::App& app, CommonOptions& common, int& status);
+void add_generate_command(CLI::App& app, CommonOptions& common, int& status);
+void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status);
+void add_inspect_command(CLI::App& app, CommonOptions& common, int& status);
+void add_verify_command(CLI::App& app, CommonOptions& common, int& status);
+
+// "10M", "1e9", "2^30", "1_000_000": a whole number. "512M", "2GiB", "1.5GB": bytes. Throw UsageError saying what is taken.
+int64_t parse_count(const std::string& text);
+int64_t parse_bytes(const std::string& text);
+
+}  // namespace doppel

@@ -1,0 +1,28 @@
+// A backend: one implementation of every numerical operation the engine uses.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "kernels/statistics.h"
+#include "kernels/table.h"
+
+namespace doppel {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // "cpu (AVX-512, 2 threads)" or "cuda:0 (NVIDIA H100 80GB HBM3)": said at start and in JSON reports.
+  virtual std::string description() const = 0;
+  virtual std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const = 0;
+  // Statistics (statistics.h).
+  virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
+  virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;
+};
+
+// name: "auto", "cpu", "cuda" or "cuda:N". Throws UsageError for a name it does not know, Error for a device that is not
+// there. "auto" is CUDA where this build has it and a device answers, otherwise the CPU.
+std::unique_ptr<Backend> make_backend(const std::string& name);
+
+}  // namespace doppel
