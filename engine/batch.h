@@ -16,6 +16,8 @@ class TextSource {
  public:
   virtual ~TextSource() = default;
   virtual void append(uint64_t seed, uint64_t row, std::string& out) const = 0;  // thread-safe
+  // No text is longer, whatever the seed and row: the width of a fixed-width format's field.
+  virtual size_t max_bytes() const = 0;
 };
 
 // One column of the output. How to read a batch's values:
