@@ -1,6 +1,7 @@
 // An output format. Batches are encoded on any thread in any order; an ordered writer concatenates the results:
 //   file = head() + encode(batch 0) + encode(batch 1) + ... + tail(descriptors of the batches, in order)
-// so that a file's bytes are a function of its row range only. One file per format in this folder, one line in the registry.
+// so that a file's bytes are a function of its row range only. One file per format in this folder, one line in the
+// registry.
 #pragma once
 
 #include <cstddef>
@@ -51,9 +52,9 @@ class Encoder {
 };
 
 struct Format {
-  std::string name;        // "parquet"
-  std::string extension;   // ".parquet"
-  std::string summary;     // one line for --help
+  std::string name;       // "parquet"
+  std::string extension;  // ".parquet"
+  std::string summary;    // one line for --help
   // Rows a batch: part of the format's bytes (a Parquet row group), so a function of the schema only.
   int64_t (*rows_per_batch)(const OutputSchema& schema);
   std::unique_ptr<Encoder> (*make)(const OutputSchema& schema, const EncoderOptions& options);  // throws UsageError

@@ -1,0 +1,341 @@
+// Comma-separated values by RFC 4180, lines ended by LF, quotes only where a text needs them.
+//
+// Batches are columns, lines are rows. A block of rows small enough for the L1 cache is turned in two passes: first
+// each column formats its cells, separator included, into slots of a fixed width (a loop without dependence from cell
+// to cell, one kind of value at a time); then each row copies its slots with loads and stores of whole registers and
+// moves on by each cell's length. Formatting straight into the line lost: every cell waits for the end of the one
+// before it.
+#include <algorithm>
+#include <cstring>
+
+#include "host/encoders/csv_cells.h"
+#include "host/encoders/formats.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+constexpr size_t kBlockBytes = 1 << 15;
+constexpr size_t kWidestSlot = 64;
+constexpr size_t kCopySlack = 64;  // the copies of the second pass overrun the text by less than this
+
+bool needs_quotes(std::string_view text) {
+  return text.find_first_of(",\"\r\n") != std::string_view::npos;
+}
+
+void append_quoted(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  out += '"';
+}
+
+// A whole cell with its separator. Where a line has one column, an empty cell is "" in quotes: readers skip blank
+// lines.
+std::string cell_text(std::string_view text, bool is_only_column, char separator) {
+  std::string cell;
+  if (needs_quotes(text) || (is_only_column && text.empty())) {
+    append_quoted(text, cell);
+  } else {
+    cell = text;
+  }
+  return cell + separator;
+}
+
+// A cell too wide for a slot: its slot says where it is.
+struct LongCell {
+  const char* text;
+  size_t bytes;
+};
+
+struct BlockRows {
+  const Batch& batch;
+  size_t index;   // of the column
+  int64_t first;  // row in the batch
+  int64_t rows;
+};
+
+// The slots of one column in a block: row r's slot is at slots + r * row_bytes, its length at lengths[r * columns].
+struct Slots {
+  char* slots;
+  size_t row_bytes;
+  uint8_t* lengths;
+  size_t columns;
+};
+
+class CsvColumn {
+ public:
+  CsvColumn(const OutputColumn& column, bool is_only_column, char separator)
+      : column_(column), separator_(separator), is_only_column_(is_only_column) {
+    const ColumnSchema& schema = column.schema;
+    missing_ = cell_text(schema.missing_text, is_only_column, separator);
+    has_missing_ = schema.has_missing || schema.kind == ColumnKind::kEmpty;
+    for (const std::string& level : schema.levels) levels_.push_back(cell_text(level, is_only_column, separator));
+    if (schema.kind == ColumnKind::kDatetime) datetime_ = std::make_unique<DatetimeWriter>(schema);
+    const size_t widest = std::max(value_bytes(), has_missing_ ? missing_.size() : 0);
+    slot_bytes_ = column.texts || widest > kWidestSlot ? 0 : widest <= 16 ? 16 : widest <= 32 ? 32 : kWidestSlot;
+    if (is_long() && !column.texts && levels_.empty() && column.has_values()) {
+      throw Error("column '" + schema.name +
+                  "': its datetime format or missing text is longer than a CSV cell may be (" +
+                  std::to_string(kWidestSlot) + " bytes): shorten it in the schema");
+    }
+    for (const std::string& level : levels_) {
+      level_slots_.resize(level_slots_.size() + slot_bytes_);
+      if (slot_bytes_ != 0)
+        std::memcpy(level_slots_.data() + level_slots_.size() - slot_bytes_, level.data(), level.size());
+      widest_long_ = std::max(widest_long_, level.size());
+    }
+    widest_long_ = std::max({widest_long_, widest, missing_.size()});
+  }
+
+  bool is_long() const { return slot_bytes_ == 0; }
+  size_t slot_bytes() const { return is_long() ? sizeof(LongCell) : slot_bytes_; }
+  // An upper bound of the bytes of a block's cells, after format().
+  size_t block_bytes(int64_t rows) const {
+    return arena_.size() + static_cast<size_t>(rows) * (is_long() ? widest_long_ : slot_bytes_);
+  }
+
+  void format(const BlockRows& block, const Slots& to) {
+    if (column_.texts) {
+      format_texts(block, to);
+    } else if (column_.has_values()) {
+      const void* values = block.batch.buffer(block.index).values;
+      switch (column_.storage) {
+        case Storage::kInt32:
+          format_integers(static_cast<const int32_t*>(values) + block.first, block.rows, to);
+          break;
+        case Storage::kInt64:
+          format_integers(static_cast<const int64_t*>(values) + block.first, block.rows, to);
+          break;
+        case Storage::kFloat32:
+          format_reals(static_cast<const float*>(values) + block.first, block.rows, to);
+          break;
+        case Storage::kFloat64:
+          format_reals(static_cast<const double*>(values) + block.first, block.rows, to);
+          break;
+      }
+    }
+    if (has_missing_) format_missing(block, to);
+  }
+
+ private:
+  // Bytes of the widest cell that has a value, separator included; 0 for texts.
+  size_t value_bytes() const {
+    size_t bytes = 0;
+    for (const std::string& level : levels_) bytes = std::max(bytes, level.size());
+    if (bytes != 0 || !column_.has_values()) return bytes;
+    if (datetime_) return datetime_->max_bytes() + 1;
+    const bool is_real = column_.storage == Storage::kFloat32 || column_.storage == Storage::kFloat64;
+    if (is_real) return kRealBytes + 1;
+    return column_.storage == Storage::kInt32 ? 13 : kDecimalBytes + 1;  // "-2147483648" with a dot and separator
+  }
+
+  // `write(value, to)` writes a cell's text and returns its end.
+  template <class Value, class Write>
+  void format_cells(const Value* values, int64_t rows, const Slots& to, Write write) const {
+    char* slot = to.slots;
+    uint8_t* length = to.lengths;
+    const char separator = separator_;
+    for (int64_t row = 0; row < rows; ++row, slot += to.row_bytes, length += to.columns) {
+      char* end = write(values[row], slot);
+      *end = separator;
+      *length = static_cast<uint8_t>(end + 1 - slot);
+    }
+  }
+
+  template <class Integer>
+  void format_integers(const Integer* values, int64_t rows, const Slots& to) const {
+    const ColumnSchema& schema = column_.schema;
+    if (!levels_.empty()) return format_levels(values, rows, to);
+    if (datetime_)
+      return format_cells(values, rows, to, [&](int64_t value, char* at) { return datetime_->write(value, at); });
+    if (schema.decimals == 0 || schema.kind != ColumnKind::kDecimal)
+      return format_cells(values, rows, to, [](int64_t value, char* at) { return write_integer(value, at); });
+    const int decimals = schema.decimals;
+    if (schema.keeps_trailing_zeros)
+      return format_cells(values, rows, to,
+                          [=](int64_t value, char* at) { return write_decimal<true>(value, decimals, at); });
+    format_cells(values, rows, to, [=](int64_t value, char* at) { return write_decimal<false>(value, decimals, at); });
+  }
+
+  template <class Real>
+  void format_reals(const Real* values, int64_t rows, const Slots& to) const {
+    format_cells(values, rows, to, [](Real value, char* at) { return write_real(value, at); });
+  }
+
+  template <class Integer>
+  void format_levels(const Integer* codes, int64_t rows, const Slots& to) const {
+    for (int64_t row = 0; row < rows; ++row) {
+      char* slot = to.slots + static_cast<size_t>(row) * to.row_bytes;
+      const std::string& level = levels_[static_cast<size_t>(codes[row])];
+      if (is_long()) {
+        store_long(level, slot);
+        continue;
+      }
+      std::memcpy(slot, level_slots_.data() + static_cast<size_t>(codes[row]) * slot_bytes_, slot_bytes_);
+      to.lengths[static_cast<size_t>(row) * to.columns] = static_cast<uint8_t>(level.size());
+    }
+  }
+
+  void format_texts(const BlockRows& block, const Slots& to) {
+    arena_.clear();
+    ends_.clear();
+    for (int64_t row = block.first; row < block.first + block.rows; ++row) {
+      if (block.batch.is_present(block.index, row)) {
+        const size_t begin = arena_.size();
+        column_.texts->append(block.batch.seed, block.batch.first_row + static_cast<uint64_t>(row), arena_);
+        const std::string_view text(arena_.data() + begin, arena_.size() - begin);
+        if (needs_quotes(text) || (is_only_column_ && text.empty())) {
+          unquoted_ = text;
+          arena_.resize(begin);
+          append_quoted(unquoted_, arena_);
+        }
+        arena_ += separator_;
+      }
+      ends_.push_back(arena_.size());
+    }
+    size_t begin = 0;
+    for (size_t row = 0; row < ends_.size(); ++row) {
+      store_long({arena_.data() + begin, ends_[row] - begin}, to.slots + row * to.row_bytes);
+      begin = ends_[row];
+    }
+  }
+
+  static void store_long(std::string_view text, char* slot) {
+    const LongCell cell{text.data(), text.size()};
+    std::memcpy(slot, &cell, sizeof cell);
+  }
+
+  void format_missing(const BlockRows& block, const Slots& to) const {
+    const bool always = column_.schema.kind == ColumnKind::kEmpty;
+    for (int64_t row = 0; row < block.rows; ++row) {
+      if (!always && block.batch.is_present(block.index, block.first + row)) continue;
+      char* slot = to.slots + static_cast<size_t>(row) * to.row_bytes;
+      if (is_long()) {
+        store_long(missing_, slot);
+        continue;
+      }
+      std::memcpy(slot, missing_.data(), missing_.size());
+      to.lengths[static_cast<size_t>(row) * to.columns] = static_cast<uint8_t>(missing_.size());
+    }
+  }
+
+  OutputColumn column_;
+  char separator_;
+  bool is_only_column_;
+  bool has_missing_ = false;
+  std::string missing_;
+  std::vector<std::string> levels_;  // cells with separator
+  std::vector<char> level_slots_;    // [levels, slot bytes]
+  std::unique_ptr<DatetimeWriter> datetime_;
+  size_t slot_bytes_ = 0;  // 16, 32 or 64; 0: long cells
+  size_t widest_long_ = 0;
+  std::string arena_, unquoted_;  // texts of the block
+  std::vector<size_t> ends_;
+};
+
+template <size_t kBytes>
+char* copy_slot(const char* slot, size_t length, char* to) {
+  std::memcpy(to, slot, kBytes);
+  return to + length;
+}
+
+char* copy_long(const char* slot, char* to) {
+  LongCell cell;
+  std::memcpy(&cell, slot, sizeof cell);
+  std::memcpy(to, cell.text, cell.bytes);
+  return to + cell.bytes;
+}
+
+class CsvEncoder : public Encoder {
+ public:
+  explicit CsvEncoder(const OutputSchema& schema) {
+    const size_t count = schema.columns.size();
+    for (size_t index = 0; index < count; ++index) {
+      const char separator = index + 1 == count ? '\n' : ',';
+      header_ += cell_text(schema.columns[index].schema.name, count == 1, separator);
+      columns_.emplace_back(schema.columns[index], count == 1, separator);
+      slots_per_row_.push_back(columns_.back().is_long() ? 0 : static_cast<uint8_t>(columns_.back().slot_bytes()));
+      row_bytes_ += columns_.back().slot_bytes();
+    }
+    row_bytes_ += kCellSlack;  // the last cell of a row may overrun its slot
+    block_rows_ = static_cast<int64_t>(std::clamp<size_t>(kBlockBytes / row_bytes_, 16, 512));
+    slots_.resize(static_cast<size_t>(block_rows_) * row_bytes_ + kCopySlack);
+    lengths_.resize(static_cast<size_t>(block_rows_) * count);
+  }
+
+  void head(int64_t, ByteBuffer& out) override { out.append(header_.data(), header_.size()); }
+
+  EncodedBatch encode(const Batch& batch, ByteBuffer& out) override {
+    const size_t before = out.size();
+    for (int64_t first = 0; first < batch.rows; first += block_rows_)
+      encode_block(batch, first, std::min(block_rows_, batch.rows - first), out);
+    return {batch.rows, static_cast<int64_t>(out.size() - before), nullptr};
+  }
+
+  void tail(std::span<const EncodedBatch>, ByteBuffer&) override {}
+
+ private:
+  void encode_block(const Batch& batch, int64_t first, int64_t rows, ByteBuffer& out) {
+    size_t offset = 0, bound = kCopySlack;
+    for (size_t index = 0; index < columns_.size(); ++index) {
+      columns_[index].format({batch, index, first, rows},
+                             {slots_.data() + offset, row_bytes_, lengths_.data() + index, columns_.size()});
+      offset += columns_[index].slot_bytes();
+      bound += columns_[index].block_bytes(rows);
+    }
+    char* const begin = reinterpret_cast<char*>(out.reserve(bound));
+    char* to = begin;
+    const uint8_t* length = lengths_.data();
+    for (int64_t row = 0; row < rows; ++row) {
+      const char* slot = slots_.data() + static_cast<size_t>(row) * row_bytes_;
+      for (const uint8_t bytes : slots_per_row_) {
+        switch (bytes) {
+          case 16:
+            to = copy_slot<16>(slot, *length, to), slot += 16;
+            break;
+          case 32:
+            to = copy_slot<32>(slot, *length, to), slot += 32;
+            break;
+          case 64:
+            to = copy_slot<64>(slot, *length, to), slot += 64;
+            break;
+          default:
+            to = copy_long(slot, to), slot += sizeof(LongCell);
+        }
+        ++length;
+      }
+    }
+    out.commit(static_cast<size_t>(to - begin));
+  }
+
+  std::string header_;
+  std::vector<CsvColumn> columns_;
+  std::vector<uint8_t> slots_per_row_;  // bytes of each column's slot, 0 for long cells
+  size_t row_bytes_ = 0;
+  int64_t block_rows_ = 0;
+  std::vector<char> slots_;       // [block rows, row bytes]
+  std::vector<uint8_t> lengths_;  // [block rows, columns]
+};
+
+// About a MiB of text, a multiple of 1,024 rows.
+int64_t csv_rows_per_batch(const OutputSchema& schema) {
+  const auto rows = static_cast<int64_t>((size_t{1} << 20) / (8 * std::max<size_t>(1, schema.columns.size())));
+  return std::clamp<int64_t>(rows / 1024 * 1024, 1024, 1 << 16);
+}
+
+std::unique_ptr<Encoder> make_csv_encoder(const OutputSchema& schema, const EncoderOptions& options) {
+  check_uncompressed("csv", options);
+  return std::make_unique<CsvEncoder>(schema);
+}
+
+}  // namespace
+
+Format csv_format() {
+  return {"csv",   ".csv", "comma-separated text (RFC 4180) with a header line", csv_rows_per_batch, make_csv_encoder,
+          {"none"}};
+}
+
+}  // namespace doppel

@@ -1,0 +1,25 @@
+#include "host/encoders/formats.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+
+const std::vector<Format>& formats() {
+  static const std::vector<Format> all = {csv_format(), npy_format(), raw_format()};
+  return all;
+}
+
+const Format& find_format(const std::string& name) {
+  std::string names;
+  for (const Format& format : formats()) {
+    if (format.name == name) return format;
+    names += (names.empty() ? "" : ", ") + format.name;
+  }
+  throw UsageError("no output format is called '" + name + "': use one of " + names);
+}
+
+void check_uncompressed(const std::string& format, const EncoderOptions& options) {
+  if (options.compression == "default" || options.compression == "none") return;
+  throw UsageError("format " + format + " has no compression '" + options.compression + "': leave --compression out");
+}
+
+}  // namespace doppel
