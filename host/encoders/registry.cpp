@@ -4,7 +4,8 @@
 namespace doppel {
 
 const std::vector<Format>& formats() {
-  static const std::vector<Format> all = {csv_format(), npy_format(), raw_format()};
+  static const std::vector<Format> all = {parquet_format(), arrow_format(), arrows_format(),
+                                          csv_format(),     npy_format(),   raw_format()};
   return all;
 }
 

@@ -15,7 +15,7 @@ namespace doppel {
 class RowTexts : public TextSource {
  public:
   void append(uint64_t seed, uint64_t row, std::string& out) const override {
-    out += "n" + std::to_string(row + seed);
+    out.append("n").append(std::to_string(row + seed));
     if (row % 7 == 3) out += ", \"quoted\"\nand a second line of \xc3\xbc\x62\x65r 32 bytes";
   }
   size_t max_bytes() const override { return 80; }

@@ -1,0 +1,157 @@
+// Parquet: a batch is one row group. Arrow's writer makes each a file of its own in memory; only the row group's bytes
+// are kept, and what the footer needs to know of its columns. The tail shifts the offsets to where the row groups came
+// to lie and writes one footer with Parquet's own metadata builders.
+#include <arrow/util/compression.h>
+#include <parquet/arrow/writer.h>
+#include <parquet/file_writer.h>
+#include <parquet/metadata.h>
+#include <parquet/properties.h>
+#include <parquet/statistics.h>
+
+#include <map>
+#include <optional>
+
+#include "host/encoders/arrow_columns.h"
+#include "host/encoders/formats.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+const std::vector<std::string> kCompressions = {"none", "snappy", "lz4", "zstd", "gzip"};
+constexpr int64_t kMagicBytes = 4;  // "PAR1"
+
+arrow::Compression::type codec_of(const std::string& name) {
+  if (name == "snappy") return arrow::Compression::SNAPPY;
+  if (name == "lz4") return arrow::Compression::LZ4;
+  if (name == "zstd") return arrow::Compression::ZSTD;
+  if (name == "gzip") return arrow::Compression::GZIP;
+  return arrow::Compression::UNCOMPRESSED;
+}
+
+// What the footer says of one column of a row group. Offsets count from the row group's first byte.
+struct ColumnChunk {
+  int64_t values = 0, data_offset = 0, dictionary_offset = 0, compressed_bytes = 0, uncompressed_bytes = 0;
+  bool has_dictionary = false;
+  std::map<parquet::Encoding::type, int32_t> dictionary_pages, data_pages;
+  std::optional<parquet::EncodedStatistics> statistics;
+};
+
+struct RowGroup {
+  std::vector<ColumnChunk> columns;
+  int64_t uncompressed_bytes = 0;
+};
+
+ColumnChunk describe(const parquet::ColumnChunkMetaData& chunk) {
+  ColumnChunk column;
+  column.values = chunk.num_values();
+  column.data_offset = chunk.data_page_offset() - kMagicBytes;
+  column.has_dictionary = chunk.has_dictionary_page();
+  if (column.has_dictionary) column.dictionary_offset = chunk.dictionary_page_offset() - kMagicBytes;
+  column.compressed_bytes = chunk.total_compressed_size();
+  column.uncompressed_bytes = chunk.total_uncompressed_size();
+  for (const parquet::PageEncodingStats& pages : chunk.encoding_stats())
+    (pages.page_type == parquet::PageType::DICTIONARY_PAGE ? column.dictionary_pages
+                                                           : column.data_pages)[pages.encoding] = pages.count;
+  if (const auto statistics = chunk.encoded_statistics()) column.statistics = *statistics;
+  return column;
+}
+
+class ParquetEncoder : public Encoder {
+ public:
+  ParquetEncoder(const OutputSchema& schema, const EncoderOptions& options) : columns_(schema, options.provenance) {
+    const Compression compression = parse_compression("parquet", options.compression, "snappy", kCompressions);
+    parquet::WriterProperties::Builder builder;
+    builder.compression(codec_of(compression.name));
+    if (compression.has_level) builder.compression_level(compression.level);
+    builder.disable_dictionary()->disable_write_page_index();
+    builder.set_size_statistics_level(parquet::SizeStatisticsLevel::None);
+    builder.max_row_group_length(INT64_MAX);
+    for (size_t index = 0; index < columns_.size(); ++index)
+      if (columns_.dictionary(index))
+        builder.enable_dictionary(columns_.schema()->field(static_cast<int>(index))->name());
+    properties_ = builder.build();
+    arrow_properties_ = parquet::ArrowWriterProperties::Builder().store_schema()->set_use_threads(false)->build();
+  }
+
+  void head(int64_t, ByteBuffer& out) override { out.append("PAR1", kMagicBytes); }
+
+  EncodedBatch encode(const Batch& batch, ByteBuffer& out) override {
+    const size_t before = out.size();
+    const auto stream = std::make_shared<ByteBufferStream>(out, kMagicBytes);
+    const auto writer = open(stream);
+    check(writer->NewRowGroup());
+    for (size_t index = 0; index < columns_.size(); ++index)
+      check(writer->WriteColumnChunk(*columns_.array(batch, index)));
+    stream->drop_all();
+    check(writer->Close());
+    const auto group = std::make_shared<RowGroup>();
+    const auto metadata = writer->metadata()->RowGroup(0);
+    for (int index = 0; index < metadata->num_columns(); ++index)
+      group->columns.push_back(describe(*metadata->ColumnChunk(index)));
+    group->uncompressed_bytes = metadata->total_byte_size();
+    return {batch.rows, static_cast<int64_t>(out.size() - before), group};
+  }
+
+  void tail(std::span<const EncodedBatch> batches, ByteBuffer& out) override {
+    ByteBuffer unused;
+    const auto writer = open(std::make_shared<ByteBufferStream>(unused));
+    check(writer->Close());
+    const std::shared_ptr<parquet::FileMetaData> empty = writer->metadata();  // the schema and its Arrow form
+    const auto footer = parquet::FileMetaDataBuilder::Make(empty->schema(), properties_);
+    int64_t offset = kMagicBytes;
+    for (size_t ordinal = 0; ordinal < batches.size(); ++ordinal) {
+      append_row_group(batches[ordinal], offset, ordinal, *footer->AppendRowGroup());
+      offset += batches[ordinal].bytes;
+    }
+    ByteBufferStream stream(out);
+    parquet::WriteFileMetaData(*footer->Finish(empty->key_value_metadata()), &stream);
+  }
+
+ private:
+  std::unique_ptr<parquet::arrow::FileWriter> open(std::shared_ptr<ByteBufferStream> stream) {
+    return check(parquet::arrow::FileWriter::Open(*columns_.schema(), arrow::default_memory_pool(), std::move(stream),
+                                                  properties_, arrow_properties_));
+  }
+
+  static void append_row_group(const EncodedBatch& batch, int64_t offset, size_t ordinal,
+                               parquet::RowGroupMetaDataBuilder& to) {
+    const auto& group = *static_cast<const RowGroup*>(batch.note.get());
+    to.set_num_rows(batch.rows);
+    for (const ColumnChunk& column : group.columns) {
+      parquet::ColumnChunkMetaDataBuilder* chunk = to.NextColumnChunk();
+      if (column.statistics) chunk->SetStatistics(*column.statistics);
+      const bool fell_back = column.has_dictionary && column.data_pages.count(parquet::Encoding::PLAIN) != 0;
+      chunk->Finish(column.values, column.has_dictionary ? offset + column.dictionary_offset : 0, -1,
+                    offset + column.data_offset, column.compressed_bytes, column.uncompressed_bytes,
+                    column.has_dictionary, fell_back, column.dictionary_pages, column.data_pages);
+    }
+    // The ordinal is 16 bits wide; it matters to encryption only.
+    to.Finish(group.uncompressed_bytes, ordinal <= INT16_MAX ? static_cast<int16_t>(ordinal) : int16_t{-1});
+  }
+
+  ArrowColumns columns_;
+  std::shared_ptr<parquet::WriterProperties> properties_;
+  std::shared_ptr<parquet::ArrowWriterProperties> arrow_properties_;
+};
+
+// About 32 MiB of values.
+int64_t parquet_rows_per_batch(const OutputSchema& schema) {
+  int64_t row_bytes = 1;
+  for (const OutputColumn& column : schema.columns)
+    row_bytes += static_cast<int64_t>(std::max<size_t>(1, bytes_per_value(BinaryColumn(column).type())));
+  return std::clamp<int64_t>((int64_t{32} << 20) / row_bytes / 1024 * 1024, 1 << 15, 1 << 20);
+}
+
+std::unique_ptr<Encoder> make_parquet_encoder(const OutputSchema& schema, const EncoderOptions& options) {
+  return std::make_unique<ParquetEncoder>(schema, options);
+}
+
+}  // namespace
+
+Format parquet_format() {
+  return {"parquet",    ".parquet", "Parquet, one row group a batch", parquet_rows_per_batch, make_parquet_encoder,
+          kCompressions};
+}
+
+}  // namespace doppel
