@@ -115,7 +115,7 @@ inline EncoderCase every_kind() {
   real32.schema.has_missing = true;
   auto& flag = table.add(column_of("flag", ColumnKind::kBoolean),
                          [](uint64_t row) { return static_cast<int64_t>(row % 3 == 0); });
-  flag.schema.levels = {"False", "True"}, flag.schema.has_missing = true, flag.schema.missing_text = "?";
+  flag.schema.levels = {"False", "True"}, flag.schema.has_missing = true, flag.schema.missing_text = std::string("?");
   auto& answer = table.add(column_of("answer", ColumnKind::kBoolean, Storage::kInt32, SourceType::kBool),
                            [](uint64_t row) { return static_cast<int64_t>(row % 2); });
   answer.schema.levels = {"true", "false"};
@@ -125,7 +125,7 @@ inline EncoderCase every_kind() {
   city.schema.has_missing = true;
   auto& essay =
       table.add(column_of("essay", ColumnKind::kCategory), [](uint64_t row) { return static_cast<int64_t>(row % 2); });
-  essay.schema.levels = {std::string(100, 'x'), "short"};
+  essay.schema.levels = {std::string(size_t{100}, 'x'), std::string("short")};
   auto& day = table.add(column_of("day", ColumnKind::kDatetime), [=](uint64_t row) { return wave(row) * 30; });
   day.schema.unit = TimeUnit::kDay, day.schema.datetime_format = "%d/%m/%Y", day.schema.has_missing = true;
   auto& time = table.add(column_of("time", ColumnKind::kDatetime, Storage::kInt64, SourceType::kTimestamp),
@@ -136,7 +136,7 @@ inline EncoderCase every_kind() {
   auto& note = table.add(column_of("note", ColumnKind::kText), {});
   note.texts = std::make_shared<RowTexts>(), note.schema.has_missing = true;
   auto& constant = table.add(column_of("constant", ColumnKind::kConstant), [](uint64_t) { return int64_t{0}; });
-  constant.schema.levels = {"007"}, constant.schema.has_missing = true;
+  constant.schema.levels.emplace_back("007"), constant.schema.has_missing = true;
   table.add(column_of("empty", ColumnKind::kEmpty), {}).schema.has_missing = true;
   return table;
 }

@@ -1,7 +1,7 @@
 """Reads the files of every output format with other people's libraries and compares them cell by cell.
 
-The table is tests/host/encoder_cases.h's every_kind(), written here a second time. Run by CTest; by hand:
-    DOPPEL_TEST_HOST=build/release/tests/test_host .deps/bin/python tests/oracle/test_encoders.py
+The table is tests/host/encoder_cases.h's every_kind(), written here a second time; the program test_host beside doppel
+writes the files. Run by CTest; by hand: .deps/bin/python tests/oracle/test_encoders.py build/release/doppel
 """
 
 import csv
@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -75,7 +76,8 @@ class EncoderFiles(unittest.TestCase):
         cls.folder_owner = tempfile.TemporaryDirectory()
         cls.folder = pathlib.Path(cls.folder_owner.name)
         environment = dict(os.environ, DOPPEL_ENCODER_FILES=str(cls.folder))
-        subprocess.run([os.environ["DOPPEL_TEST_HOST"], "--gtest_filter=EncoderFiles.*"], env=environment, check=True,
+        program = pathlib.Path(sys.argv[1]).resolve().parent / "tests" / "test_host"
+        subprocess.run([program, "--gtest_filter=EncoderFiles.*"], env=environment, check=True,
                        stdout=subprocess.DEVNULL)
         cls.sizes = {"every_kind": ROWS, "one_row": 1, "no_rows": 0}
 
@@ -227,4 +229,4 @@ class EncoderFiles(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(argv=sys.argv[:1])
