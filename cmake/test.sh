@@ -20,6 +20,6 @@ build() {  # build PRESET: configures and builds, quietly as long as all goes we
 build release
 build debug
 echo "test: built after $SECONDS s"
-ctest --preset debug -j "$jobs" -R 'Fuzz|Robust|Damaged' --progress
-ctest --preset release -j "$jobs" --no-tests=error --progress
+ctest --preset debug -j "$jobs" -R 'Fuzz|Robust|Damaged'
+ctest --preset release -j "$jobs" --no-tests=error
 echo "test: all passed in $SECONDS s"
