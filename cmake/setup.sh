@@ -2,7 +2,7 @@
 # Installs what Doppelgänger needs on Debian 12: bash cmake/setup.sh [build|test|bench]
 #   build  compiler, libraries, and Arrow with Parquet (the default)
 #   test   build, and the Python packages that the tests take as oracles
-#   bench  test, and the peers that bench/peers/ compares with, in an environment of their own
+#   bench  build, and what bench/peers/ compares with, in an environment of its own
 # Debian packages go into the system (root or sudo is asked for only if one is missing), everything else into .deps and
 # .deps-peers of this folder. Versions are pinned; what is there already is left alone. The log is build/setup.log.
 set -euo pipefail
@@ -14,12 +14,17 @@ build_packages=(pyarrow==26.0.1)
 test_packages=(numpy==2.4.6 pandas==2.3.3 python-dateutil==4.0.0 pytz==2026.6 tzdata==2026.6 scipy==1.17.1
   scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 safetensors==0.8.0 xgboost-cpu==3.2.0
   sdmetrics==0.32.0 copulas==0.14.1 plotly==7.1.0 packaging==26.3 tqdm==4.70.1)
-peer_packages=("${test_packages[@]}" pyarrow==26.0.1)
+# SDV without torch (which only its neural synthesizers take: 4 GB), with boto3 (which it imports for its example data).
+peer_packages=(pyarrow==26.0.1 numpy==2.4.6 pandas==2.3.3 python-dateutil==2.9.0.post0 six==1.17.0 pytz==2026.6 tzdata==2026.6
+  scipy==1.17.1 scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 sdmetrics==0.32.0
+  copulas==0.14.1 plotly==7.1.0 packaging==26.3 tqdm==4.70.1 sdv==2.0.0 rdt==2.0.0 Faker==40.54.0 PyYAML==6.0.3 graphviz==0.21
+  platformdirs==4.14.7 typing_extensions==4.16.0 boto3==1.44.5 botocore==1.44.5 s3transfer==0.19.3 jmespath==1.1.0
+  urllib3==2.8.0)
 
 what=${1:-build}
 case $what in
-  build) python_packages=("${build_packages[@]}") ;;
-  test | bench) python_packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+  build | bench) python_packages=("${build_packages[@]}") ;;
+  test) python_packages=("${build_packages[@]}" "${test_packages[@]}") ;;
   *) echo "setup.sh: '$what' is not a set; take build, test or bench" >&2; exit 2 ;;
 esac
 mkdir -p build
@@ -59,7 +64,7 @@ install_python_packages() {
   shift
   [[ -x /usr/bin/python3 ]] && python=/usr/bin/python3
   stamp=$folder/installed-$(printf '%s\n' "$@" | sha256sum | cut -c1-16)
-  [[ -e $stamp ]] && "$folder/bin/python" -c 'import pyarrow' 2>>"$log" && return
+  [[ -e $stamp ]] && "$folder/bin/python" -c '' 2>>"$log" && return
   echo "setup: installing $# Python packages into $folder"
   if ! "$folder/bin/python" -m pip --version >>"$log" 2>&1; then
     "$python" -m venv --clear "$folder" >>"$log" 2>&1 || fail "could not make a virtual environment in $folder"
