@@ -24,6 +24,7 @@ class ByteBuffer {
   void clear() { size_ = 0; }
   const std::byte* data() const { return data_.get(); }
   size_t size() const { return size_; }
+  size_t capacity() const { return capacity_; }  // bytes of memory held
 
  private:
   std::unique_ptr<std::byte[]> data_;

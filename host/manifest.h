@@ -1,0 +1,70 @@
+// The manifest of an output folder: JSON lines. The first says what is being written; each following line is a file
+// that is complete and on disk, so that a killed job knows where to go on and `verify` knows what must be there.
+//
+// A job split with --parts P --part K writes manifest-K-of-P.jsonl, so that parts may share a folder.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/writer.h"
+
+namespace doppel {
+
+// Everything that the bytes of the output depend on, and which part of it this folder's job writes.
+struct ManifestHead {
+  std::string model;           // file name, for people
+  std::string model_checksum;  // engine/model_file.h
+  uint64_t seed = 0;
+  int64_t rows = 0, rows_per_file = 0;
+  std::string format, compression;
+  int64_t parts = 1, part = 1;  // counted from 1
+  nlohmann::json versions;      // of this program and of the libraries that write bytes
+};
+
+struct ManifestEntry {
+  std::string file;  // name in the folder
+  int64_t first_row = 0, rows = 0, bytes = 0;
+  std::string xxh3_128;
+};
+
+struct Manifest {
+  ManifestHead head;
+  std::vector<ManifestEntry> entries;
+};
+
+std::string manifest_name(int64_t parts, int64_t part);
+// Names of the manifests in a folder, sorted.
+std::vector<std::string> find_manifests(const std::string& folder);
+
+// Nothing if there is no such file. A torn last line (the process was killed while writing it) is ignored. Throws
+// InputError "path:line: ..." where it is not a manifest.
+std::optional<Manifest> read_manifest(const std::string& path);
+
+// The name of the first field in which two jobs differ, with both values ("seed (1, now 2)"), or "" when they agree.
+// The model's file name does not count; `same_part` false leaves the part's number out.
+std::string first_difference(const ManifestHead& written, const ManifestHead& asked, bool same_part);
+
+nlohmann::json program_versions();
+
+// Owns a folder's manifest while a job runs: rewrites it (atomically) with the entries that still hold, then appends.
+class ManifestWriter {
+ public:
+  // Throws Error if another process is writing to the same manifest.
+  ManifestWriter(const std::string& folder, const ManifestHead& head, const std::vector<ManifestEntry>& entries,
+                 FileSystem& files = real_file_system());
+  ~ManifestWriter();
+  ManifestWriter(const ManifestWriter&) = delete;
+  ManifestWriter& operator=(const ManifestWriter&) = delete;
+  void add(const ManifestEntry& entry);  // on disk when it returns
+
+ private:
+  std::string path_;
+  FileSystem& files_;
+  int file_ = -1;
+};
+
+}  // namespace doppel

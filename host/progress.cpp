@@ -1,0 +1,116 @@
+#include "host/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "host/interrupt.h"
+
+namespace doppel {
+namespace {
+
+constexpr auto kBarInterval = std::chrono::milliseconds(200);
+constexpr auto kLineInterval = std::chrono::seconds(5);
+
+std::string scaled(double value, const char* separator) {
+  constexpr std::array<const char*, 6> kPrefixes = {"", "k", "M", "G", "T", "P"};
+  size_t power = 0;
+  while (value >= 999.5 && power + 1 < kPrefixes.size()) value /= 1000, ++power;
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.*f", power == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value);
+  std::string result = text;
+  if (result.find('.') != std::string::npos) {
+    result.erase(result.find_last_not_of('0') + 1);
+    if (result.back() == '.') result.pop_back();
+  }
+  return result + (power > 0 || *separator == '\0' ? separator : "") + kPrefixes[power];
+}
+
+int terminal_width() {
+  winsize size = {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+std::string format_count(double value) {
+  return scaled(value, " ");
+}
+std::string format_bytes(double bytes) {
+  const std::string text = scaled(bytes, " ");
+  return text + (bytes < 999.5 ? " B" : "B");
+}
+std::string format_duration(double seconds) {
+  char text[48];
+  if (seconds < 59.5) {
+    std::snprintf(text, sizeof(text), seconds < 9.95 ? "%.1f s" : "%.0f s", seconds);
+  } else {
+    const auto minutes = static_cast<long long>(std::min(std::ceil(seconds / 60), 1e9));
+    if (minutes < 60) {
+      std::snprintf(text, sizeof(text), "%lld min", minutes);
+    } else if (minutes < 48 * 60) {
+      std::snprintf(text, sizeof(text), "%lld h %lld min", minutes / 60, minutes % 60);
+    } else {
+      std::snprintf(text, sizeof(text), "%lld days", minutes / (24 * 60));
+    }
+  }
+  return text;
+}
+
+Progress::Style Progress::style_for(bool quiet) {
+  if (quiet) return Style::kNone;
+  return isatty(STDERR_FILENO) ? Style::kBar : Style::kLines;
+}
+
+Progress::Progress(int64_t total_rows, Style style) : total_rows_(total_rows), style_(style) {
+  if (style_ == Style::kNone) return;
+  const BlockSignals block;
+  thread_ = std::thread([this] { report(); });
+}
+
+Progress::~Progress() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  stopped_.notify_one();
+  thread_.join();
+  if (style_ == Style::kBar) std::fputs("\r\033[K", stderr);
+}
+
+std::string Progress::line() const {
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const auto rows = static_cast<double>(rows_.load(std::memory_order_relaxed));
+  const auto bytes = static_cast<double>(bytes_.load(std::memory_order_relaxed));
+  const double rate = seconds > 0 ? rows / seconds : 0;
+  std::string text = format_count(rows) + " of " + format_count(static_cast<double>(total_rows_)) + " rows, " +
+                     format_count(rate) + " rows/s";
+  if (bytes > 0) text += ", " + format_bytes(bytes / seconds) + "/s";
+  if (rate > 0) text += ", " + format_duration((static_cast<double>(total_rows_) - rows) / rate) + " left";
+  return text;
+}
+
+void Progress::report() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_.wait_for(lock, style_ == Style::kBar ? std::chrono::milliseconds(kBarInterval) : kLineInterval,
+                            [this] { return stop_; })) {
+    const std::string text = line();
+    if (style_ == Style::kLines) {
+      std::fprintf(stderr, "doppel: %s\n", text.c_str());
+      continue;
+    }
+    const int width = std::clamp(terminal_width() - static_cast<int>(text.size()) - 4, 0, 40);
+    const double share = total_rows_ > 0 ? static_cast<double>(rows_) / static_cast<double>(total_rows_) : 1;
+    const int filled = static_cast<int>(share * width);
+    const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
+    std::fprintf(stderr, "\r\033[K[%s] %s", bar.c_str(), text.c_str());
+    std::fflush(stderr);
+  }
+}
+
+}  // namespace doppel
