@@ -15,7 +15,7 @@
 namespace doppel {
 namespace {
 
-constexpr size_t kBlockBytes = 1 << 15;
+constexpr size_t kBlockBytes = 1 << 14;
 constexpr size_t kWidestSlot = 64;
 constexpr size_t kCopySlack = 64;  // the copies of the second pass overrun the text by less than this
 
@@ -85,6 +85,7 @@ class CsvColumn {
       level_slots_.resize(level_slots_.size() + slot_bytes_);
       if (slot_bytes_ != 0)
         std::memcpy(level_slots_.data() + level_slots_.size() - slot_bytes_, level.data(), level.size());
+      level_lengths_.push_back(static_cast<uint8_t>(level.size()));  // unused where cells are long
       widest_long_ = std::max(widest_long_, level.size());
     }
     widest_long_ = std::max({widest_long_, widest, missing_.size()});
@@ -167,15 +168,27 @@ class CsvColumn {
 
   template <class Integer>
   void format_levels(const Integer* codes, int64_t rows, const Slots& to) const {
-    for (int64_t row = 0; row < rows; ++row) {
-      char* slot = to.slots + static_cast<size_t>(row) * to.row_bytes;
-      const std::string& level = levels_[static_cast<size_t>(codes[row])];
-      if (is_long()) {
-        store_long(level, slot);
-        continue;
-      }
-      std::memcpy(slot, level_slots_.data() + static_cast<size_t>(codes[row]) * slot_bytes_, slot_bytes_);
-      to.lengths[static_cast<size_t>(row) * to.columns] = static_cast<uint8_t>(level.size());
+    switch (slot_bytes_) {
+      case 16:
+        return format_level_slots<16>(codes, rows, to);
+      case 32:
+        return format_level_slots<32>(codes, rows, to);
+      case 64:
+        return format_level_slots<64>(codes, rows, to);
+      default:
+        for (int64_t row = 0; row < rows; ++row)
+          store_long(levels_[static_cast<size_t>(codes[row])], to.slots + static_cast<size_t>(row) * to.row_bytes);
+    }
+  }
+
+  template <size_t kBytes, class Integer>
+  void format_level_slots(const Integer* codes, int64_t rows, const Slots& to) const {
+    char* slot = to.slots;
+    uint8_t* length = to.lengths;
+    for (int64_t row = 0; row < rows; ++row, slot += to.row_bytes, length += to.columns) {
+      const auto code = static_cast<size_t>(codes[row]);
+      std::memcpy(slot, level_slots_.data() + code * kBytes, kBytes);
+      *length = level_lengths_[code];
     }
   }
 
@@ -229,6 +242,7 @@ class CsvColumn {
   std::string missing_;
   std::vector<std::string> levels_;  // cells with separator
   std::vector<char> level_slots_;    // [levels, slot bytes]
+  std::vector<uint8_t> level_lengths_;
   std::unique_ptr<DatetimeWriter> datetime_;
   size_t slot_bytes_ = 0;  // 16, 32 or 64; 0: long cells
   size_t widest_long_ = 0;
@@ -236,17 +250,29 @@ class CsvColumn {
   std::vector<size_t> ends_;
 };
 
+// Columns beside each other with slots of one width.
+struct SlotRun {
+  size_t slot_bytes;  // 16, 32 or 64; 0: long cells
+  size_t columns;
+};
+
 template <size_t kBytes>
-char* copy_slot(const char* slot, size_t length, char* to) {
-  std::memcpy(to, slot, kBytes);
-  return to + length;
+char* copy_slots(const char* slot, const uint8_t* lengths, size_t columns, char* to) {
+  for (size_t column = 0; column < columns; ++column, slot += kBytes) {
+    std::memcpy(to, slot, kBytes);
+    to += lengths[column];
+  }
+  return to;
 }
 
-char* copy_long(const char* slot, char* to) {
-  LongCell cell;
-  std::memcpy(&cell, slot, sizeof cell);
-  std::memcpy(to, cell.text, cell.bytes);
-  return to + cell.bytes;
+char* copy_long(const char* slot, size_t columns, char* to) {
+  for (size_t column = 0; column < columns; ++column, slot += sizeof(LongCell)) {
+    LongCell cell;
+    std::memcpy(&cell, slot, sizeof cell);
+    std::memcpy(to, cell.text, cell.bytes);
+    to += cell.bytes;
+  }
+  return to;
 }
 
 class CsvEncoder : public Encoder {
@@ -257,7 +283,9 @@ class CsvEncoder : public Encoder {
       const char separator = index + 1 == count ? '\n' : ',';
       header_ += cell_text(schema.columns[index].schema.name, count == 1, separator);
       columns_.emplace_back(schema.columns[index], count == 1, separator);
-      slots_per_row_.push_back(columns_.back().is_long() ? 0 : static_cast<uint8_t>(columns_.back().slot_bytes()));
+      const size_t width = columns_.back().is_long() ? 0 : columns_.back().slot_bytes();
+      if (runs_.empty() || runs_.back().slot_bytes != width) runs_.push_back({width, 0});
+      ++runs_.back().columns;
       row_bytes_ += columns_.back().slot_bytes();
     }
     row_bytes_ += kCellSlack;  // the last cell of a row may overrun its slot
@@ -288,24 +316,25 @@ class CsvEncoder : public Encoder {
     }
     char* const begin = reinterpret_cast<char*>(out.reserve(bound));
     char* to = begin;
-    const uint8_t* length = lengths_.data();
+    const uint8_t* lengths = lengths_.data();
     for (int64_t row = 0; row < rows; ++row) {
       const char* slot = slots_.data() + static_cast<size_t>(row) * row_bytes_;
-      for (const uint8_t bytes : slots_per_row_) {
-        switch (bytes) {
+      for (const SlotRun& run : runs_) {
+        switch (run.slot_bytes) {
           case 16:
-            to = copy_slot<16>(slot, *length, to), slot += 16;
+            to = copy_slots<16>(slot, lengths, run.columns, to);
             break;
           case 32:
-            to = copy_slot<32>(slot, *length, to), slot += 32;
+            to = copy_slots<32>(slot, lengths, run.columns, to);
             break;
           case 64:
-            to = copy_slot<64>(slot, *length, to), slot += 64;
+            to = copy_slots<64>(slot, lengths, run.columns, to);
             break;
           default:
-            to = copy_long(slot, to), slot += sizeof(LongCell);
+            to = copy_long(slot, run.columns, to);
         }
-        ++length;
+        slot += run.columns * (run.slot_bytes == 0 ? sizeof(LongCell) : run.slot_bytes);
+        lengths += run.columns;
       }
     }
     out.commit(static_cast<size_t>(to - begin));
@@ -313,7 +342,7 @@ class CsvEncoder : public Encoder {
 
   std::string header_;
   std::vector<CsvColumn> columns_;
-  std::vector<uint8_t> slots_per_row_;  // bytes of each column's slot, 0 for long cells
+  std::vector<SlotRun> runs_;
   size_t row_bytes_ = 0;
   int64_t block_rows_ = 0;
   std::vector<char> slots_;       // [block rows, row bytes]

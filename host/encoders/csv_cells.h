@@ -63,14 +63,14 @@ inline char* write_decimal(int64_t quanta, int decimals, char* to) {
     // The digit before the dot stays, whatever it is.
     const int leading = std::countr_zero(digits | uint64_t{1} << (8 * (7 - decimals))) & ~7;
     const int whole = 64 - leading - 8 * decimals;  // bits of digits before the dot, 8 ... 56
-    store_eight(to, (digits | kZeroDigits) >> leading);
-    to += whole / 8;
+    const uint64_t text = (digits | kZeroDigits) >> leading;
+    const uint64_t before_dot = (uint64_t{1} << whole) - 1;
+    store_eight(to, (text & before_dot) | uint64_t{'.'} << whole | (text & ~before_dot) << 8);
+    to[8] = static_cast<char>(text >> 56);
+    if constexpr (kKeepsZeros) return to + (72 - leading) / 8;
     const uint64_t fraction = digits >> leading >> whole;
-    *to = '.';
-    store_eight(to + 1, fraction | kZeroDigits);
-    if constexpr (kKeepsZeros) return to + 1 + decimals;
     const int significant = (71 - std::countl_zero(fraction)) / 8;  // bytes up to the last digit that is not zero
-    return to + (significant != 0) + significant;
+    return to + whole / 8 + (significant != 0) + significant;
   }
   char text[kIntegerBytes + kMaximumDecimals];
   std::memset(text, '0', kMaximumDecimals);
