@@ -8,6 +8,8 @@
 #include <parquet/properties.h>
 #include <parquet/statistics.h>
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 #include <optional>
 
@@ -57,29 +59,48 @@ ColumnChunk describe(const parquet::ColumnChunkMetaData& chunk) {
   return column;
 }
 
+// How a column of one batch is encoded. Arrow's default, a dictionary until it overflows, is ten times slower than
+// plain on values that hardly repeat, and larger.
+enum class ColumnEncoding { kPlain, kDictionary, kDelta };
+
+constexpr int64_t kSampledValues = 1024;
+constexpr int64_t kFewValues = 256;  // of the sampled ones: at most that many different ones make a dictionary worth it
+
+template <class Value>
+bool has_few_values(const void* values, int64_t rows) {
+  const int64_t count = std::min(rows, kSampledValues);
+  std::vector<Value> sample(static_cast<size_t>(count));
+  for (int64_t at = 0; at < count; ++at)
+    std::memcpy(&sample[static_cast<size_t>(at)], static_cast<const Value*>(values) + at * rows / count, sizeof(Value));
+  std::sort(sample.begin(), sample.end());
+  return std::unique(sample.begin(), sample.end()) - sample.begin() <= std::min(kFewValues, count / 4);
+}
+
+// By the batch's own rows: as much a function of the row range as the values are.
+ColumnEncoding encoding_of(const BinaryColumn& column, const Batch& batch, size_t index) {
+  if (column.type() == BinaryType::kDictionary) return ColumnEncoding::kDictionary;
+  if (column.type() == BinaryType::kBool || !column.column().has_values()) return ColumnEncoding::kPlain;
+  const void* values = batch.buffer(index).values;
+  if (bytes_per_value(column.column().storage) == 4 ? has_few_values<uint32_t>(values, batch.rows)
+                                                    : has_few_values<uint64_t>(values, batch.rows))
+    return ColumnEncoding::kDictionary;
+  const bool is_real = column.type() == BinaryType::kFloat32 || column.type() == BinaryType::kFloat64;
+  return is_real ? ColumnEncoding::kPlain : ColumnEncoding::kDelta;
+}
+
 class ParquetEncoder : public Encoder {
  public:
-  ParquetEncoder(const OutputSchema& schema, const EncoderOptions& options) : columns_(schema, options.provenance) {
-    const Compression compression = parse_compression("parquet", options.compression, "snappy", kCompressions);
-    parquet::WriterProperties::Builder builder;
-    builder.compression(codec_of(compression.name));
-    if (compression.has_level) builder.compression_level(compression.level);
-    builder.disable_dictionary()->disable_write_page_index();
-    builder.set_size_statistics_level(parquet::SizeStatisticsLevel::None);
-    builder.max_row_group_length(INT64_MAX);
-    for (size_t index = 0; index < columns_.size(); ++index)
-      if (columns_.dictionary(index))
-        builder.enable_dictionary(columns_.schema()->field(static_cast<int>(index))->name());
-    properties_ = builder.build();
-    arrow_properties_ = parquet::ArrowWriterProperties::Builder().store_schema()->set_use_threads(false)->build();
-  }
+  ParquetEncoder(const OutputSchema& schema, const EncoderOptions& options)
+      : columns_(schema, options.provenance),
+        compression_(parse_compression("parquet", options.compression, "none", kCompressions)),
+        arrow_properties_(parquet::ArrowWriterProperties::Builder().store_schema()->set_use_threads(false)->build()) {}
 
   void head(int64_t, ByteBuffer& out) override { out.append("PAR1", kMagicBytes); }
 
   EncodedBatch encode(const Batch& batch, ByteBuffer& out) override {
     const size_t before = out.size();
     const auto stream = std::make_shared<ByteBufferStream>(out, kMagicBytes);
-    const auto writer = open(stream);
+    const auto writer = open(stream, properties(&batch));
     check(writer->NewRowGroup());
     for (size_t index = 0; index < columns_.size(); ++index)
       check(writer->WriteColumnChunk(*columns_.array(batch, index)));
@@ -95,10 +116,10 @@ class ParquetEncoder : public Encoder {
 
   void tail(std::span<const EncodedBatch> batches, ByteBuffer& out) override {
     ByteBuffer unused;
-    const auto writer = open(std::make_shared<ByteBufferStream>(unused));
+    const auto writer = open(std::make_shared<ByteBufferStream>(unused), properties(nullptr));
     check(writer->Close());
     const std::shared_ptr<parquet::FileMetaData> empty = writer->metadata();  // the schema and its Arrow form
-    const auto footer = parquet::FileMetaDataBuilder::Make(empty->schema(), properties_);
+    const auto footer = parquet::FileMetaDataBuilder::Make(empty->schema(), properties(nullptr));
     int64_t offset = kMagicBytes;
     for (size_t ordinal = 0; ordinal < batches.size(); ++ordinal) {
       append_row_group(batches[ordinal], offset, ordinal, *footer->AppendRowGroup());
@@ -109,9 +130,29 @@ class ParquetEncoder : public Encoder {
   }
 
  private:
-  std::unique_ptr<parquet::arrow::FileWriter> open(std::shared_ptr<ByteBufferStream> stream) {
+  // The settings for one batch's row group; without a batch, those for a footer alone.
+  std::shared_ptr<parquet::WriterProperties> properties(const Batch* batch) const {
+    parquet::WriterProperties::Builder builder;
+    builder.compression(codec_of(compression_.name));
+    if (compression_.has_level) builder.compression_level(compression_.level);
+    builder.disable_dictionary()->disable_write_page_index();
+    builder.set_size_statistics_level(parquet::SizeStatisticsLevel::None);
+    builder.max_row_group_length(INT64_MAX);
+    for (size_t index = 0; batch != nullptr && index < columns_.size(); ++index) {
+      const std::string& name = columns_.schema()->field(static_cast<int>(index))->name();
+      const ColumnEncoding encoding = encoding_of(columns_.column(index), *batch, index);
+      if (encoding == ColumnEncoding::kDictionary) builder.enable_dictionary(name);
+      if (encoding == ColumnEncoding::kDelta) builder.encoding(name, parquet::Encoding::DELTA_BINARY_PACKED);
+      // Arrow finds a category's least and greatest level by hashing all codes: half of the time for little use.
+      if (columns_.dictionary(index)) builder.disable_statistics(name);
+    }
+    return builder.build();
+  }
+
+  std::unique_ptr<parquet::arrow::FileWriter> open(std::shared_ptr<ByteBufferStream> stream,
+                                                   const std::shared_ptr<parquet::WriterProperties>& properties) const {
     return check(parquet::arrow::FileWriter::Open(*columns_.schema(), arrow::default_memory_pool(), std::move(stream),
-                                                  properties_, arrow_properties_));
+                                                  properties, arrow_properties_));
   }
 
   static void append_row_group(const EncodedBatch& batch, int64_t offset, size_t ordinal,
@@ -131,16 +172,16 @@ class ParquetEncoder : public Encoder {
   }
 
   ArrowColumns columns_;
-  std::shared_ptr<parquet::WriterProperties> properties_;
+  Compression compression_;
   std::shared_ptr<parquet::ArrowWriterProperties> arrow_properties_;
 };
 
-// About 32 MiB of values.
+// About 16 MiB of values.
 int64_t parquet_rows_per_batch(const OutputSchema& schema) {
   int64_t row_bytes = 1;
   for (const OutputColumn& column : schema.columns)
     row_bytes += static_cast<int64_t>(std::max<size_t>(1, bytes_per_value(BinaryColumn(column).type())));
-  return std::clamp<int64_t>((int64_t{32} << 20) / row_bytes / 1024 * 1024, 1 << 15, 1 << 20);
+  return std::clamp<int64_t>((int64_t{16} << 20) / row_bytes / 1024 * 1024, 1 << 14, 1 << 18);
 }
 
 std::unique_ptr<Encoder> make_parquet_encoder(const OutputSchema& schema, const EncoderOptions& options) {
