@@ -1,14 +1,15 @@
 // Comma-separated values by RFC 4180, lines ended by LF, quotes only where a text needs them.
 //
 // Batches are columns, lines are rows. A block of rows small enough for the L1 cache is turned in two passes: first
-// each column formats its cells, separator included, into slots of a fixed width (a loop without dependence from cell
-// to cell, one kind of value at a time); then each row copies its slots with loads and stores of whole registers and
-// moves on by each cell's length. Formatting straight into the line lost: every cell waits for the end of the one
-// before it.
+// each column formats its cells, separator included, into slots of a fixed width, one kind of value at a time and so
+// with vector instructions where there are some; then each row copies its slots with loads and stores of whole
+// registers and moves on by each cell's length. One core, 20 columns of 4-decimal numbers: 2.0 GB/s of text, 12.8
+// million rows a second; a loop over the cells with the same steps one at a time 0.96 GB/s (bench/encoders.cpp).
 #include <algorithm>
 #include <cstring>
 
 #include "host/encoders/csv_cells.h"
+#include "host/encoders/csv_digits.h"
 #include "host/encoders/formats.h"
 #include "kernels/common/error.h"
 
@@ -57,14 +58,6 @@ struct BlockRows {
   int64_t rows;
 };
 
-// The slots of one column in a block: row r's slot is at slots + r * row_bytes, its length at lengths[r * columns].
-struct Slots {
-  char* slots;
-  size_t row_bytes;
-  uint8_t* lengths;
-  size_t columns;
-};
-
 class CsvColumn {
  public:
   CsvColumn(const OutputColumn& column, bool is_only_column, char separator)
@@ -98,7 +91,7 @@ class CsvColumn {
     return arena_.size() + static_cast<size_t>(rows) * (is_long() ? widest_long_ : slot_bytes_);
   }
 
-  void format(const BlockRows& block, const Slots& to) {
+  void format(const BlockRows& block, const CellSlots& to) {
     if (column_.texts) {
       format_texts(block, to);
     } else if (column_.has_values()) {
@@ -135,11 +128,11 @@ class CsvColumn {
 
   // `write(value, to)` writes a cell's text and returns its end.
   template <class Value, class Write>
-  void format_cells(const Value* values, int64_t rows, const Slots& to, Write write) const {
-    char* slot = to.slots;
+  void format_cells(const Value* values, int64_t rows, const CellSlots& to, Write write) const {
+    char* slot = to.text;
     uint8_t* length = to.lengths;
     const char separator = separator_;
-    for (int64_t row = 0; row < rows; ++row, slot += to.row_bytes, length += to.columns) {
+    for (int64_t row = 0; row < rows; ++row, slot += to.row_bytes, length += to.length_stride) {
       char* end = write(values[row], slot);
       *end = separator;
       *length = static_cast<uint8_t>(end + 1 - slot);
@@ -147,11 +140,15 @@ class CsvColumn {
   }
 
   template <class Integer>
-  void format_integers(const Integer* values, int64_t rows, const Slots& to) const {
+  void format_integers(const Integer* values, int64_t rows, const CellSlots& to) const {
     const ColumnSchema& schema = column_.schema;
     if (!levels_.empty()) return format_levels(values, rows, to);
     if (datetime_)
       return format_cells(values, rows, to, [&](int64_t value, char* at) { return datetime_->write(value, at); });
+    const int shown = schema.kind == ColumnKind::kDecimal ? schema.decimals : 0;
+    if constexpr (sizeof(Integer) == sizeof(int32_t)) {
+      if (shown < 8 && format_short_numbers(values, rows, shown, schema.keeps_trailing_zeros, separator_, to)) return;
+    }
     if (schema.decimals == 0 || schema.kind != ColumnKind::kDecimal)
       return format_cells(values, rows, to, [](int64_t value, char* at) { return write_integer(value, at); });
     const int decimals = schema.decimals;
@@ -162,12 +159,12 @@ class CsvColumn {
   }
 
   template <class Real>
-  void format_reals(const Real* values, int64_t rows, const Slots& to) const {
+  void format_reals(const Real* values, int64_t rows, const CellSlots& to) const {
     format_cells(values, rows, to, [](Real value, char* at) { return write_real(value, at); });
   }
 
   template <class Integer>
-  void format_levels(const Integer* codes, int64_t rows, const Slots& to) const {
+  void format_levels(const Integer* codes, int64_t rows, const CellSlots& to) const {
     switch (slot_bytes_) {
       case 16:
         return format_level_slots<16>(codes, rows, to);
@@ -177,22 +174,22 @@ class CsvColumn {
         return format_level_slots<64>(codes, rows, to);
       default:
         for (int64_t row = 0; row < rows; ++row)
-          store_long(levels_[static_cast<size_t>(codes[row])], to.slots + static_cast<size_t>(row) * to.row_bytes);
+          store_long(levels_[static_cast<size_t>(codes[row])], to.text + static_cast<size_t>(row) * to.row_bytes);
     }
   }
 
   template <size_t kBytes, class Integer>
-  void format_level_slots(const Integer* codes, int64_t rows, const Slots& to) const {
-    char* slot = to.slots;
+  void format_level_slots(const Integer* codes, int64_t rows, const CellSlots& to) const {
+    char* slot = to.text;
     uint8_t* length = to.lengths;
-    for (int64_t row = 0; row < rows; ++row, slot += to.row_bytes, length += to.columns) {
+    for (int64_t row = 0; row < rows; ++row, slot += to.row_bytes, length += to.length_stride) {
       const auto code = static_cast<size_t>(codes[row]);
       std::memcpy(slot, level_slots_.data() + code * kBytes, kBytes);
       *length = level_lengths_[code];
     }
   }
 
-  void format_texts(const BlockRows& block, const Slots& to) {
+  void format_texts(const BlockRows& block, const CellSlots& to) {
     arena_.clear();
     ends_.clear();
     for (int64_t row = block.first; row < block.first + block.rows; ++row) {
@@ -211,7 +208,7 @@ class CsvColumn {
     }
     size_t begin = 0;
     for (size_t row = 0; row < ends_.size(); ++row) {
-      store_long({arena_.data() + begin, ends_[row] - begin}, to.slots + row * to.row_bytes);
+      store_long({arena_.data() + begin, ends_[row] - begin}, to.text + row * to.row_bytes);
       begin = ends_[row];
     }
   }
@@ -221,17 +218,17 @@ class CsvColumn {
     std::memcpy(slot, &cell, sizeof cell);
   }
 
-  void format_missing(const BlockRows& block, const Slots& to) const {
+  void format_missing(const BlockRows& block, const CellSlots& to) const {
     const bool always = column_.schema.kind == ColumnKind::kEmpty;
     for (int64_t row = 0; row < block.rows; ++row) {
       if (!always && block.batch.is_present(block.index, block.first + row)) continue;
-      char* slot = to.slots + static_cast<size_t>(row) * to.row_bytes;
+      char* slot = to.text + static_cast<size_t>(row) * to.row_bytes;
       if (is_long()) {
         store_long(missing_, slot);
         continue;
       }
       std::memcpy(slot, missing_.data(), missing_.size());
-      to.lengths[static_cast<size_t>(row) * to.columns] = static_cast<uint8_t>(missing_.size());
+      to.lengths[static_cast<size_t>(row) * to.length_stride] = static_cast<uint8_t>(missing_.size());
     }
   }
 

@@ -6,35 +6,52 @@ namespace doppel {
 namespace {
 
 constexpr int64_t kSecondsPerDay = 86400;
-constexpr size_t kYearBytes = 20;
+constexpr size_t kYearDigits = 4, kWidestYear = 20;
+constexpr std::string_view kFields = "YmdHMSf";
 
-int64_t units_per_second(TimeUnit unit) {
-  switch (unit) {
-    case TimeUnit::kMillisecond:
-      return 1'000;
-    case TimeUnit::kMicrosecond:
-      return 1'000'000;
-    case TimeUnit::kNanosecond:
-      return 1'000'000'000;
-    default:
-      return 1;
+// "00" to "99".
+constexpr auto kTwoDigits = [] {
+  std::array<char, 200> digits{};
+  for (size_t value = 0; value < 100; ++value) {
+    digits[2 * value] = static_cast<char>('0' + value / 10);
+    digits[2 * value + 1] = static_cast<char>('0' + value % 10);
   }
+  return digits;
+}();
+
+void write_two(uint32_t value, char* to) {
+  std::memcpy(to, &kTwoDigits[2 * value], 2);
 }
 
 int64_t divide_down(int64_t value, int64_t divisor) {
   return value / divisor - (value % divisor < 0);
 }
 
-char* write_two(uint32_t value, char* to) {
-  to[0] = static_cast<char>('0' + value / 10);
-  to[1] = static_cast<char>('0' + value % 10);
-  return to + 2;
+struct Instant {
+  int64_t days, second, fraction;  // since 1970; of the day; units of the second
+};
+
+// The divisor is a constant so that no division instruction is needed.
+template <int64_t kUnitsPerSecond>
+Instant instant_of(int64_t value) {
+  const int64_t seconds = divide_down(value, kUnitsPerSecond), days = divide_down(seconds, kSecondsPerDay);
+  return {days, seconds - days * kSecondsPerDay, value - seconds * kUnitsPerSecond};
 }
 
-char* write_year(int64_t year, char* to) {
-  if (year < 0 || year > 9999) return write_integer(year, to);
-  write_two(static_cast<uint32_t>(year / 100), to);
-  return write_two(static_cast<uint32_t>(year % 100), to + 2);
+Instant instant_of(int64_t value, TimeUnit unit) {
+  switch (unit) {
+    case TimeUnit::kDay:
+      break;
+    case TimeUnit::kSecond:
+      return instant_of<1>(value);
+    case TimeUnit::kMillisecond:
+      return instant_of<1'000>(value);
+    case TimeUnit::kMicrosecond:
+      return instant_of<1'000'000>(value);
+    case TimeUnit::kNanosecond:
+      return instant_of<1'000'000'000>(value);
+  }
+  return {value, 0, 0};
 }
 
 struct Date {
@@ -63,65 +80,73 @@ std::string default_format(const ColumnSchema& schema) {
 
 }  // namespace
 
-DatetimeWriter::DatetimeWriter(const ColumnSchema& schema)
-    : units_per_second_(units_per_second(schema.unit)), is_days_(schema.unit == TimeUnit::kDay) {
-  if (schema.unit == TimeUnit::kMillisecond) fraction_digits_ = 3;
-  if (schema.unit == TimeUnit::kNanosecond) fraction_digits_ = 9;
+DatetimeWriter::DatetimeWriter(const ColumnSchema& schema) : unit_(schema.unit) {
+  if (unit_ == TimeUnit::kMillisecond) fraction_digits_ = 3;
+  if (unit_ == TimeUnit::kNanosecond) fraction_digits_ = 9;
   const std::string format = schema.datetime_format.empty() ? default_format(schema) : schema.datetime_format;
   for (size_t at = 0; at < format.size(); ++at) {
-    const char field = format[at] == '%' && at + 1 < format.size() ? format[++at] : '\0';
-    if (field == '\0' || field == '%') {
-      if (pieces_.empty() || pieces_.back().field != 0) pieces_.emplace_back();
-      pieces_.back().literal += field == '%' ? '%' : format[at];
-      ++max_bytes_;
-    } else if (std::string_view("YmdHMSf").find(field) != std::string_view::npos) {
-      pieces_.push_back({field, ""});
-      max_bytes_ += field == 'Y' ? kYearBytes : field == 'f' ? static_cast<size_t>(fraction_digits_) : 2;
-    } else {
-      throw Error("column '" + schema.name + "': cannot write the datetime format '" + format + "': %" + field +
+    const char letter = format[at] == '%' && at + 1 < format.size() ? format[++at] : '\0';
+    if (letter == '\0' || letter == '%') {
+      text_ += letter == '%' ? '%' : format[at];
+      continue;
+    }
+    const size_t value = kFields.find(letter);
+    if (value == std::string_view::npos) {
+      throw Error("column '" + schema.name + "': cannot write the datetime format '" + format + "': %" + letter +
                   " is none of %Y %m %d %H %M %S %f");
+    }
+    fields_.push_back({static_cast<uint8_t>(value), text_.size()});
+    text_.append(letter == 'Y' ? kYearDigits : letter == 'f' ? static_cast<size_t>(fraction_digits_) : 2, '0');
+    max_bytes_ += letter == 'Y' ? kWidestYear - kYearDigits : 0;
+  }
+  max_bytes_ += text_.size();
+}
+
+char* DatetimeWriter::write(int64_t value, char* to) const {
+  const Instant instant = instant_of(value, unit_);
+  const Date date = date_of(instant.days);
+  const auto second = static_cast<uint32_t>(instant.second);
+  const std::array<uint32_t, 7> values = {
+      static_cast<uint32_t>(date.year),       date.month, date.day, second / 3600, second / 60 % 60, second % 60,
+      static_cast<uint32_t>(instant.fraction)};
+  if (date.year < 0 || date.year > 9999) [[unlikely]]
+    return write_wide_year(date.year, values, to);
+  std::memcpy(to, text_.data(), text_.size());
+  write_fields(values, to);
+  return to + text_.size();
+}
+
+void DatetimeWriter::write_fields(const std::array<uint32_t, 7>& values, char* to) const {
+  for (const Field& field : fields_) {
+    char* const at = to + field.offset;
+    const uint32_t value = values[field.value];
+    if (field.value == 0) {
+      write_two(value / 100, at);
+      write_two(value % 100, at + 2);
+    } else if (field.value < kFields.size() - 1) {
+      write_two(value, at);
+    } else {
+      uint32_t rest = value;
+      for (int digit = fraction_digits_; digit-- > 0; rest /= 10) at[digit] = static_cast<char>('0' + rest % 10);
     }
   }
 }
 
-char* DatetimeWriter::write(int64_t value, char* to) const {
-  const int64_t seconds = is_days_ ? 0 : divide_down(value, units_per_second_);
-  const auto fraction = static_cast<uint32_t>(is_days_ ? 0 : value - seconds * units_per_second_);
-  const int64_t days = is_days_ ? value : divide_down(seconds, kSecondsPerDay);
-  const auto second = static_cast<uint32_t>(is_days_ ? 0 : seconds - days * kSecondsPerDay);
-  const Date date = date_of(days);
-  for (const Piece& piece : pieces_) {
-    switch (piece.field) {
-      case 'Y':
-        to = write_year(date.year, to);
-        break;
-      case 'm':
-        to = write_two(date.month, to);
-        break;
-      case 'd':
-        to = write_two(date.day, to);
-        break;
-      case 'H':
-        to = write_two(second / 3600, to);
-        break;
-      case 'M':
-        to = write_two(second / 60 % 60, to);
-        break;
-      case 'S':
-        to = write_two(second % 60, to);
-        break;
-      case 'f': {
-        uint32_t rest = fraction;
-        for (int digit = fraction_digits_; digit-- > 0; rest /= 10) to[digit] = static_cast<char>('0' + rest % 10);
-        to += fraction_digits_;
-        break;
-      }
-      default:
-        std::memcpy(to, piece.literal.data(), piece.literal.size());
-        to += piece.literal.size();
-    }
+// Piece by piece: the text between two years, then a year of any width.
+char* DatetimeWriter::write_wide_year(int64_t year, const std::array<uint32_t, 7>& values, char* to) const {
+  std::string text = text_;
+  std::array<uint32_t, 7> others = values;
+  others[0] = 0;
+  write_fields(others, text.data());
+  size_t copied = 0;
+  for (const Field& field : fields_) {
+    if (field.value != 0) continue;
+    std::memcpy(to, text.data() + copied, field.offset - copied);
+    to = write_integer(year, to + field.offset - copied);
+    copied = field.offset + kYearDigits;
   }
-  return to;
+  std::memcpy(to, text.data() + copied, text.size() - copied);
+  return to + text.size() - copied;
 }
 
 }  // namespace doppel

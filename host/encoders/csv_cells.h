@@ -106,14 +106,18 @@ class DatetimeWriter {
   char* write(int64_t value, char* to) const;
 
  private:
-  struct Piece {
-    char field = 0;  // Y m d H M S f; 0: literal
-    std::string literal;
+  // Where a field of fixed width begins in the text; `value` says which of the seven it is.
+  struct Field {
+    uint8_t value = 0;  // position in "YmdHMSf"
+    size_t offset = 0;
   };
-  std::vector<Piece> pieces_;
-  int64_t units_per_second_ = 1;
+  char* write_wide_year(int64_t year, const std::array<uint32_t, 7>& values, char* to) const;
+  void write_fields(const std::array<uint32_t, 7>& values, char* to) const;
+
+  std::string text_;  // the literals, with zeros for the fields; years from 0 to 9999 have four digits
+  std::vector<Field> fields_;
+  TimeUnit unit_;
   int fraction_digits_ = 6;
-  bool is_days_ = false;
   size_t max_bytes_ = 0;
 };
 

@@ -1,6 +1,11 @@
 // Parquet: a batch is one row group. Arrow's writer makes each a file of its own in memory; only the row group's bytes
 // are kept, and what the footer needs to know of its columns. The tail shifts the offsets to where the row groups came
 // to lie and writes one footer with Parquet's own metadata builders.
+//
+// Encodings do the compacting, so the default compression is none. One core, 20 columns, million rows a second and
+// bytes a row: 4-decimal numbers 13 at 160, with snappy 2.5 at 127, with lz4 2.3 at 123; continuous floats 23 at 80,
+// with snappy 14 at 80; integers as deltas 6.0 at 51 (plain 17 at 160); 100 different decimals as a dictionary 4.8 at
+// 18 (bench/encoders.cpp).
 #include <arrow/util/compression.h>
 #include <parquet/arrow/writer.h>
 #include <parquet/file_writer.h>

@@ -1,5 +1,6 @@
 // What holds for every output format, and the golden bytes of those that are text or plain records.
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <bit>
 #include <cmath>
@@ -150,6 +151,31 @@ TEST(Csv, DecimalsOfEveryLengthAndPrecision) {
   }
 }
 
+// Vector code takes blocks whose values have at most eight digits, so blocks of those alone and of others too.
+TEST(Csv, Int32sOnEveryInstructionSet) {
+  std::vector<int64_t> values;
+  for (const int64_t value : awkward_integers())
+    if (value > -100'000'000 && value < 100'000'000) values.push_back(value);
+  for (int64_t value = -99'999'999; value < 100'000'000; value += 48'611) values.push_back(value);
+  values.insert(values.end(), {100'000'000, -100'000'000, std::numeric_limits<int32_t>::min()});
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    for (int decimals = 0; decimals <= kMaximumDecimals; ++decimals) {
+      for (const bool keeps_zeros : {false, true}) {
+        OutputColumn column = column_of("x", decimals == 0 ? ColumnKind::kInteger : ColumnKind::kDecimal);
+        column.schema.decimals = decimals, column.schema.keeps_trailing_zeros = keeps_zeros;
+        std::vector<std::string> expected;
+        for (const int64_t value : values)
+          expected.push_back(decimals == 0 ? std::to_string(value) : plain_decimal(value, decimals, keeps_zeros));
+        EXPECT_EQ(csv_cells(column, values), expected) << decimals << " decimals on " << hwy::TargetName(target);
+      }
+    }
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
 TEST(Csv, WidestInt32DecimalFitsItsSlot) {
   OutputColumn column = column_of("x", ColumnKind::kDecimal);
   column.schema.decimals = 9, column.schema.keeps_trailing_zeros = true;
@@ -190,6 +216,13 @@ TEST(Csv, TimesBefore1970RoundDown) {
   EXPECT_EQ(csv_cells(column, {-1, 0, 86399999999}),
             (std::vector<std::string>{"31.12.1969 23-59-59,999999%", "01.01.1970 00-00-00,000000%",
                                       "01.01.1970 23-59-59,999999%"}));
+}
+
+TEST(Csv, YearsBeyondFourDigits) {
+  OutputColumn column = column_of("x", ColumnKind::kDatetime, Storage::kInt64);
+  column.schema.unit = TimeUnit::kDay, column.schema.datetime_format = "%d %Y/%m %Y!";
+  EXPECT_EQ(csv_cells(column, {2932897, -719529, 0}),
+            (std::vector<std::string>{"01 10000/01 10000!", "31 -1/12 -1!", "01 1970/01 1970!"}));
 }
 
 TEST(Csv, EmptyCellOfTheOnlyColumnIsQuoted) {
