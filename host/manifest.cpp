@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
-#include <regex>
 #include <string_view>
 
 #include "kernels/common/error.h"
@@ -81,12 +81,14 @@ std::string manifest_name(int64_t parts, int64_t part) {
 }
 
 std::vector<std::string> find_manifests(const std::string& folder) {
-  static const std::regex kName(R"(manifest(-\d+-of-\d+)?\.jsonl)");
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& item : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = item.path().filename().string();
-    if (std::regex_match(name, kName)) names.push_back(name);
+    long long part = 0, parts = 0;
+    const bool is_part = std::sscanf(name.c_str(), "manifest-%lld-of-%lld.jsonl", &part, &parts) == 2;
+    if (name == manifest_name(1, 1) || (is_part && parts > 1 && name == manifest_name(parts, part)))
+      names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -135,6 +137,14 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
 
 nlohmann::json program_versions() {
   return {{"doppel", DOPPEL_VERSION}, {"arrow", ARROW_VERSION_STRING}};
+}
+
+std::string provenance_json(const ManifestHead& head) {
+  return Json{{"generator", "doppel"},
+              {"versions", head.versions},
+              {"model_checksum", head.model_checksum},
+              {"seed", head.seed}}
+      .dump();
 }
 
 ManifestWriter::ManifestWriter(const std::string& folder, const ManifestHead& head,

@@ -49,6 +49,8 @@ std::optional<Manifest> read_manifest(const std::string& path);
 std::string first_difference(const ManifestHead& written, const ManifestHead& asked, bool same_part);
 
 nlohmann::json program_versions();
+// What an encoder may put into a file's own metadata: model, seed and versions. The same in every file of a job.
+std::string provenance_json(const ManifestHead& head);
 
 // Owns a folder's manifest while a job runs: rewrites it (atomically) with the entries that still hold, then appends.
 class ManifestWriter {

@@ -134,7 +134,11 @@ void write_all(FileSystem& files, int file, const void* data, size_t bytes, cons
 }
 
 AtomicFile::AtomicFile(std::string path, FileSystem& files)
-    : path_(std::move(path)), temporary_(temporary_path(path_)), files_(files), file_(files.create(temporary_)) {
+    : path_(std::move(path)), temporary_(temporary_path(path_)), files_(files) {
+  if (std::filesystem::exists(path_) && !std::filesystem::is_regular_file(path_)) {  // renaming would replace a device
+    throw Error("cannot write '" + path_ + "': it is not a regular file: choose another name");
+  }
+  file_ = files_.create(temporary_);
   if (file_ < 0) throw_file_error("create", temporary_, errno);
 }
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "host/interrupt.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -12,13 +13,22 @@ int run_command_line(int argc, char** argv) {
   CommonOptions common;
   int status = 0;
   try {
+    install_signal_handlers();
     app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("doppel ") + DOPPEL_VERSION);
+    if (argc == 1) {
+      std::fputs(app.help().c_str(), stderr);
+      return static_cast<int>(ExitStatus::kWrongUsage);
+    }
     app.parse(argc, argv);
     return status;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitStatus::kWrongUsage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "doppel: error: %s (see doppel --help)\n", error.what());
+    return static_cast<int>(ExitStatus::kWrongUsage);
   } catch (const Error& error) {
-    std::fprintf(stderr, "doppel: error: %s\n", error.what());
+    const bool stopped = error.status() == ExitStatus::kInterrupted;
+    std::fprintf(stderr, "doppel: %s: %s\n", stopped ? "interrupted" : "error", error.what());
     return static_cast<int>(error.status());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "doppel: error: %s\n", error.what());

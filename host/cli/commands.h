@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace doppel {
@@ -15,6 +16,10 @@ struct CommonOptions {
   int64_t memory_bytes = int64_t{1} << 30;
   bool quiet = false, verbose = false;
 };
+
+// Registers them with a command, and writes its result where --json says (nothing without it). Keys carry units.
+void add_common_options(CLI::App& command, CommonOptions& common);
+void write_json(const CommonOptions& common, const nlohmann::ordered_json& result);
 
 // Parses, runs one command, prints at most one error line; returns the exit status. Never throws.
 int run_command_line(int argc, char** argv);

@@ -1,3 +1,5 @@
 #include "host/cli/commands.h"
 
-int main(int argc, char** argv) { return doppel::run_command_line(argc, argv); }
+int main(int argc, char** argv) {
+  return doppel::run_command_line(argc, argv);
+}

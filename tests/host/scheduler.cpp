@@ -18,6 +18,11 @@
 #include "tests/host/fake_generator.h"
 #include "tests/host/test_folder.h"
 
+// Tests fork, and start threads in the child: the thread sanitizer wants to be told.
+extern "C" const char* __tsan_default_options() {
+  return "die_after_fork=0";
+}
+
 namespace doppel {
 namespace {
 
