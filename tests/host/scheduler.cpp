@@ -7,7 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -192,6 +195,43 @@ TEST(Scheduler, NamesSortInRowOrderPastAHundredThousandFiles) {
   EXPECT_EQ(layout.index_of("part-200000.csv"), -1);
 }
 
+// Peak memory of a process that generates, from when it was forked.
+int64_t peak_of_child(const std::function<void()>& action) {
+  const pid_t child = fork();
+  if (child == 0) {
+    try {
+      action();
+    } catch (...) {
+      _exit(1);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  rusage usage = {};
+  wait4(child, &status, 0, &usage);
+  EXPECT_EQ(status, 0);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+TEST(Scheduler, PeakMemoryStaysUnderTheBudgetForAnyRowsAndFormat) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers multiply memory";
+#endif
+  for (const Format& format : formats()) {
+    JobOptions options = job(20'000'000, 4'000'000);
+    options.format = &format;
+    options.resident_bytes = -1;
+    options.memory_bytes = resident_memory_bytes() + (160 << 20);
+    const auto encode = [&] {
+      const FakeGenerator generator;
+      NullSink sink;
+      Progress progress(0, Progress::Style::kNone);
+      run_job(generator, plan_job(generator, options), sink, progress);
+    };
+    EXPECT_LE(peak_of_child(encode), options.memory_bytes) << format.name;
+  }
+}
+
 TEST(Scheduler, SamplingOnlyCoversEveryRow) {
   Progress progress(0, Progress::Style::kNone);
   EXPECT_EQ(run_sampling(FakeGenerator(), 0, 1'000'003, 2, progress).rows, 1'000'003);
@@ -348,56 +388,57 @@ TEST(SchedulerFault, FolderRemovedMeanwhile) {
   EXPECT_NE(message.find("the folder is not there (was it removed?)"), std::string::npos) << message;
 }
 
-TEST(SchedulerInterrupt, EndsWithStatus130AndWholeFilesOnly) {
-  const TestFolder folder;
+// Runs `job` while another thread interrupts the process after a while; returns the exit status that it ends with.
+int status_when_interrupted(int signal_number, const std::function<void()>& action,
+                            const std::function<void()>& if_it_hangs) {
   install_signal_handlers();
   clear_interrupt();
-  JobOptions options = job(2'000'000, 3'000);
-  options.encoder.compression = "slow";
-  std::thread killer([] {
+  std::atomic<bool> ended{false};
+  std::optional<BlockSignals> block(std::in_place);  // inherited: the signal is for this thread
+  std::thread killer([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(150));
-    kill(getpid(), SIGINT);
+    kill(getpid(), signal_number);
+    for (int i = 0; i < 1'000 && !ended; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (!ended) if_it_hangs();
   });
+  block.reset();
   int status = 0;
   try {
-    generate(FakeGenerator(), options, folder.path("out"));
+    action();
   } catch (const Error& error) {
     status = static_cast<int>(error.status());
   }
+  ended = true;
   killer.join();
   clear_interrupt();
-  EXPECT_EQ(status, 130);
+  return status;
+}
+
+TEST(SchedulerInterrupt, EndsWithStatus130AndWholeFilesOnly) {
+  const TestFolder folder;
+  JobOptions options = job(2'000'000, 3'000);
+  options.encoder.compression = "slow";
+  EXPECT_EQ(status_when_interrupted(
+                SIGINT, [&] { generate(FakeGenerator(), options, folder.path("out")); }, [] {}),
+            130);
   const auto manifest = read_manifest(folder.path("out/manifest.jsonl"));
+  ASSERT_TRUE(manifest.has_value());
   EXPECT_LT(manifest->entries.size(), 666u);
   EXPECT_EQ(read_folder(folder.path("out")).size(), manifest->entries.size());
 }
 
 TEST(SchedulerInterrupt, WakesAWriterBlockedOnAPipe) {
-  install_signal_handlers();
-  clear_interrupt();
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);  // never read: the writer blocks when it is full
-  const pid_t child = fork();
-  if (child == 0) {
-    int status = 0;
-    try {
-      const FakeGenerator generator;
-      StreamSink sink(ends[1], "standard output");
-      Progress progress(0, Progress::Style::kNone);
-      run_job(generator, plan_job(generator, job(1'000'000, 1'000'000)), sink, progress);
-    } catch (const Error& error) {
-      status = static_cast<int>(error.status());
-    }
-    _exit(status);
-  }
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  kill(child, SIGTERM);
-  int status = 0;
-  waitpid(child, &status, 0);
+  const auto write_into_pipe = [&] {
+    const FakeGenerator generator;
+    StreamSink sink(ends[1], "standard output");
+    Progress progress(0, Progress::Style::kNone);
+    run_job(generator, plan_job(generator, job(1'000'000, 1'000'000)), sink, progress);
+  };
+  EXPECT_EQ(status_when_interrupted(SIGTERM, write_into_pipe, [&] { ::close(ends[0]); }), 130);
   ::close(ends[0]);
   ::close(ends[1]);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
 }
 
 TEST(SchedulerResume, EndsWithTheSameBytesAfterBeingKilledAtAnyInstant) {
