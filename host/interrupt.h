@@ -7,7 +7,8 @@
 namespace doppel {
 
 // Installs the two handlers, and ignores SIGPIPE and SIGXFSZ so that a closed pipe and a file over the size limit are
-// errors of write (EPIPE, EFBIG) that can be reported. Called once, by the command line.
+// errors of write (EPIPE, EFBIG) that can be reported. Called by the commands that ask interrupted(): to others a
+// signal is the end.
 void install_signal_handlers();
 
 bool interrupted();

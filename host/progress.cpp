@@ -46,7 +46,9 @@ std::string format_bytes(double bytes) {
 }
 std::string format_duration(double seconds) {
   char text[48];
-  if (seconds < 59.5) {
+  if (seconds < 0.0995) {
+    std::snprintf(text, sizeof(text), "%.*f ms", seconds < 0.00995 ? 1 : 0, seconds * 1000);
+  } else if (seconds < 59.5) {
     std::snprintf(text, sizeof(text), seconds < 9.95 ? "%.1f s" : "%.0f s", seconds);
   } else {
     const auto minutes = static_cast<long long>(std::min(std::ceil(seconds / 60), 1e9));

@@ -88,7 +88,10 @@ std::vector<ManifestEntry> read_entries(const std::string& folder, FolderCheck& 
     if (parts.count(part) == 0)
       check.missing.push_back(manifest_name(check.head.parts, part) + ": this part was not started");
   }
-  const std::string extension = entries.empty() ? "" : fs::path(entries.front().file).extension().string();
+  std::string extension = entries.empty() ? "" : fs::path(entries.front().file).extension().string();
+  for (const Format& format : formats()) {
+    if (format.name == check.head.format) extension = format.extension;
+  }
   layout = {check.head.rows, check.head.rows_per_file, extension};
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first_row < b.first_row; });
   return entries;

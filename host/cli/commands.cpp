@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <exception>
 
-#include "host/interrupt.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -13,7 +12,6 @@ int run_command_line(int argc, char** argv) {
   CommonOptions common;
   int status = 0;
   try {
-    install_signal_handlers();
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string("doppel ") + DOPPEL_VERSION);
     if (argc == 1) {

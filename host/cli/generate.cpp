@@ -77,6 +77,9 @@ Destination choose_destination(const GenerateOptions& options) {
   if (!options.sink.empty()) {
     if (options.sink != "null") throw UsageError("--sink '" + options.sink + "': the one sink is null; files go to -o");
     if (!options.output.empty()) throw UsageError("--sink null writes nothing: leave -o out");
+    if (options.parts > 1 || options.resume || options.overwrite) {
+      throw UsageError("--sink null writes nothing: --parts, --resume and --overwrite need a folder");
+    }
     return {Target::kNull, options.format.empty() ? nullptr : &find_format(options.format), options.compression};
   }
   if (options.output.empty()) throw UsageError("where to? Give -o FOLDER, -o FILE.csv, -o - or --sink null");
@@ -166,10 +169,10 @@ Json report(const Run& run, const JobResult& result) {
 
 void finish_report(const Run& run, const JobResult& result, const std::string& where) {
   const double rate = result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0;
-  std::string text = format_count(static_cast<double>(result.rows)) + " rows in " + format_duration(result.seconds) +
-                     " (" + format_count(rate) + " rows/s)";
+  std::string text = format_count(static_cast<double>(result.rows)) + " rows " + where + " in " +
+                     format_duration(result.seconds) + " (" + format_count(rate) + " rows/s)";
   if (result.bytes > 0) text += ", " + format_bytes(static_cast<double>(result.bytes));
-  say(run.common, text + " " + where);
+  say(run.common, run.job.rows > 0 && result.rows == 0 ? "nothing is left to write" : text);
   if (run.common.verbose) {
     char stages[160];
     std::snprintf(stages, sizeof(stages),
@@ -232,8 +235,8 @@ void generate_folder(Run& run) {
   std::erase_if(plan.files, [&](int64_t index) { return done.count(index) > 0; });
   if (run.options.dry_run) return report_plan(run, plan, static_cast<int64_t>(plan.files.size()));
   if (files == 0) {
-    say(run.common, "part " + std::to_string(head.part) + " has no file: the rows are " +
-                        std::to_string(plan.layout.files()) + " files; a smaller --rows-per-file makes more");
+    say(run.common, "part " + std::to_string(head.part) + " has no file: the output has " +
+                        std::to_string(plan.layout.files()) + " in all; a smaller --rows-per-file makes more");
   }
   if (!done.empty())
     say(run.common, std::to_string(done.size()) + " of " + std::to_string(files) + " files are there already");
@@ -370,6 +373,7 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
   add_common_options(*command, common);
   command->callback([options, &common, part] {
     options->part_given = part->count() > 0;
+    install_signal_handlers();
     generate(*options, common);
   });
 }

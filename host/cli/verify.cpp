@@ -10,6 +10,7 @@
 
 #include "engine/model.h"
 #include "host/cli/commands.h"
+#include "host/interrupt.h"
 #include "host/scheduler.h"
 #include "host/verification.h"
 #include "kernels/backend.h"
@@ -105,7 +106,7 @@ void verify(const VerifyOptions& options, const CommonOptions& common, int& stat
     std::fprintf(stderr, "doppel: %s: %zu files, %s rows, %s %s\n", options.folder.c_str(), check.whole.size(),
                  format_count(static_cast<double>(check.whole_rows)).c_str(),
                  format_bytes(static_cast<double>(check.whole_bytes)).c_str(),
-                 good ? "verified" : "whole; the others see above");
+                 good ? "verified" : "are whole; see above for the others");
     if (recomputed.files > 0) {
       std::fprintf(stderr, "doppel: %lld files (%s rows) made again and compared\n",
                    static_cast<long long>(recomputed.files),
@@ -141,7 +142,10 @@ void add_verify_command(CLI::App& app, CommonOptions& common, int& status) {
   command->add_option("--model", options->model, "The model that made the rows, for --recompute")
       ->type_name("M.doppel");
   add_common_options(*command, common);
-  command->callback([options, &common, &status] { verify(*options, common, status); });
+  command->callback([options, &common, &status] {
+    install_signal_handlers();
+    verify(*options, common, status);
+  });
 }
 
 }  // namespace doppel
