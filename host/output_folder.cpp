@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <thread>
 
 #include "kernels/common/error.h"
 
@@ -52,10 +54,17 @@ std::string without_temporary(const std::string& name) {
   return name.substr(1, name.size() - 5);
 }
 
+// A process that was just killed may hold its lock until its last fsync returns, hence the patience.
 void check_not_in_use(const std::string& manifest_path) {
+  constexpr int kAttempts = 40;
+  constexpr auto kPause = std::chrono::milliseconds(50);
   const int file = ::open(manifest_path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return;
-  const bool locked_elsewhere = ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  bool locked_elsewhere = true;
+  for (int attempt = 0; attempt < kAttempts && locked_elsewhere; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(kPause);
+    locked_elsewhere = ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  }
   ::close(file);
   if (locked_elsewhere)
     throw Error("'" + manifest_path + "' is being written by another doppel: wait for it or end it");

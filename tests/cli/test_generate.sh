@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# doppel generate and verify as a user runs them: the same bytes however the job is run, kills and interruptions, exit
+# statuses, standard output. bash tests/cli/test_generate.sh PATH/TO/doppel
+set -uo pipefail
+doppel=$(realpath "$1")
+"$doppel" fit --help >/dev/null 2>&1 || exit 77
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+expect_status() {  # expect_status STATUS COMMAND...: also at most one error line
+  local wanted=$1; shift
+  "$@" >stdout.txt 2>stderr.txt
+  local status=$?
+  [[ $status == "$wanted" ]] || fail "status $status, not $wanted: $* ($(tail -1 stderr.txt))"
+  (( $(grep -c '^doppel: error: ' stderr.txt) <= 1 )) || fail "more than one error line: $*"
+}
+expect_error() {  # expect_error TEXT: on the last command's standard error
+  grep -qF -- "$1" stderr.txt || fail "no '$1' in: $(cat stderr.txt)"
+}
+data_of() { (cd "$1" && cat part-*); }
+
+{
+  echo "age,city,income"
+  for ((i = 0; i < 400; ++i)); do echo "$((18 + i * 7 % 60)),c$((i % 5)),$((1000 + i * i % 977)).5"; done
+} >data.csv
+expect_status 0 "$doppel" fit data.csv -o m.doppel
+generate=("$doppel" generate m.doppel --seed 7 --rows-per-file 30k --format csv)
+
+# The same bytes from any number of threads, memory and parts
+expect_status 0 "${generate[@]}" --rows 200k -o one --threads 1
+expect_status 0 "${generate[@]}" --rows 200k -o two --threads 2 --memory 512M
+expect_status 0 "${generate[@]}" --rows 200k -o parts --parts 3 --part 3
+expect_status 0 "${generate[@]}" --rows 200k -o parts --parts 3 --part 1
+expect_status 4 "$doppel" verify parts
+expect_status 0 "${generate[@]}" --rows 200k -o parts --parts 3 --part 2
+cmp <(data_of one) <(data_of two) || fail "threads change bytes"
+cmp <(data_of one) <(data_of parts) || fail "parts change bytes"
+[[ $(ls one) == $(ls two) && $(ls one/part-*) == $(cd parts && ls part-* | sed 's|^|one/|') ]] || fail "names differ"
+
+# One file, standard output, an earlier prefix: the same rows
+expect_status 0 "$doppel" generate m.doppel --seed 7 --rows 200k -o all.csv
+"$doppel" generate m.doppel --seed 7 --rows 200k -o - -q >stream.csv || fail "standard output"
+cmp all.csv stream.csv || fail "standard output differs from a file"
+cmp all.csv <(head -1 one/part-00000.csv; for part in one/part-*; do tail -n +2 "$part"; done) || fail "rows differ from the folder's"
+"$doppel" generate m.doppel --seed 7 --rows 1000 -o - -q | cmp - <(head -1001 all.csv) || fail "fewer rows are not a prefix"
+[[ $(ls -A | grep -c tmp) == 0 ]] || fail "temporary files stay"
+
+# Verification
+expect_status 0 "$doppel" verify one
+expect_status 0 "$doppel" verify parts --recompute 100% --model m.doppel
+expect_status 2 "$doppel" verify one --recompute 0% --model m.doppel
+cp -r one bad
+printf 'x' | dd of=bad/part-00002.csv bs=1 seek=5000 conv=notrunc status=none
+expect_status 4 "$doppel" verify bad
+expect_error "corrupt: part-00002.csv"
+rm bad/part-00001.csv
+expect_status 4 "$doppel" verify bad
+expect_error "missing: part-00001.csv"
+
+# Resuming
+expect_status 2 "${generate[@]}" --rows 200k -o one
+expect_error "--resume completes it, --overwrite starts anew"
+expect_status 2 "$doppel" generate m.doppel --seed 8 --rows 200k --format csv -o one --resume
+expect_error "differs in seed (7, now 8)"
+for delay in 0.02 0.05 0.08 0.1 0.12 0.15 0.2 0.25 0.3 0.4; do
+  for attempt in 1 2; do
+    "${generate[@]}" --rows 200k -o killed --resume -q 2>/dev/null &
+    sleep $delay
+    kill -KILL $! 2>/dev/null
+    wait $! 2>/dev/null
+  done
+  expect_status 0 "${generate[@]}" --rows 200k -o killed --resume
+  diff -r one killed || fail "resumed after $delay s: not the same folder"
+  rm -r killed
+done
+
+# Interruption: status 130, whole files only, then resumable
+"${generate[@]}" --rows 2e9 -o long -q 2>stderr.txt &
+sleep 1
+kill -INT $!
+wait $!
+[[ $? == 130 ]] || fail "interrupted: not status 130"
+expect_error "doppel: interrupted: "
+expect_error "--resume goes on"
+[[ -z $(ls -A long | grep tmp) ]] || fail "temporary files stay after an interruption"
+listed=$(tail -n +2 long/manifest.jsonl | wc -l)
+[[ $listed == $(ls long | grep -c part-) ]] || fail "manifest and files differ after an interruption"
+rm -r long
+
+# Trouble with the output
+"$doppel" generate m.doppel --rows 1e7 -o - 2>stderr.txt | head -1 >/dev/null
+[[ ${PIPESTATUS[0]} == 1 ]] || fail "closed pipe: not status 1"
+expect_error "Broken pipe"
+expect_status 1 bash -c '"$0" generate m.doppel --rows 1e6 -o - >/dev/full' "$doppel"
+expect_error "No space left on device"
+expect_status 1 "$doppel" generate m.doppel --rows 10 -o data.csv/rows --format csv
+expect_status 1 bash -c 'ulimit -f 100; "$0" generate m.doppel --rows 1e6 --format csv -o limited' "$doppel"
+expect_error "raise the limit on file sizes"
+[[ $(ls -A limited) == manifest.jsonl ]] || fail "a partial file stays"
+expect_status 2 "$doppel" generate m.doppel --rows 10 --memory 1M -o little
+expect_error "give at least --memory"
+expect_status 3 "$doppel" generate nothing.doppel --rows 10 -o x
+expect_status 2 "$doppel" generate m.doppel --rows 10 -o x.csv --format parquet
+expect_status 2 "$doppel" generate m.doppel --rows 10 -o x --parts 2
+
+# Other uses
+expect_status 0 "$doppel" generate m.doppel --rows 1M --sink null --json result.json
+grep -q '"rows": 1000000' result.json || fail "no rows in the JSON result"
+expect_status 0 "$doppel" generate m.doppel --rows 1e12 -o nothing --dry-run
+[[ ! -e nothing ]] || fail "--dry-run wrote"
+expect_status 0 "$doppel" generate m.doppel --rows 0 -o none.csv
+cmp none.csv <(head -1 all.csv) || fail "no rows are not a header"
+
+((failures == 0)) && echo "passed"
+exit $((failures > 0))
