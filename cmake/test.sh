@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test: bash cmake/test.sh
 # All tests in the release build; those of the layers again with the address and undefined-behaviour sanitizers, and those of
-# the scheduler with the thread sanitizer (but for two that fork while threads run, which it does not support).
+# the scheduler with the thread sanitizer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 jobs=$(nproc)
