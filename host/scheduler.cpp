@@ -24,6 +24,7 @@ namespace {
 constexpr int64_t kFileBytes = 256 << 20;
 constexpr int64_t kProbeRows = 8192;
 constexpr int64_t kSlackBytes = 24 << 20;  // stacks of threads, the allocator's own, a file's list of batches
+constexpr int64_t kMostFiles = 1'000'000;  // of a part; a folder is slow with more, and their list is in memory
 constexpr int64_t kLargestSlots = 64;      // more would only delay back-pressure
 
 class Stopwatch {
@@ -81,7 +82,7 @@ struct BatchRange {
 };
 
 int64_t batches_of(int64_t file_rows, int64_t rows_per_batch) {
-  return (file_rows + rows_per_batch - 1) / rows_per_batch;
+  return file_rows / rows_per_batch + (file_rows % rows_per_batch != 0);
 }
 
 // Batch `sequence` of the whole job. Every file but the job's last has the same number of batches.
@@ -253,6 +254,10 @@ JobPlan plan_job(const Generator& generator, const JobOptions& options) {
   const auto boundary = [&](int64_t part) {
     return static_cast<int64_t>(static_cast<__int128>(files) * part / options.parts);
   };
+  if (boundary(options.part) - boundary(options.part - 1) > kMostFiles) {
+    throw UsageError("that would be " + std::to_string(boundary(options.part) - boundary(options.part - 1)) +
+                     " files: give a larger --rows-per-file");
+  }
   for (int64_t index = boundary(options.part - 1); index < boundary(options.part); ++index) plan.files.push_back(index);
 
   plan.rows_per_batch = std::max<int64_t>(1, std::min({format_rows, plan.layout.rows_per_file, options.rows}));
@@ -261,6 +266,8 @@ JobPlan plan_job(const Generator& generator, const JobOptions& options) {
   plan.scratch_bytes = plan.slot_bytes;
   plan.batch_bytes = static_cast<int64_t>(Batch::bytes(generator.schema(), plan.rows_per_batch));
   plan.resident_bytes = options.resident_bytes >= 0 ? options.resident_bytes : resident_memory_bytes() + kSlackBytes;
+  plan.resident_bytes += batches_of(std::min(plan.layout.rows_per_file, options.rows), plan.rows_per_batch) *
+                         static_cast<int64_t>(sizeof(EncodedBatch));  // a file's list of batches, for its tail
   fit_into_memory(plan, options.memory_bytes, options.threads > 0 ? options.threads : available_threads());
   return plan;
 }

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <set>
 #include <thread>
@@ -181,9 +182,22 @@ TEST(Scheduler, FileSizeDoesNotDependOnThreadsMemoryOrParts) {
   const int64_t rows_per_file = plan_job(FakeGenerator(), options).layout.rows_per_file;
   EXPECT_EQ(rows_per_file % 100, 0);
   options.threads = 7;
-  options.memory_bytes = 1 << 20;
+  options.memory_bytes = 8 << 20;
   options.parts = 3;
   EXPECT_EQ(plan_job(FakeGenerator(), options).layout.rows_per_file, rows_per_file);
+}
+
+TEST(Scheduler, PlansThatCannotFitAreRefusedAtOnce) {
+  EXPECT_EQ(message_of([] { plan_job(FakeGenerator(), job(int64_t{1} << 62, 1)); }),
+            "that would be 4611686018427387904 files: give a larger --rows-per-file");
+  const int64_t most = std::numeric_limits<int64_t>::max();
+  EXPECT_NE(message_of([&] { plan_job(FakeGenerator(), job(most, most)); }).find("is too little"), std::string::npos);
+  JobOptions negative = job(-1, 1);
+  EXPECT_THROW(plan_job(FakeGenerator(), negative), UsageError);
+  JobOptions part = job(100, 1);
+  part.parts = 3;
+  part.part = 4;
+  EXPECT_THROW(plan_job(FakeGenerator(), part), UsageError);
 }
 
 TEST(Scheduler, NamesSortInRowOrderPastAHundredThousandFiles) {
@@ -429,6 +443,21 @@ TEST(SchedulerInterrupt, EndsWithStatus130AndWholeFilesOnly) {
   ASSERT_TRUE(manifest.has_value());
   EXPECT_LT(manifest->entries.size(), 666u);
   EXPECT_EQ(read_folder(folder.path("out")).size(), manifest->entries.size());
+}
+
+TEST(SchedulerInterrupt, SecondSignalEndsTheProcessAtOnce) {
+  const pid_t child = fork();
+  if (child == 0) {
+    install_signal_handlers();
+    raise(SIGINT);
+    if (!interrupted()) _exit(1);
+    raise(SIGINT);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
 }
 
 TEST(SchedulerInterrupt, WakesAWriterBlockedOnAPipe) {
