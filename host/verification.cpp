@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr size_t kReadBytes = 256 << 10;
+constexpr const char* kAbsent = "absent";
 
 // A file being read from its start.
 class Reader {
@@ -65,6 +66,33 @@ std::string check_file(const std::string& path, const ManifestEntry& entry, std:
   return checksum.hex() == entry.xxh3_128
              ? ""
              : entry.file + ": its checksum is " + checksum.hex() + ", not " + entry.xxh3_128;
+}
+
+// What is wrong with each entry's file, "" where nothing is; kAbsent where it is not there.
+std::vector<std::string> check_files(const std::string& folder, const std::vector<ManifestEntry>& entries,
+                                     int threads) {
+  std::vector<std::string> findings(entries.size());
+  std::atomic<size_t> next{0};
+  std::vector<std::exception_ptr> failures(static_cast<size_t>(threads));
+  const auto work = [&](size_t thread) {
+    try {
+      std::vector<std::byte> buffer(kReadBytes);
+      for (size_t i; (i = next.fetch_add(1)) < entries.size();) {
+        const std::string path = (fs::path(folder) / entries[i].file).string();
+        findings[i] = fs::exists(path) ? check_file(path, entries[i], buffer) : kAbsent;
+      }
+    } catch (...) {
+      failures[thread] = std::current_exception();
+      next = entries.size();
+    }
+  };
+  std::vector<std::thread> pool;
+  for (size_t thread = 0; thread < failures.size(); ++thread) pool.emplace_back(work, thread);
+  for (std::thread& thread : pool) thread.join();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  return findings;
 }
 
 // The listed entries of all manifests; fills head, and missing with what no manifest lists.
@@ -162,32 +190,9 @@ FolderCheck check_folder(const std::string& folder, int threads) {
   std::set<std::string> listed;
   for (const ManifestEntry& entry : entries) listed.insert(entry.file);
 
-  std::vector<std::string> findings(entries.size());
-  std::vector<char> absent(entries.size());
-  std::atomic<size_t> next{0};
-  std::vector<std::exception_ptr> failures(static_cast<size_t>(threads));
-  const auto work = [&](size_t thread) {
-    try {
-      std::vector<std::byte> buffer(kReadBytes);
-      for (size_t i; (i = next.fetch_add(1)) < entries.size();) {
-        const std::string path = (fs::path(folder) / entries[i].file).string();
-        absent[i] = !fs::exists(path);
-        if (!absent[i]) findings[i] = check_file(path, entries[i], buffer);
-      }
-    } catch (...) {
-      failures[thread] = std::current_exception();
-      next = entries.size();
-    }
-  };
-  std::vector<std::thread> pool;
-  for (size_t thread = 0; thread < failures.size(); ++thread) pool.emplace_back(work, thread);
-  for (std::thread& thread : pool) thread.join();
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
-  }
-
+  const std::vector<std::string> findings = check_files(folder, entries, threads);
   for (size_t i = 0; i < entries.size(); ++i) {
-    if (absent[i]) {
+    if (findings[i] == kAbsent) {
       check.missing.push_back(entries[i].file);
     } else if (!findings[i].empty()) {
       check.corrupt.push_back(findings[i]);
