@@ -23,7 +23,8 @@ bool is_discrete(ColumnKind kind) {
 
 double numeric_value(const ColumnSchema& schema, const Column& column, int64_t row) {
   if (column.is_missing(row)) return std::numeric_limits<double>::quiet_NaN();
-  if (schema.kind == ColumnKind::kReal) return column.reals[row];
+  if (schema.kind == ColumnKind::kReal)
+    return std::isfinite(column.reals[row]) ? column.reals[row] : std::numeric_limits<double>::quiet_NaN();
   const auto quanta = static_cast<double>(column.quanta[row]);
   return schema.kind == ColumnKind::kDecimal ? quanta / kPowersOfTen[schema.decimals] : quanta;
 }
@@ -50,7 +51,8 @@ CodeMatrix make_code_matrix(const TableSchema& schema, const Table& table, const
         value = static_cast<float>(numeric_value(column_schema, column, row));
       else if (!column.is_missing(row))
         value = static_cast<float>(column.codes[row]);
-      matrix.values[i * used.size() + k] = std::isinf(value) ? std::numeric_limits<float>::max() : value;
+      matrix.values[i * used.size() + k] =
+          std::isinf(value) ? std::copysign(std::numeric_limits<float>::max(), value) : value;
     }
   }
   return matrix;

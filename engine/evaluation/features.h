@@ -18,7 +18,7 @@ struct CodeMatrix {
 CodeMatrix make_code_matrix(const TableSchema& schema, const Table& table, const std::vector<int64_t>& rows,
                             int64_t left_out);
 
-// The value of a numeric column in its own unit, NaN where missing.
+// The value of a numeric column in its own unit, NaN where missing or infinite.
 double numeric_value(const ColumnSchema& schema, const Column& column, int64_t row);
 bool is_numeric(ColumnKind kind);
 bool is_discrete(ColumnKind kind);

@@ -44,7 +44,8 @@ struct TargetColumn {
   int classes;  // 0: regression
   bool has(const Table& table, int64_t row) const {
     const Column& column = table.columns[index];
-    return !column.is_missing(row) && (classes == 0 || column.codes[row] != kUnseenCode);
+    return classes == 0 ? !std::isnan(numeric_value(schema, column, row))
+                        : !column.is_missing(row) && column.codes[row] != kUnseenCode;
   }
   double value(const Table& table, int64_t row) const {
     const Column& column = table.columns[index];
@@ -100,6 +101,7 @@ LearnerScores judge_linear(const TableSchema& schema, const TargetColumn& target
   const std::vector<double> seen = features.apply(*train.table, train.rows),
                             asked = features.apply(*test.table, test.rows);
   const int64_t width = features.columns();
+  if (width == 0) return {};  // no level of any category that the schema knows
   if (target.classes == 0)
     return score(target, linear_scores(asked, width, fit_ridge(seen, width, train.targets)), test);
   std::vector<double> predicted(test.rows.size() * static_cast<size_t>(target.classes));
@@ -147,6 +149,8 @@ void check_sample(const Sample& sample, const char* what, const std::string& tar
 Utility evaluate_utility(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                          const EvaluateOptions& options) {
   const TargetColumn target = make_target(schema, options.target.value());
+  if (make_code_matrix(schema, real, {}, static_cast<int64_t>(target.index)).columns == 0)
+    throw UsageError("--target " + target.schema.name + ": no other column is a number or a category to learn it from");
   const auto held_out = [&](int64_t row) { return hash_row(options.seed, row) % 5 == 0; };
   const auto all = [](int64_t) { return true; };
   const Sample train_real = take_rows(real, target, [&](int64_t row) { return holdout != nullptr || !held_out(row); });

@@ -77,7 +77,7 @@ void fill_values(const ColumnSchema& schema, const Column& column, PreparedColum
       prepared.keys.push_back(static_cast<uint64_t>(column.quanta[row]) ^ uint64_t{1} << 63);
     } else {
       if (!column.reals.empty()) value = column.reals[row];
-      if (std::isnan(value)) continue;
+      if (!std::isfinite(value)) continue;  // infinities have no place in any score: they count as missing
       prepared.keys.push_back(ordered_bits(round_for_comparison(value)));
     }
     prepared.values[row] = value;
@@ -97,6 +97,11 @@ std::array<double, kBins + 1> bin_edges(double minimum, double maximum) {
   return edges;
 }
 
+// The whole part of a bin's position, within [0, last]; 0 for the undefined ones of ranges beyond a double's.
+int64_t to_bin(double position, int64_t last) {
+  return position > 0 ? static_cast<int64_t>(std::min(position, static_cast<double>(last))) : 0;
+}
+
 void fill_bins(PreparedColumn& prepared) {
   const auto edges = bin_edges(prepared.minimum, prepared.maximum);
   const double width = edges[1] - edges[0];
@@ -107,7 +112,7 @@ void fill_bins(PreparedColumn& prepared) {
     int bin = kBins + 1;
     if (value == value) {
       // A guess by division is within one of the bin by comparison.
-      bin = std::clamp(static_cast<int>((value - edges[0]) / width) + 1, 1, kBins + 1);
+      bin = static_cast<int>(to_bin((value - edges[0]) / width, kBins)) + 1;
       while (bin <= kBins && value >= edges[bin]) ++bin;
       while (bin > 0 && value < edges[bin - 1]) --bin;
     }
@@ -220,8 +225,8 @@ DensityChart chart_density(const ColumnSchema& schema, const PreparedColumn& rea
   double high = sorted[sorted.size() - 1 - tail];
   if (schema.kind == ColumnKind::kInteger) {  // bins of equally many whole numbers
     const double width = std::max(1.0, std::ceil((high - low + 1) / kChartBins));
-    for (double edge = low - 0.5; edge < high + 0.5; edge += width) chart.edges.push_back(edge);
-    chart.edges.push_back(chart.edges.back() + width);
+    const auto bins = static_cast<int>(std::clamp(std::ceil((high - low + 1) / width), 1.0, double{kChartBins}));
+    for (int i = 0; i <= bins; ++i) chart.edges.push_back(low - 0.5 + i * width);
   } else {
     if (low == high) low -= 0.5, high += 0.5;
     for (int i = 0; i <= kChartBins; ++i) chart.edges.push_back(low + (high - low) * i / kChartBins);
@@ -235,7 +240,7 @@ DensityChart chart_density(const ColumnSchema& schema, const PreparedColumn& rea
     for (const double value : side.values) {
       if (std::isnan(value)) continue;
       const double position = (value - chart.edges.front()) / width;
-      ++counts[static_cast<int64_t>(std::clamp(position, 0.0, static_cast<double>(bins - 1)))];
+      ++counts[to_bin(position, bins - 1)];
     }
     for (int64_t bin = 0; bin < bins; ++bin) shares[bin] = present > 0 ? static_cast<double>(counts[bin]) / present : 0;
   };

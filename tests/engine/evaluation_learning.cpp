@@ -149,6 +149,10 @@ TEST(EvaluationLearning, ATargetThatCannotBeLearnedIsRefused) {
   EvaluateOptions options;
   options.target = 3;
   EXPECT_THROW(evaluate_utility(real.schema, real.table, real.table, nullptr, options), UsageError);
+  const TableMaker alone = TableMaker().reals(std::vector<std::optional<double>>(100, 1.0));
+  options.target = 0;
+  EXPECT_THROW(evaluate_utility(alone.schema, alone.table, alone.table, nullptr, options), UsageError);
+  options.target = 3;
   real.schema.columns[3].kind = ColumnKind::kKey;
   EXPECT_THROW(evaluate_utility(real.schema, real.table, real.table, nullptr, options), UsageError);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "engine/evaluation/evaluation.h"
@@ -107,6 +108,16 @@ TEST(EvaluationQuality, EmptyColumnsAndKeysAreSkipped) {
   EXPECT_EQ(result.columns[1].shape, ColumnShape::kSkipped);
   EXPECT_TRUE(result.pairs.empty());
   EXPECT_DOUBLE_EQ(result.classic.shapes, 1);
+}
+
+TEST(EvaluationQuality, HugeAndInfiniteNumbersAreScored) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const int64_t huge = 1'000'000'000'000'000'000;
+  const TableMaker table =
+      TableMaker().reals({-1.7e308, 1.7e308, infinity}).integers({huge, huge, huge}).categories({0, 1, 1}, {"a", "b"});
+  const Evaluation result = evaluate(table, table);
+  for (const ColumnEvaluation& column : result.columns) EXPECT_DOUBLE_EQ(column.shape_score, 1) << column.name;
+  EXPECT_DOUBLE_EQ(result.columns[0].missing_share_real, 1.0 / 3);
 }
 
 TEST(EvaluationQuality, ATableWithoutRowsIsRefused) {

@@ -1,0 +1,263 @@
+// doppel evaluate: is a synthetic table as good as the real one?
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/evaluation/evaluation.h"
+#include "engine/table/profile.h"
+#include "engine/table/table.h"
+#include "host/cli/commands.h"
+#include "host/interrupt.h"
+#include "host/manifest.h"
+#include "host/readers/reader.h"
+#include "host/writer.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr size_t kShownPairs = 10;
+
+constexpr const char* kExamples = R"(
+Scores lie between 0 and 1, 1 is best. Shapes and trends are SDMetrics' column shapes and column pair trends, on all rows.
+Exit status: 0 evaluated, 4 the overall score is below --min-quality.
+
+Examples:
+  doppel evaluate --real adult.csv --synthetic double.csv
+  doppel evaluate --real adult.csv --synthetic rows               a folder that doppel generate wrote
+  doppel evaluate --real train.csv --synthetic double.csv --holdout test.csv --target income
+  doppel evaluate --real adult.csv --synthetic double.csv --min-quality 0.9 --json -
+)";
+
+struct EvaluateCommand {
+  std::string real, synthetic, holdout, target, schema;
+  uint64_t seed = 0;
+  std::optional<double> minimum_quality;
+  bool no_detection = false;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The file itself, or the files of a folder that doppel generate wrote, in row order.
+std::vector<std::string> files_of(const std::string& path) {
+  if (!fs::is_directory(path)) return {path};
+  std::vector<ManifestEntry> entries;
+  for (const std::string& name : find_manifests(path)) {
+    const std::optional<Manifest> manifest = read_manifest(path + "/" + name);
+    if (manifest) entries.insert(entries.end(), manifest->entries.begin(), manifest->entries.end());
+  }
+  if (entries.empty())
+    throw InputError(path + ": no manifest lists files there: give a data file or a folder that doppel generate wrote");
+  std::sort(entries.begin(), entries.end(),
+            [](const ManifestEntry& a, const ManifestEntry& b) { return a.first_row < b.first_row; });
+  std::vector<std::string> files;
+  for (const ManifestEntry& entry : entries) files.push_back(path + "/" + entry.file);
+  return files;
+}
+
+template <typename Value>
+void append_values(std::vector<Value>& values, std::vector<Value>& more) {
+  values.insert(values.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+void append_table(Table& table, Table&& more) {
+  for (size_t j = 0; j < table.columns.size(); ++j) {
+    Column &column = table.columns[j], &addition = more.columns[j];
+    if (!column.missing.empty() || !addition.missing.empty()) {  // an empty mask says that nothing is missing
+      column.missing.resize(static_cast<size_t>(table.rows));
+      addition.missing.resize(static_cast<size_t>(more.rows));
+    }
+    append_values(column.missing, addition.missing);
+    append_values(column.quanta, addition.quanta);
+    append_values(column.reals, addition.reals);
+    append_values(column.codes, addition.codes);
+    append_values(column.texts, addition.texts);
+  }
+  table.rows += more.rows;
+}
+
+Table read_all(const std::string& path, const TableSchema& schema) {
+  std::optional<Table> table;
+  for (const std::string& file : files_of(path)) {
+    Table part = read_table(*open_table(file), schema);
+    if (table)
+      append_table(*table, std::move(part));
+    else
+      table = std::move(part);
+  }
+  return std::move(*table);
+}
+
+TableSchema infer_schema(const EvaluateCommand& command, TableSource& source) {
+  ProfileOptions options;
+  if (!command.schema.empty()) {
+    const std::vector<std::byte> bytes = read_file(command.schema);
+    const auto* text = reinterpret_cast<const char*>(bytes.data());
+    nlohmann::json json = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
+    if (json.is_discarded()) throw InputError(command.schema + ": not JSON; doppel fit writes such a schema");
+    options.overrides = table_schema_from_json(json);
+  }
+  return profile_table(source, options).schema;
+}
+
+// "0.987", or a dash where the score is not defined.
+std::string format_score(double score) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", score);
+  return std::isnan(score) ? "-" : text;
+}
+
+// At most `width` characters of UTF-8 text, padded to it.
+std::string fit_text(const std::string& text, size_t width) {
+  std::string shown;
+  size_t characters = 0;
+  for (const char byte : text) {
+    const bool starts = (byte & 0xc0) != 0x80;
+    if (starts && characters == width) break;
+    characters += starts;
+    shown += static_cast<unsigned char>(byte) < 32 ? ' ' : byte;
+  }
+  return shown + std::string(width - characters, ' ');
+}
+
+void print_columns(const Evaluation& evaluation) {
+  std::printf("%s  %8s  %8s  %8s  %8s\n", fit_text("column", 28).c_str(), "shape", "missing", "coverage", "adherence");
+  for (const ColumnEvaluation& column : evaluation.columns) {
+    const bool discrete = column.shape == ColumnShape::kDiscrete;
+    std::printf("%s  %8s  %8s  %8s  %8s\n", fit_text(column.name, 28).c_str(), format_score(column.shape_score).c_str(),
+                format_score(column.missing_value_similarity).c_str(),
+                format_score(discrete ? column.category_coverage : column.range_coverage).c_str(),
+                format_score(discrete ? column.category_adherence : column.boundary_adherence).c_str());
+  }
+}
+
+void print_worst_pairs(const Evaluation& evaluation) {
+  std::vector<const PairEvaluation*> pairs;
+  for (const PairEvaluation& pair : evaluation.pairs)
+    if (!std::isnan(pair.trend_score)) pairs.push_back(&pair);
+  if (pairs.empty()) return;
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [](const PairEvaluation* a, const PairEvaluation* b) { return a->trend_score < b->trend_score; });
+  pairs.resize(std::min(pairs.size(), kShownPairs));
+  std::printf("\n%s  %8s  %8s  %8s   (dependence: correlation or Cramer's V)\n", fit_text("worst pairs", 50).c_str(),
+              "trend", "real", "synthetic");
+  for (const PairEvaluation* pair : pairs) {
+    const bool correlated = pair->metric == "CorrelationSimilarity";
+    std::printf("%s  %s  %8s  %8s  %8s\n", fit_text(evaluation.columns[pair->first].name, 24).c_str(),
+                fit_text(evaluation.columns[pair->second].name, 24).c_str(), format_score(pair->trend_score).c_str(),
+                format_score(correlated ? pair->real_correlation : pair->real_association).c_str(),
+                format_score(correlated ? pair->synthetic_correlation : pair->synthetic_association).c_str());
+  }
+}
+
+void print_utility(const Utility& utility) {
+  std::printf("\nutility: learning '%s' from %lld real or %lld synthetic rows, tested on %lld %s rows\n",
+              utility.target.c_str(), static_cast<long long>(utility.real_rows),
+              static_cast<long long>(utility.synthetic_rows), static_cast<long long>(utility.test_rows),
+              utility.has_holdout ? "held-out" : "set-aside real");
+  const bool classification = utility.is_classification;
+  std::printf("%-20s  %-10s  %9s  %9s  %9s\n", "learner", "trained on", classification ? "auc" : "r2",
+              classification ? "accuracy" : "rmse", classification ? "macro f1" : "mae");
+  const auto print = [&](const std::string& learner, const char* what, const LearnerScores& scores) {
+    if (classification)
+      std::printf("%-20s  %-10s  %9s  %9s  %9s", learner.c_str(), what, format_score(scores.auc).c_str(),
+                  format_score(scores.accuracy).c_str(), format_score(scores.macro_f1).c_str());
+    else
+      std::printf("%-20s  %-10s  %9s  %9.4g  %9.4g", learner.c_str(), what, format_score(scores.r2).c_str(),
+                  scores.root_mean_square_error, scores.mean_absolute_error);
+  };
+  for (const LearnerEvaluation& learner : utility.learners) {
+    print(learner.learner, "real", learner.trained_on_real);
+    std::printf("\n");
+    print("", "synthetic", learner.trained_on_synthetic);
+    std::printf("   %.1f %% of real's %s\n", 100 * learner.share_of_real, utility.headline.c_str());
+  }
+}
+
+void print_totals(const Evaluation& evaluation) {
+  std::printf("\n%-28s  %8s  %8s  %8s\n", "quality", "shapes", "trends", "overall");
+  for (const auto& [name, score] : {std::pair{"all pairs (classic)", evaluation.classic},
+                                    {"strong pairs (thresholds)", evaluation.with_thresholds}})
+    std::printf("%-28s  %8s  %8s  %8s\n", name, format_score(score.shapes).c_str(), format_score(score.trends).c_str(),
+                format_score(score.overall).c_str());
+  if (!std::isnan(evaluation.detection_auc))
+    std::printf("detection AUC: %.4f (0.5: boosted trees cannot tell synthetic from real)\n", evaluation.detection_auc);
+}
+
+void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& status) {
+  EvaluateOptions options;
+  options.seed = command.seed;
+  options.detection = !command.no_detection;
+  options.on_stage = [&common](const std::string& stage) {
+    if (!common.quiet) std::fprintf(stderr, "doppel: evaluating: %s\n", stage.c_str());
+  };
+  options.on_stage("reading");
+  const TableSchema schema = infer_schema(command, *open_table(command.real));
+  if (!command.target.empty()) options.target = schema.find(command.target);
+  const Table real = read_all(command.real, schema), synthetic = read_all(command.synthetic, schema);
+  std::optional<Table> holdout;
+  if (!command.holdout.empty()) holdout = read_all(command.holdout, schema);
+
+  options.on_stage("shapes and trends");
+  const auto start = std::chrono::steady_clock::now();
+  Evaluation evaluation = evaluate_quality(schema, real, synthetic);
+  evaluation.quality_seconds = seconds_since(start);
+  evaluate_learning(schema, real, synthetic, holdout ? &*holdout : nullptr, options, evaluation);
+
+  if (!common.quiet && common.json != "-") {
+    print_columns(evaluation);
+    print_worst_pairs(evaluation);
+    if (evaluation.utility) print_utility(*evaluation.utility);
+    print_totals(evaluation);
+  }
+  if (!common.quiet)
+    for (const std::string& note : evaluation.notes) std::fprintf(stderr, "doppel: note: %s\n", note.c_str());
+  nlohmann::ordered_json result{{"command", "evaluate"}, {"real", command.real}, {"synthetic", command.synthetic}};
+  result.update(to_json(evaluation));
+  write_json(common, result);
+  if (command.minimum_quality && !(evaluation.classic.overall >= *command.minimum_quality)) {
+    std::fprintf(stderr, "doppel: quality %s is below --min-quality %g\n",
+                 format_score(evaluation.classic.overall).c_str(), *command.minimum_quality);
+    status = static_cast<int>(ExitStatus::kGateNotMet);
+  }
+}
+
+}  // namespace
+
+void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
+  const auto options = std::make_shared<EvaluateCommand>();
+  CLI::App* command = app.add_subcommand("evaluate", "Score a synthetic table against the real one");
+  command->footer(kExamples);
+  command->add_option("--real", options->real, "The real table")->required()->type_name("FILE");
+  command->add_option("--synthetic", options->synthetic, "The synthetic table: a file, or a folder of doppel generate")
+      ->required()
+      ->type_name("FILE|DIR");
+  command->add_option("--holdout", options->holdout, "Real rows that the synthetic table was not made from, to test on")
+      ->type_name("FILE");
+  command->add_option("--target", options->target, "Column to learn from each table (default: no utility)")
+      ->type_name("COLUMN");
+  command->add_option("--schema", options->schema, "Column kinds that override the inferred ones")->type_name("S.json");
+  command->add_option("--min-quality", options->minimum_quality, "Exit with status 4 if the overall score is lower")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SCORE");
+  command->add_option("--seed", options->seed, "Seed of splits and learners")->capture_default_str()->type_name("N");
+  command->add_flag("--no-detection", options->no_detection, "Leave out the classifier that tells synthetic from real");
+  add_common_options(*command, common);
+  command->callback([options, &common, &status] {
+    install_signal_handlers();
+    evaluate(*options, common, status);
+  });
+}
+
+}  // namespace doppel
