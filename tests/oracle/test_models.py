@@ -1,0 +1,50 @@
+"""Model files as the safetensors package reads them.
+
+The program test_engine beside doppel writes them. Run by CTest; by hand:
+.deps/bin/python tests/oracle/test_models.py build/release/doppel
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+from safetensors import safe_open
+
+PROGRAM = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/doppel").resolve()
+TEST_ENGINE = PROGRAM.parent / "tests" / "test_engine"
+
+
+def run_case(folder, case):
+    subprocess.run([TEST_ENGINE, f"--gtest_filter={case}"], check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "DOPPEL_ORACLE_FOLDER": str(folder)})
+
+
+class ModelFiles(unittest.TestCase):
+    def test_small_model_is_read_by_safetensors(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run_case(folder, "ModelFileForTheOracle.WritesTheSmallModel")
+            with safe_open(f"{folder}/small.doppel", framework="np") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                metadata = file.metadata()
+        self.assertEqual(set(metadata), {"checksum", "doppel"})
+        self.assertEqual(json.loads(metadata["doppel"]),
+                         {"kind": "test", "version": 1, "text": 'Größe "quoted"\n', "share": 0.1})
+        expected = {"bytes": np.array([1, 2, 3], np.uint8),
+                    "factor": np.array([[1.5, -2, 0.25], [0, 1e-30, 3]], np.float32),
+                    "large": np.array([-1, 2**62], np.int64),
+                    "Reals": np.array([[0.1]]),
+                    "codes": np.array(-7, np.int32),
+                    "none": np.zeros((0, 4))}
+        self.assertEqual(set(tensors), set(expected))
+        for name, values in expected.items():
+            self.assertEqual(tensors[name].dtype, values.dtype, name)
+            np.testing.assert_array_equal(tensors[name], values, name)
+
+
+if __name__ == "__main__":
+    unittest.main()
