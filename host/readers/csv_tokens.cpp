@@ -63,6 +63,7 @@ char* unescape_cell(const char* cell, size_t length, char* out) {
 }
 
 int64_t count_line_ends(const char* text, size_t begin, size_t end) {
+  if (begin == end) return 0;  // the text may be null then, which memchr must not be given
   int64_t lines = std::count(text + begin, text + end, '\n');
   const char* at = text + begin;
   while ((at = static_cast<const char*>(std::memchr(at, '\r', static_cast<size_t>(text + end - at)))) != nullptr) {
