@@ -13,6 +13,7 @@
 #include "host/readers/byte_source.h"
 #include "host/readers/csv_tokens.h"
 #include "host/readers/formats.h"
+#include "host/readers/scratch.h"
 #include "host/readers/utf8.h"
 #include "kernels/common/error.h"
 
@@ -29,23 +30,6 @@ constexpr size_t kBytesPerCell =
     8;  // a chunk has at most chunk_bytes / kBytesPerCell cells: an empty one costs memory, too
 constexpr size_t kTileCells = 4096;  // gathered together: their places stay in the nearest cache
 constexpr size_t kShortCell = 16;    // cells up to this length are copied in one move of this length
-
-// Memory that grows and is not initialised.
-template <class Value>
-class Scratch {
- public:
-  Value* reserve(size_t size) {
-    if (size > capacity_) {
-      values_ = std::make_unique_for_overwrite<Value[]>(size);
-      capacity_ = size;
-    }
-    return values_.get();
-  }
-
- private:
-  std::unique_ptr<Value[]> values_;
-  size_t capacity_ = 0;
-};
 
 struct CellPlace {
   uint32_t begin, length : 31, has_escapes : 1;
