@@ -21,8 +21,8 @@ class Backend {
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;
 };
 
-// name: "auto", "cpu", "cuda" or "cuda:N". Throws UsageError for a name it does not know, Error for a device that is not
-// there. "auto" is CUDA where this build has it and a device answers, otherwise the CPU.
+// name: "auto", "cpu", "cuda" or "cuda:N". Throws UsageError for a name it does not know, Error for a device that is
+// not there. "auto" is CUDA where this build has it and a device answers, otherwise the CPU.
 std::unique_ptr<Backend> make_backend(const std::string& name);
 
 }  // namespace doppel

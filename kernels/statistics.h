@@ -7,16 +7,16 @@
 
 namespace doppel {
 
-// A block of rows, column-major: column j is values[j * rows .. (j + 1) * rows), present[...] likewise 1 (value there) or
-// 0 (missing; the value must then be 0).
+// A block of rows, column-major: column j is values[j * rows .. (j + 1) * rows), present[...] likewise 1 (value there)
+// or 0 (missing; the value must then be 0).
 struct MaskedMatrix {
   int64_t rows = 0, columns = 0;
   std::span<const double> values;   // [columns, rows]
   std::span<const double> present;  // [columns, rows], or empty: nothing is missing
 };
 
-// Sums over the rows in which both columns i and j are present; each [columns, columns], row-major. Sums are in double and
-// the order of addition is fixed by the blocks the caller makes, never by threads.
+// Sums over the rows in which both columns i and j are present; each [columns, columns], row-major. Sums are in double
+// and the order of addition is fixed by the blocks the caller makes, never by threads.
 struct CoMoments {
   int64_t columns = 0;
   std::vector<double> count;    // n_ij
@@ -27,8 +27,9 @@ struct CoMoments {
       : columns(columns_), count(columns_ * columns_), sum(count), square(count), product(count) {}
 };
 
-// A = V diag(values) V^T, values descending; eigenvector k is column k of V, vectors row-major [order, order], its largest
-// entry by magnitude positive (a canonical sign). Throws Error when LAPACK does not converge or the matrix is not finite.
+// A = V diag(values) V^T, values descending; eigenvector k is column k of V, vectors row-major [order, order], its
+// largest entry by magnitude positive (a canonical sign). Throws Error when LAPACK does not converge or the matrix is
+// not finite.
 struct SymmetricEigen {
   std::vector<double> values;   // [order]
   std::vector<double> vectors;  // [order, order]

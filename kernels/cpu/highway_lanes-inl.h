@@ -1,0 +1,141 @@
+// HighwayLanes: the lane type (common/portable.h) of the instruction set being compiled, with what the table sampler
+// needs besides: memory, gathers, comparisons and doubles. Included once per instruction set.
+#include <hwy/highway.h>
+
+#if defined(DOPPEL_HIGHWAY_LANES_TOGGLE) == defined(HWY_TARGET_TOGGLE)
+#ifdef DOPPEL_HIGHWAY_LANES_TOGGLE
+#undef DOPPEL_HIGHWAY_LANES_TOGGLE
+#else
+#define DOPPEL_HIGHWAY_LANES_TOGGLE
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace doppel {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+struct HighwayLanes {
+  using FloatTag = hn::ScalableTag<float>;
+  using IntTag = hn::ScalableTag<int32_t>;
+  using UnsignedTag = hn::ScalableTag<uint32_t>;
+  using DoubleTag = hn::ScalableTag<double>;
+  using LongTag = hn::ScalableTag<int64_t>;
+  using HalfFloatTag = hn::Half<FloatTag>;
+  using HalfIntTag = hn::Half<IntTag>;
+  using Float = hn::Vec<FloatTag>;
+  using Int = hn::Vec<IntTag>;
+  using Wide = hn::Vec<hn::ScalableTag<uint64_t>>;
+  using Double = hn::Vec<DoubleTag>;
+  using Long = hn::Vec<LongTag>;
+  static constexpr int kLanes = HWY_LANES(float);
+  static constexpr int kDoubleLanes = kLanes / 2;
+
+  // Even and odd rows apart, each word in the low half of 64 bits: a product needs no shuffle, and what is left in the
+  // high halves is never read.
+  struct Words {
+    Wide even, odd;
+  };
+
+  static HWY_INLINE Float set(float x) { return hn::Set(FloatTag(), x); }
+  static HWY_INLINE Int set_int(int32_t i) { return hn::Set(IntTag(), i); }
+  static HWY_INLINE Words set_words(uint32_t w) {
+    const auto wide = hn::BitCast(hn::ScalableTag<uint64_t>(), hn::Set(UnsignedTag(), w));
+    return {wide, wide};
+  }
+  static HWY_INLINE Words consecutive_words(uint32_t first) {
+    const auto words = hn::Iota(UnsignedTag(), first);
+    return {hn::BitCast(hn::ScalableTag<uint64_t>(), words),
+            hn::ShiftRight<32>(hn::BitCast(hn::ScalableTag<uint64_t>(), words))};
+  }
+
+  static HWY_INLINE Float subtract(Float a, Float b) { return hn::Sub(a, b); }
+  static HWY_INLINE Float multiply(Float a, Float b) { return hn::Mul(a, b); }
+  static HWY_INLINE Float fused(Float a, Float b, Float c) { return hn::MulAdd(a, b, c); }
+  static HWY_INLINE Float square_root(Float a) { return hn::Sqrt(a); }
+  static HWY_INLINE Float to_float(Int i) { return hn::ConvertTo(FloatTag(), i); }
+  static HWY_INLINE Float float_of_bits(Int i) { return hn::BitCast(FloatTag(), i); }
+  static HWY_INLINE Int bits_of(Float x) { return hn::BitCast(IntTag(), x); }
+  static HWY_INLINE Int add_int(Int a, Int b) { return hn::Add(a, b); }
+  static HWY_INLINE Int subtract_int(Int a, Int b) { return hn::Sub(a, b); }
+  static HWY_INLINE Int and_int(Int a, Int b) { return hn::And(a, b); }
+  template <int kBits>
+  static HWY_INLINE Int shift_left(Int a) {
+    return hn::ShiftLeft<kBits>(a);
+  }
+  template <int kBits>
+  static HWY_INLINE Int shift_right(Int a) {
+    return hn::BitCast(IntTag(), hn::ShiftRight<kBits>(hn::BitCast(UnsignedTag(), a)));
+  }
+  template <int kBits>
+  static HWY_INLINE Int shift_right_signed(Int a) {
+    return hn::ShiftRight<kBits>(a);
+  }
+  static HWY_INLINE Float flip_sign(Float x, Int sign_bit) { return hn::Xor(x, hn::BitCast(FloatTag(), sign_bit)); }
+  static HWY_INLINE Float if_negative(Int condition, Float yes, Float no) {
+    return hn::IfNegativeThenElse(hn::BitCast(FloatTag(), condition), yes, no);
+  }
+
+  static HWY_INLINE void multiply_wide(Words a, uint32_t b, Words& high, Words& low) {
+    const auto factor = hn::Set(UnsignedTag(), b);
+    low.even = hn::MulEven(hn::BitCast(UnsignedTag(), a.even), factor);
+    low.odd = hn::MulEven(hn::BitCast(UnsignedTag(), a.odd), factor);
+    high.even = hn::ShiftRight<32>(low.even);
+    high.odd = hn::ShiftRight<32>(low.odd);
+  }
+  static HWY_INLINE Words exclusive_or(Words a, Words b) { return {hn::Xor(a.even, b.even), hn::Xor(a.odd, b.odd)}; }
+  static HWY_INLINE Int int_of_words(Words w) {
+    return hn::OddEven(hn::BitCast(IntTag(), hn::ShiftLeft<32>(w.odd)), hn::BitCast(IntTag(), w.even));
+  }
+
+  // Memory: `load` and `store` need no alignment.
+  static HWY_INLINE Float load(const float* from) { return hn::LoadU(FloatTag(), from); }
+  static HWY_INLINE Int load(const int32_t* from) { return hn::LoadU(IntTag(), from); }
+  static HWY_INLINE void store(Float x, float* to) { hn::StoreU(x, FloatTag(), to); }
+  static HWY_INLINE void store(Int x, int32_t* to) { hn::StoreU(x, IntTag(), to); }
+  static HWY_INLINE void store(Double x, double* to) { hn::StoreU(x, DoubleTag(), to); }
+  static HWY_INLINE void store(Long x, int64_t* to) { hn::StoreU(x, LongTag(), to); }
+  static HWY_INLINE Float gather(const float* from, Int index) { return hn::GatherIndex(FloatTag(), from, index); }
+  static HWY_INLINE Int gather(const int32_t* from, Int index) { return hn::GatherIndex(IntTag(), from, index); }
+  static HWY_INLINE Double gather(const double* from, Long index) { return hn::GatherIndex(DoubleTag(), from, index); }
+  static HWY_INLINE Long gather(const int64_t* from, Long index) { return hn::GatherIndex(LongTag(), from, index); }
+
+  static HWY_INLINE Int truncate(Float x) { return hn::ConvertTo(IntTag(), x); }
+  // low > x ? low : x, and likewise: unlike maxNum they say which zero comes out.
+  static HWY_INLINE Float at_least(Float x, Float low) { return hn::IfThenElse(hn::Lt(x, low), low, x); }
+  static HWY_INLINE Float at_most(Float x, Float high) { return hn::IfThenElse(hn::Gt(x, high), high, x); }
+  // index + step where bound <= x, else index.
+  static HWY_INLINE Int advance_where(Float bound, Float x, Int index, Int advanced) {
+    return hn::IfThenElse(hn::RebindMask(IntTag(), hn::Le(bound, x)), advanced, index);
+  }
+  // Bit i is 1 where x < bound in lane i.
+  static HWY_INLINE uint32_t bits_where_less(Float x, Float bound) {
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(FloatTag(), hn::Lt(x, bound), bytes);
+    uint32_t bits;
+    std::memcpy(&bits, bytes, sizeof bits);
+    return bits;
+  }
+
+  // Doubles, kDoubleLanes at a time.
+  static HWY_INLINE Double set_double(double x) { return hn::Set(DoubleTag(), x); }
+  static HWY_INLINE Double widen(const float* from) {
+    return hn::PromoteTo(DoubleTag(), hn::LoadU(HalfFloatTag(), from));
+  }
+  static HWY_INLINE Long widen(const int32_t* from) { return hn::PromoteTo(LongTag(), hn::LoadU(HalfIntTag(), from)); }
+  static HWY_INLINE Double multiply(Double a, Double b) { return hn::Mul(a, b); }
+  static HWY_INLINE Double fused(Double a, Double b, Double c) { return hn::MulAdd(a, b, c); }
+  static HWY_INLINE Double at_least(Double x, Double low) { return hn::IfThenElse(hn::Lt(x, low), low, x); }
+  static HWY_INLINE Double at_most(Double x, Double high) { return hn::IfThenElse(hn::Gt(x, high), high, x); }
+  static HWY_INLINE Double round(Double x) { return hn::Round(x); }  // ties to even
+  static HWY_INLINE Long truncate(Double x) { return hn::ConvertTo(LongTag(), x); }
+  static HWY_INLINE Long add(Long a, Long b) { return hn::Add(a, b); }
+  static HWY_INLINE void store_narrow(Double x, int32_t* to) {  // whole numbers that fit
+    hn::StoreU(hn::DemoteTo(HalfIntTag(), x), HalfIntTag(), to);
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace doppel
+HWY_AFTER_NAMESPACE();
+#endif

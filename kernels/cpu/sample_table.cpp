@@ -1,0 +1,69 @@
+// The table sampler compiled for each instruction set, and the choice among them.
+#include "kernels/cpu/sample_table.h"
+
+#include <cstring>
+
+#define DOPPEL_SIMD
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/sample_table.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/cpu/plain_lanes.h"
+
+// The others lack fma or are narrower; the scalar path stands in for them.
+#define DOPPEL_HAS_LANES (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON)
+
+#if DOPPEL_HAS_LANES
+#include "kernels/cpu/highway_lanes-inl.h"
+#include "kernels/cpu/sample_table-inl.h"
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace doppel {
+namespace HWY_NAMESPACE {
+
+#if DOPPEL_HAS_LANES
+void sample(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+            std::span<const ColumnBuffer> columns) {
+  sample_rows<HighwayLanes, PlainCpuLanes>(table, scratch, seed, first_row, rows, columns);
+}
+
+void normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* out) {
+  fill_normals<HighwayLanes, PlainCpuLanes>(seed, first_row, rows, blocks, out, rows);
+}
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace doppel
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace doppel {
+namespace {
+
+std::vector<InstructionSet> find_instruction_sets() {
+  [[maybe_unused]] const int64_t supported = hwy::SupportedTargets();
+  std::vector<InstructionSet> sets;
+#if HWY_TARGETS & HWY_AVX3
+  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals});
+#endif
+#if HWY_TARGETS & HWY_AVX2
+  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals});
+#endif
+#if HWY_TARGETS & HWY_NEON
+  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals});
+#endif
+  sets.push_back(kScalarInstructions);
+  return sets;
+}
+
+}  // namespace
+
+const std::vector<InstructionSet>& instruction_sets() {
+  static const std::vector<InstructionSet> sets = find_instruction_sets();
+  return sets;
+}
+
+}  // namespace doppel
+#endif

@@ -1,0 +1,22 @@
+#include <cstring>
+
+#include "kernels/cpu/plain_lanes.h"
+#include "kernels/cpu/sample_table-inl.h"
+
+namespace doppel {
+namespace {
+
+void sample(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+            std::span<const ColumnBuffer> columns) {
+  portable::sample_rows<PlainCpuLanes, PlainCpuLanes>(table, scratch, seed, first_row, rows, columns);
+}
+
+void normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* out) {
+  portable::fill_normals<PlainCpuLanes, PlainCpuLanes>(seed, first_row, rows, blocks, out, rows);
+}
+
+}  // namespace
+
+const InstructionSet kScalarInstructions = {"scalar", sample, normals};
+
+}  // namespace doppel
