@@ -15,10 +15,12 @@
 #include "engine/table/profile.h"
 #include "engine/table/table.h"
 #include "host/cli/commands.h"
+#include "host/cli/schema_file.h"
+#include "host/cli/text_table.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
 #include "host/readers/reader.h"
-#include "host/writer.h"
+#include "host/readers/watched_table.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -90,7 +92,7 @@ void append_table(Table& table, Table&& more) {
 Table read_all(const std::string& path, const TableSchema& schema) {
   std::optional<Table> table;
   for (const std::string& file : files_of(path)) {
-    Table part = read_table(*open_table(file), schema);
+    Table part = read_table(*watch_table(open_table(file)), schema);
     if (table)
       append_table(*table, std::move(part));
     else
@@ -101,13 +103,7 @@ Table read_all(const std::string& path, const TableSchema& schema) {
 
 TableSchema infer_schema(const EvaluateCommand& command, TableSource& source) {
   ProfileOptions options;
-  if (!command.schema.empty()) {
-    const std::vector<std::byte> bytes = read_file(command.schema);
-    const auto* text = reinterpret_cast<const char*>(bytes.data());
-    nlohmann::json json = nlohmann::json::parse(text, text + bytes.size(), nullptr, false);
-    if (json.is_discarded()) throw InputError(command.schema + ": not JSON; doppel fit writes such a schema");
-    options.overrides = table_schema_from_json(json);
-  }
+  if (!command.schema.empty()) options.overrides = read_schema_file(command.schema);
   return profile_table(source, options).schema;
 }
 
@@ -116,19 +112,6 @@ std::string format_score(double score) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4f", score);
   return std::isnan(score) ? "-" : text;
-}
-
-// At most `width` characters of UTF-8 text, padded to it.
-std::string fit_text(const std::string& text, size_t width) {
-  std::string shown;
-  size_t characters = 0;
-  for (const char byte : text) {
-    const bool starts = (byte & 0xc0) != 0x80;
-    if (starts && characters == width) break;
-    characters += starts;
-    shown += static_cast<unsigned char>(byte) < 32 ? ' ' : byte;
-  }
-  return shown + std::string(width - characters, ' ');
 }
 
 void print_columns(const Evaluation& evaluation) {
@@ -203,7 +186,7 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
     if (!common.quiet) std::fprintf(stderr, "doppel: evaluating: %s\n", stage.c_str());
   };
   options.on_stage("reading");
-  const TableSchema schema = infer_schema(command, *open_table(command.real));
+  const TableSchema schema = infer_schema(command, *watch_table(open_table(command.real)));
   if (!command.target.empty()) options.target = schema.find(command.target);
   const Table real = read_all(command.real, schema), synthetic = read_all(command.synthetic, schema);
   std::optional<Table> holdout;

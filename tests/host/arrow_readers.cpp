@@ -259,8 +259,8 @@ std::pair<std::shared_ptr<arrow::Table>, Cells> made_table(int64_t rows, uint32_
       EXPECT_TRUE((missing ? builder.AppendNull() : builder.Append(item)).ok());
       return missing ? kMissing : text;
     };
-    const std::string text(value % 40, static_cast<char>('a' + value % 26)),
-        level = "level " + std::to_string(value % 7);
+    const std::string text(value % 40, static_cast<char>('a' + value % 26));
+    const std::string level(3, static_cast<char>('0' + value % 7));
     std::vector<std::string>& line = cells.emplace_back();
     line.push_back(cell(integers, int64_t{value}, std::to_string(value)));
     line.push_back(cell(reals, static_cast<float>(value), std::to_string(value)));
