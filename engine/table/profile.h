@@ -18,7 +18,8 @@ struct CleaningReport {
   int64_t outliers = 0;           // numbers beyond 3 interquartile ranges from the quartiles (kept; reported)
   int64_t distinct = 0;           // exact up to the profiler's limit, then a lower bound
   bool distinct_is_exact = true;
-  std::vector<std::string> missing_markers;  // as found: "", "NA", ...
+  std::vector<std::string> missing_markers;  // as found, most frequent first: "", "NA", ...
+  std::string note;  // a choice that could have been another ("day and month could be either way round: ..."), or empty
 };
 
 // The empirical distribution of a numeric column: distinct values (quanta or reals) with their counts, exact while there

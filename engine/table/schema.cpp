@@ -1,0 +1,249 @@
+#include "engine/table/schema.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+
+#include "engine/table/cells.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+using Json = nlohmann::json;
+
+template <class Value>
+struct Name {
+  Value value;
+  const char* text;
+};
+
+constexpr std::array<Name<ColumnKind>, 10> kKindNames{{{ColumnKind::kInteger, "integer"},
+                                                       {ColumnKind::kDecimal, "decimal"},
+                                                       {ColumnKind::kReal, "real"},
+                                                       {ColumnKind::kBoolean, "boolean"},
+                                                       {ColumnKind::kCategory, "category"},
+                                                       {ColumnKind::kDatetime, "datetime"},
+                                                       {ColumnKind::kKey, "key"},
+                                                       {ColumnKind::kText, "text"},
+                                                       {ColumnKind::kConstant, "constant"},
+                                                       {ColumnKind::kEmpty, "empty"}}};
+
+constexpr std::array<Name<SourceType>, 15> kSourceNames{{{SourceType::kText, "text"},
+                                                         {SourceType::kBool, "bool"},
+                                                         {SourceType::kInt8, "int8"},
+                                                         {SourceType::kInt16, "int16"},
+                                                         {SourceType::kInt32, "int32"},
+                                                         {SourceType::kInt64, "int64"},
+                                                         {SourceType::kUint8, "uint8"},
+                                                         {SourceType::kUint16, "uint16"},
+                                                         {SourceType::kUint32, "uint32"},
+                                                         {SourceType::kUint64, "uint64"},
+                                                         {SourceType::kFloat32, "float32"},
+                                                         {SourceType::kFloat64, "float64"},
+                                                         {SourceType::kDate32, "date32"},
+                                                         {SourceType::kTimestamp, "timestamp"},
+                                                         {SourceType::kString, "string"}}};
+
+constexpr std::array<Name<TimeUnit>, 5> kUnitNames{{{TimeUnit::kDay, "day"},
+                                                    {TimeUnit::kSecond, "second"},
+                                                    {TimeUnit::kMillisecond, "millisecond"},
+                                                    {TimeUnit::kMicrosecond, "microsecond"},
+                                                    {TimeUnit::kNanosecond, "nanosecond"}}};
+
+template <class Names, class Value>
+const char* name_of(const Names& names, Value value) {
+  return std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.value == value; })->text;
+}
+
+// `what` is said of a text that is no name: "the kind of column 'a'".
+template <class Names>
+auto value_of(const Names& names, const std::string& text, const std::string& what) {
+  std::string known;
+  for (const auto& name : names) {
+    if (text == name.text) return name.value;
+    known += (known.empty() ? "" : ", ") + std::string(name.text);
+  }
+  throw InputError(what + ": '" + text + "' is none of " + known);
+}
+
+std::string folded(std::string_view text) {
+  std::string result(trimmed(text));
+  for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return result;
+}
+
+// Edits (insert, delete, replace) from one text to the other; Levenshtein's algorithm by rows.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+constexpr size_t kNearMatches = 3;
+
+// ": did you mean 'Life expectancy ', ...?", or a few of the names where none is near.
+std::string near_matches(const std::vector<ColumnSchema>& columns, const std::string& name) {
+  const std::string wanted = folded(name).substr(0, 100);
+  std::vector<std::pair<size_t, size_t>> distances;
+  for (size_t index = 0; index < columns.size(); ++index) {
+    const std::string candidate = folded(columns[index].name).substr(0, 100);
+    const bool contains = !wanted.empty() && candidate.find(wanted) != std::string::npos;
+    const size_t distance = contains ? 1 : edit_distance(wanted, candidate);
+    if (distance <= 1 + wanted.size() / 3) distances.emplace_back(distance, index);
+  }
+  std::sort(distances.begin(), distances.end());
+  const bool are_near = !distances.empty();
+  std::string names;
+  const size_t count = are_near ? distances.size() : columns.size();
+  for (size_t at = 0; at < std::min(count, kNearMatches); ++at) {
+    names += (at == 0 ? "'" : ", '") + columns[are_near ? distances[at].second : at].name + "'";
+  }
+  if (names.empty()) return ": there are no columns";
+  if (are_near) return ": did you mean " + names + "?";
+  return ": the columns are " + names + (count > kNearMatches ? ", ..." : "");
+}
+
+// A field of a JSON object; absent fields keep their defaults.
+class Fields {
+ public:
+  Fields(const Json& json, std::string what) : json_(json), what_(std::move(what)) {
+    if (!json.is_object()) throw InputError(what_ + ": is no JSON object");
+  }
+  void read(const char* name, std::string& to) const {
+    if (const Json* field = find(name)) to = text(*field, name);
+  }
+  void read(const char* name, bool& to) const {
+    const Json* field = find(name);
+    if (field == nullptr) return;
+    if (!field->is_boolean()) throw InputError(where(name) + ": must be true or false");
+    to = field->get<bool>();
+  }
+  void read(const char* name, int& to, int maximum) const {
+    const Json* field = find(name);
+    if (field == nullptr) return;
+    const bool fits = field->is_number_integer() && *field >= 0 && *field <= maximum;
+    if (!fits) throw InputError(where(name) + ": must be a whole number from 0 to " + std::to_string(maximum));
+    to = field->get<int>();
+  }
+  void read(const char* name, std::vector<std::string>& to) const {
+    const Json* field = find(name);
+    if (field == nullptr) return;
+    if (!field->is_array()) throw InputError(where(name) + ": must be an array of texts");
+    for (const Json& item : *field) to.push_back(text(item, name));
+  }
+  template <class Names, class Value>
+  void read(const char* name, const Names& names, Value& to) const {
+    if (const Json* field = find(name)) to = value_of(names, text(*field, name), where(name));
+  }
+  void check_known(std::initializer_list<std::string_view> known) const {
+    for (const auto& [name, value] : json_.items()) {
+      if (std::find(known.begin(), known.end(), name) == known.end())
+        throw InputError(what_ + ": has the unknown field '" + name + "'");
+    }
+  }
+
+ private:
+  std::string where(const char* name) const { return what_ + ": field '" + name + "'"; }
+  const Json* find(const char* name) const {
+    const auto at = json_.find(name);
+    return at == json_.end() ? nullptr : &*at;
+  }
+  std::string text(const Json& field, const char* name) const {
+    if (!field.is_string()) throw InputError(where(name) + ": must be a text");
+    return field.get<std::string>();
+  }
+
+  const Json& json_;
+  std::string what_;
+};
+
+Json column_json(const ColumnSchema& column) {
+  const ColumnSchema defaults;
+  Json json{{"name", column.name}, {"kind", to_string(column.kind)}, {"source", name_of(kSourceNames, column.source)}};
+  if (column.has_missing) json["has_missing"] = true;
+  if (!column.missing_text.empty()) json["missing_text"] = column.missing_text;
+  if (column.decimals != 0) json["decimals"] = column.decimals;
+  if (column.keeps_trailing_zeros) json["keeps_trailing_zeros"] = true;
+  if (!column.datetime_format.empty()) json["datetime_format"] = column.datetime_format;
+  if (column.kind == ColumnKind::kDatetime || column.unit != defaults.unit)
+    json["unit"] = name_of(kUnitNames, column.unit);
+  if (!column.timezone.empty()) json["timezone"] = column.timezone;
+  if (!column.levels.empty()) json["levels"] = column.levels;
+  return json;
+}
+
+ColumnSchema column_from_json(const Json& json, size_t index) {
+  std::string what = "schema: column " + std::to_string(index + 1);
+  ColumnSchema column;
+  Fields(json, what).read("name", column.name);
+  if (!json.contains("name")) throw InputError(what + ": field 'name' is missing");
+  what += " ('" + column.name + "')";
+  if (!json.contains("kind")) throw InputError(what + ": field 'kind' is missing");
+  const Fields fields(json, what);
+  fields.check_known({"name", "kind", "source", "has_missing", "missing_text", "decimals", "keeps_trailing_zeros",
+                      "datetime_format", "unit", "timezone", "levels"});
+  fields.read("kind", kKindNames, column.kind);
+  fields.read("source", kSourceNames, column.source);
+  fields.read("has_missing", column.has_missing);
+  fields.read("missing_text", column.missing_text);
+  fields.read("decimals", column.decimals, kMaximumDecimals);
+  fields.read("keeps_trailing_zeros", column.keeps_trailing_zeros);
+  fields.read("datetime_format", column.datetime_format);
+  fields.read("unit", kUnitNames, column.unit);
+  fields.read("timezone", column.timezone);
+  fields.read("levels", column.levels);
+  return column;
+}
+
+}  // namespace
+
+size_t TableSchema::find(const std::string& name) const {
+  const std::string wanted = folded(name);
+  std::vector<size_t> alike;
+  for (size_t index = 0; index < columns.size(); ++index) {
+    if (columns[index].name == name) return index;
+    if (folded(columns[index].name) == wanted) alike.push_back(index);
+  }
+  if (alike.size() == 1) return alike.front();
+  if (alike.empty()) throw UsageError("there is no column '" + name + "'" + near_matches(columns, name));
+  std::string names;
+  for (const size_t index : alike) names += (names.empty() ? "'" : ", '") + columns[index].name + "'";
+  throw UsageError("the column '" + name + "' may be each of " + names + ": give the name exactly");
+}
+
+const char* to_string(ColumnKind kind) {
+  return name_of(kKindNames, kind);
+}
+
+ColumnKind column_kind_from_string(const std::string& text) {
+  return value_of(kKindNames, text, "column kind");
+}
+
+Json to_json(const TableSchema& schema) {
+  Json columns = Json::array();
+  for (const ColumnSchema& column : schema.columns) columns.push_back(column_json(column));
+  return {{"columns", std::move(columns)}};
+}
+
+TableSchema table_schema_from_json(const Json& json) {
+  if (!json.is_object() || !json.contains("columns") || !json["columns"].is_array())
+    throw InputError("schema: field 'columns' is missing or no array");
+  TableSchema schema;
+  for (const Json& column : json["columns"]) schema.columns.push_back(column_from_json(column, schema.columns.size()));
+  return schema;
+}
+
+}  // namespace doppel
