@@ -30,7 +30,14 @@ class Model {
   virtual const TableSchema& schema() const = 0;
   virtual ModelFile save() const = 0;
   virtual std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const = 0;
-  virtual nlohmann::json describe() const = 0;  // for `inspect`: rows learned, explained variance, loadings, cleaning
+  // For `inspect`, as a JSON object:
+  //   "rows"                rows learned from
+  //   "explained_variance"  share of each component, descending
+  //   "latents"             what components are made of: a column's name, or "NAME is missing"
+  //   "loadings"            an array for each component of a number for each latent
+  //   "cleaning"            as profile.h's report, an object a column
+  //   "provenance"          of the fit: seed, options, versions
+  virtual nlohmann::json describe() const = 0;
 };
 
 // Learns from a profiled source (read again from its start, as often as the model needs).
