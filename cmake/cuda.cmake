@@ -1,9 +1,33 @@
-# The CUDA backend: compiled whenever nvcc is found.
+# The CUDA backend: the plugin libdoppel_cuda.so (kernels/cuda/cuda_backend.h), compiled whenever nvcc is found. Its kernels
+# run on the CPU in every test run (tests/simt).
 include(CheckLanguage)
 check_language(CUDA)
-if(CMAKE_CUDA_COMPILER)
-  enable_language(CUDA)
-  message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER}")
-else()
+if(NOT CMAKE_CUDA_COMPILER)
   message(STATUS "CUDA backend: no nvcc found, CPU only")
+  return()
 endif()
+# A100 and H100, their binaries and, for anything newer, PTX. The preset "cuda" has them all, bench/gpu_check.sh the machine's.
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
+endif()
+enable_language(CUDA)
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # which CMake 3.25 does not know of nvcc
+if(CCACHE)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_package(CUDAToolkit REQUIRED)
+message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITECTURES}")
+
+file(GLOB cuda_sources CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.cpp)
+list(FILTER cuda_sources EXCLUDE REGEX "/load_backend\\.cpp$")
+# Preparation that both backends share.
+list(APPEND cuda_sources kernels/cpu/prepare_table.cpp kernels/cpu/check_table_sampler.cpp)
+add_library(doppel_cuda MODULE ${cuda_sources})
+target_link_libraries(doppel_cuda PRIVATE doppel_options CUDA::cudart_static CUDA::cublas CUDA::cusolver)
+target_compile_definitions(doppel_cuda PRIVATE DOPPEL_VERSION="${PROJECT_VERSION}")
+set_target_properties(doppel_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+# The bit law on the device: no contraction of a multiply and an add, IEEE division and square root, denormals kept.
+target_compile_options(doppel_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --prec-div=true --prec-sqrt=true --ftz=false -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-ffp-contract=off>)
+install(TARGETS doppel_cuda LIBRARY DESTINATION lib)

@@ -85,7 +85,7 @@ DOPPEL_PORTABLE void philox_block(const PhiloxRow<L>& row, uint32_t block, Philo
   Words counter2 =
       L::exclusive_or(row.low0, L::set_words(static_cast<uint32_t>(product0 >> 32) ^ (key.high + kPhiloxWeyl1)));
   Words counter3 = L::set_words(static_cast<uint32_t>(product0));
-#pragma GCC unroll 8
+  DOPPEL_UNROLL(8)
   for (int round = 2; round < 10; ++round) {
     Words high0, low0, high1, low1;
     L::multiply_wide(counter0, kPhiloxMultiplier0, high0, low0);

@@ -20,7 +20,10 @@
 
 #ifdef __CUDACC__
 #define DOPPEL_HOST_DEVICE __host__ __device__ __forceinline__
+#define DOPPEL_UNROLL(n) _Pragma("unroll")
 #else
+#define DOPPEL_UNROLL(n) DOPPEL_PRAGMA(GCC unroll n)
+#define DOPPEL_PRAGMA(text) _Pragma(#text)
 #define DOPPEL_HOST_DEVICE inline __attribute__((always_inline))
 #endif
 

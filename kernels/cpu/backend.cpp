@@ -44,12 +44,8 @@ std::unique_ptr<Backend> make_backend(const std::string& name) {
   const int device = cuda_device_of(name);
   if (name != "auto" && name != "cpu" && device < 0)
     throw UsageError("no backend '" + name + "'; there are auto, cpu, cuda and cuda:N with N a device number");
-#ifdef DOPPEL_CUDA
   if (device >= 0) return make_cuda_backend(device);
   if (name == "auto" && cuda_devices() > 0) return make_cuda_backend(0);
-#else
-  if (device >= 0) throw Error("this build has no CUDA: build it where nvcc is found, or use --backend cpu");
-#endif
   return std::make_unique<CpuBackend>();
 }
 

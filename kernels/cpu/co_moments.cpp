@@ -2,22 +2,13 @@
 
 #include <algorithm>
 
-#include "kernels/common/error.h"
+#include "kernels/common/statistics.h"
 #include "kernels/cpu/statistics.h"
 
 namespace doppel {
 namespace {
 
 constexpr int64_t kBlockRows = 4096;  // squares and ones of a block stay in the L2 cache
-
-void check(const MaskedMatrix& values, const CoMoments& moments) {
-  const auto cells = static_cast<size_t>(values.rows) * static_cast<size_t>(values.columns);
-  const auto pairs = static_cast<size_t>(moments.columns) * static_cast<size_t>(moments.columns);
-  if (values.rows < 0 || values.columns != moments.columns || values.values.size() != cells ||
-      (!values.present.empty() && values.present.size() != cells) || moments.count.size() != pairs ||
-      moments.sum.size() != pairs || moments.square.size() != pairs || moments.product.size() != pairs)
-    throw Error("co-moments: the sizes of values, present and moments do not agree");
-}
 
 // out[i, j] += sum over rows of a[row, i] * b[row, j]; a, b column-major with a stride, out row-major [columns,
 // columns].
@@ -71,7 +62,7 @@ void add_masked_sums(const MaskedMatrix& values, int64_t first, int64_t rows, st
 }  // namespace
 
 void accumulate_co_moments_on_cpu(const MaskedMatrix& values, CoMoments& moments) {
-  check(values, moments);
+  check_co_moments(values, moments);
   if (values.rows == 0 || values.columns == 0) return;
   const bool gaps = !values.present.empty();
   std::vector<double> squares(gaps ? static_cast<size_t>(values.columns * kBlockRows) : 0);

@@ -1,4 +1,6 @@
-// How make_backend reaches the CUDA backend, in builds that have it (DOPPEL_CUDA).
+// How make_backend reaches the CUDA backend: a plugin, libdoppel_cuda.so, loaded when CUDA is asked for or a driver is there.
+// So one program runs on machines with and without CUDA's libraries (cuBLAS and cuSOLVER are 740 MB), starts at once, and
+// needs no build of its own for the CPU. The plugin lies beside the program, or in ../lib of an installed one.
 #pragma once
 
 #include <memory>
@@ -7,7 +9,15 @@
 
 namespace doppel {
 
-int cuda_devices();                                      // that answer; 0 without a driver
+int cuda_devices();                                      // that answer; 0 without a driver or plugin
 std::unique_ptr<Backend> make_cuda_backend(int device);  // throws Error for a device that is not there
+
+// What the plugin exports under the name kCudaPluginSymbol.
+struct CudaPlugin {
+  const char* version;  // of the build: a plugin of another one is refused
+  int (*devices)();
+  std::unique_ptr<Backend> (*make)(int device);
+};
+inline constexpr char kCudaPluginSymbol[] = "doppel_cuda_plugin";
 
 }  // namespace doppel

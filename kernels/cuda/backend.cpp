@@ -1,0 +1,91 @@
+// The Backend on one CUDA device, as the plugin libdoppel_cuda.so exports it (cuda_backend.h).
+#include <cuda_runtime_api.h>
+
+#include <mutex>
+#include <string>
+
+#include "kernels/common/error.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/sample_table.h"
+#include "kernels/cuda/statistics.h"
+
+namespace doppel::cuda {
+
+Libraries::Libraries(int device) {
+  CUDA_CHECK(cudaSetDevice(device));
+  stream_ = make_stream();
+}
+
+cublasHandle_t Libraries::blas() {
+  if (!blas_) {
+    cublasHandle_t handle = nullptr;
+    CUDA_CHECK(cublasCreate(&handle));
+    blas_.reset(handle);
+    CUDA_CHECK(cublasSetStream(handle, stream()));
+  }
+  return blas_.get();
+}
+
+cusolverDnHandle_t Libraries::solver() {
+  if (!solver_) {
+    cusolverDnHandle_t handle = nullptr;
+    CUDA_CHECK(cusolverDnCreate(&handle));
+    solver_.reset(handle);
+    CUDA_CHECK(cusolverDnSetStream(handle, stream()));
+  }
+  return solver_.get();
+}
+
+namespace {
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(int device) : device_(device), libraries_(device) {
+    cudaDeviceProp properties;
+    CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+    name_ = properties.name;
+  }
+  std::string description() const override { return "cuda:" + std::to_string(device_) + " (" + name_ + ")"; }
+  std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const override {
+    return prepare_cuda_table_sampler(sampler, device_);
+  }
+  void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    cuda::accumulate_co_moments(libraries_, values, moments);
+  }
+  SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    return cuda::symmetric_eigen(libraries_, matrix, order);
+  }
+
+ private:
+  int device_;
+  std::string name_;
+  mutable std::mutex mutex_;  // of libraries_
+  mutable Libraries libraries_;
+};
+
+int devices() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+std::unique_ptr<Backend> make(int device) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    throw Error(std::string("no CUDA device: ") + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) +
+                "); take --backend cpu");
+  }
+  if (device >= count) {
+    throw Error("no CUDA device " + std::to_string(device) + ": this machine has " + std::to_string(count) + ", counted from 0");
+  }
+  return std::make_unique<CudaBackend>(device);
+}
+
+}  // namespace
+}  // namespace doppel::cuda
+
+extern "C" const doppel::CudaPlugin doppel_cuda_plugin = {DOPPEL_VERSION, doppel::cuda::devices, doppel::cuda::make};

@@ -1,0 +1,76 @@
+// What co-moments need besides matrix products (accumulate_co_moments.cpp).
+//
+// square_values  in, out [size] doubles. Any size, grid-stride. 16 bytes and 1 flop a value: bound by memory.
+// sum_columns    in [columns, rows] doubles, column-major; out [columns] sums and sums of squares. A block of 256 threads a
+//                column: strided partial sums, a shuffle tree in each warp, one across warps. The order of addition depends
+//                on `rows` only, so results are the same bits run after run. 8 bytes and 3 flop a value: bound by memory once
+//                there are as many columns as multiprocessors; a column split over blocks would need a second pass.
+#include "kernels/cuda/statistics.h"
+
+#include "kernels/cuda/simt.h"
+
+namespace doppel::cuda {
+namespace {
+
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr int64_t kMostBlocks = 1024;
+
+__global__ void __launch_bounds__(kThreads) square_kernel(const double* values, int64_t size, double* squares) {
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < size; i += stride) {
+    squares[i] = values[i] * values[i];
+  }
+}
+
+// The sum over a warp, in its lane 0; all lanes call it.
+__device__ __forceinline__ double warp_sum(double x) {
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2) x += __shfl_down_sync(0xffffffffu, x, distance);
+  return x;
+}
+
+__global__ void __launch_bounds__(kThreads) column_sums_kernel(const double* values, int64_t rows, double* sums,
+                                                               double* square_sums) {
+  SIMT_SHARED(double, warp_sums, [kWarps]);
+  SIMT_SHARED(double, warp_squares, [kWarps]);
+  const double* column = values + static_cast<int64_t>(blockIdx.x) * rows;
+  double sum = 0, square = 0;
+  for (int64_t row = threadIdx.x; row < rows; row += kThreads) {
+    const double x = column[row];
+    sum += x;
+    square = fma(x, x, square);
+  }
+  sum = warp_sum(sum);
+  square = warp_sum(square);
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  if (lane == 0) {
+    warp_sums[warp] = sum;
+    warp_squares[warp] = square;
+  }
+  __syncthreads();
+  if (warp == 0) {
+    sum = warp_sum(lane < kWarps ? warp_sums[lane] : 0);
+    square = warp_sum(lane < kWarps ? warp_squares[lane] : 0);
+    if (lane == 0) {
+      sums[blockIdx.x] = sum;
+      square_sums[blockIdx.x] = square;
+    }
+  }
+}
+
+}  // namespace
+
+void square_values(const double* values, int64_t size, double* squares, cudaStream_t stream) {
+  if (size == 0) return;
+  const int64_t blocks = (size + kThreads - 1) / kThreads;
+  const auto grid = dim3(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
+  CUDA_LAUNCH(square_kernel, grid, dim3(kThreads), 0, stream, values, size, squares);
+}
+
+void sum_columns(const double* values, int64_t rows, int64_t columns, double* sums, double* square_sums, cudaStream_t stream) {
+  if (columns == 0) return;
+  CUDA_LAUNCH(column_sums_kernel, dim3(static_cast<unsigned>(columns)), dim3(kThreads), 0, stream, values, rows, sums,
+              square_sums);
+}
+
+}  // namespace doppel::cuda

@@ -1,0 +1,99 @@
+// CUDA's resources as values that clean up after themselves, and the check around every call.
+//
+// Everything is on a stream of its own (never the default stream) and allocations are stream-ordered. Errors are thrown as
+// Error with file, line, the call and CUDA's own text; destructors drop theirs, since a broken context fails the next checked
+// call too.
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cusolverDn.h>
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+namespace doppel::cuda {
+
+[[noreturn]] void fail(cudaError_t error, const char* call, const char* file, int line);
+[[noreturn]] void fail(cublasStatus_t status, const char* call, const char* file, int line);
+[[noreturn]] void fail(cusolverStatus_t status, const char* call, const char* file, int line);
+
+template <class Status>
+void check(Status status, const char* call, const char* file, int line) {
+  if (status != Status{}) fail(status, call, file, line);  // success is 0 in all three libraries
+}
+#define CUDA_CHECK(call) ::doppel::cuda::check((call), #call, __FILE__, __LINE__)
+
+// A named range in a profiler's time line; costs nothing without one.
+struct ProfilerRange {
+  explicit ProfilerRange(const char* name);
+  ~ProfilerRange();
+  ProfilerRange(const ProfilerRange&) = delete;
+  ProfilerRange& operator=(const ProfilerRange&) = delete;
+};
+
+// stream.get(), event.get() are what CUDA's functions take.
+struct StreamDeleter {
+  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+};
+struct EventDeleter {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
+using Stream = std::unique_ptr<CUstream_st, StreamDeleter>;
+using Event = std::unique_ptr<CUevent_st, EventDeleter>;
+
+inline Stream make_stream() {
+  cudaStream_t stream = nullptr;
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return Stream(stream);
+}
+inline Event make_event() {  // orders streams; measures no time
+  cudaEvent_t event = nullptr;
+  CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return Event(event);
+}
+
+// `size` values of T on the device, uninitialised. Freed in the order of `stream`, which must outlive it.
+template <class T>
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  DeviceBuffer(size_t size, cudaStream_t stream) : size_(size), stream_(stream) {
+    if (size) CUDA_CHECK(cudaMallocAsync(reinterpret_cast<void**>(&data_), size * sizeof(T), stream));
+  }
+  ~DeviceBuffer() {
+    if (data_) cudaFreeAsync(data_, stream_);
+  }
+  DeviceBuffer(DeviceBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), stream_(other.stream_) {}
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(stream_, other.stream_);
+    return *this;
+  }
+  T* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  T* data_ = nullptr;
+  size_t size_ = 0;
+  cudaStream_t stream_ = nullptr;
+};
+
+// Host memory that the device copies from and to while the host does other things.
+struct PinnedDeleter {
+  void operator()(void* memory) const { cudaFreeHost(memory); }
+};
+template <class T>
+using PinnedBuffer = std::unique_ptr<T[], PinnedDeleter>;
+
+template <class T>
+PinnedBuffer<T> make_pinned(size_t size) {
+  void* memory = nullptr;
+  CUDA_CHECK(cudaMallocHost(&memory, size * sizeof(T)));
+  return PinnedBuffer<T>(static_cast<T*>(memory));
+}
+
+}  // namespace doppel::cuda

@@ -1,0 +1,47 @@
+// Part of every build; the rest of this folder is the plugin.
+#include <dlfcn.h>
+
+#include <string>
+
+#include "kernels/common/error.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace doppel {
+namespace {
+
+constexpr char kPluginFile[] = "libdoppel_cuda.so";
+
+// Loaded once and kept; throws Error where there is none that fits.
+const CudaPlugin& plugin() {
+  static void* const library = dlopen(kPluginFile, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* why = dlerror();
+    throw Error(std::string("the CUDA backend can't be loaded (it is built where nvcc is found): ") + (why ? why : kPluginFile) +
+                "; take --backend cpu");
+  }
+  const auto* found = static_cast<const CudaPlugin*>(dlsym(library, kCudaPluginSymbol));
+  if (found == nullptr || std::string(found->version) != DOPPEL_VERSION) {
+    throw Error(std::string(kPluginFile) + " is of another build than this program; install both together, or take --backend cpu");
+  }
+  return *found;
+}
+
+bool driver_is_there() {
+  static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+  return driver != nullptr;
+}
+
+}  // namespace
+
+int cuda_devices() {
+  if (!driver_is_there()) return 0;  // most machines: CUDA's libraries are not even looked for
+  try {
+    return plugin().devices();
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
+std::unique_ptr<Backend> make_cuda_backend(int device) { return plugin().make(device); }
+
+}  // namespace doppel

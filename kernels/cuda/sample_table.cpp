@@ -1,0 +1,361 @@
+// The host's half of the CUDA table sampler: constants uploaded once, and a pipeline of two buffers.
+#include "kernels/cuda/sample_table.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include "kernels/common/error.h"
+#include "kernels/cpu/sample_table.h"
+#include "kernels/cuda/device.h"
+
+namespace doppel::cuda {
+namespace {
+
+constexpr int kBlocksPerMultiprocessor = 16;
+constexpr size_t kScratchBytes = size_t{16} << 20;  // at most: stays in the L2 cache of a large device
+
+// Bytes to upload; each table begins at a multiple of 16.
+class Blob {
+ public:
+  template <class T>
+  size_t put(const std::vector<T>& values) {
+    const size_t offset = bytes_.size();
+    bytes_.resize(offset + (values.size() * sizeof(T) + 15) / 16 * 16);
+    if (!values.empty()) std::memcpy(bytes_.data() + offset, values.data(), values.size() * sizeof(T));
+    return offset;
+  }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+// ---- columns
+
+template <class Record, class Fill>
+uint32_t put_segments(Blob& blob, size_t segments, Fill fill) {
+  std::vector<Record> records(segments);
+  for (size_t s = 0; s < segments; ++s) records[s] = fill(s);
+  return static_cast<uint32_t>(blob.put(records));
+}
+
+uint32_t put_segments(Blob& blob, const PreparedColumn& from, size_t segments) {
+  switch (from.storage) {
+    case Storage::kInt32:
+      return put_segments<Int32Segment>(blob, segments, [&](size_t s) {
+        return Int32Segment{from.lower[s], from.scale[s], from.width_less_one[s], from.base_i[s]};
+      });
+    case Storage::kInt64:
+      return put_segments<Int64Segment>(blob, segments, [&](size_t s) {
+        return Int64Segment{from.scale_d[s], from.width_less_one_d[s], from.base_l[s], from.lower[s]};
+      });
+    case Storage::kFloat32:
+      return put_segments<Float32Segment>(blob, segments, [&](size_t s) {
+        return Float32Segment{from.lower[s], from.slope_f[s], from.base_f[s], from.top_f[s]};
+      });
+    case Storage::kFloat64: break;
+  }
+  return put_segments<Float64Segment>(blob, segments, [&](size_t s) {
+    return Float64Segment{from.slope_d[s], from.base_d[s], from.top_d[s], from.lower[s]};
+  });
+}
+
+SampleColumn make_column(Blob& blob, const PreparedColumn& from, size_t segments) {
+  SampleColumn to{};
+  to.storage = from.storage;
+  to.transform = from.transform;
+  to.missing_threshold = from.missing_threshold;
+  to.mean = from.mean;
+  to.deviation = from.deviation;
+  to.minimum = from.minimum;
+  to.maximum = from.maximum;
+  if (from.transform == Transform::kSegments) {
+    to.bucket_scale = from.bucket_scale;
+    to.bucket_offset = from.bucket_offset;
+    to.search_steps = from.search_steps;
+    to.first = static_cast<uint32_t>(blob.put(from.first));
+    to.lower = static_cast<uint32_t>(blob.put(from.lower));
+    to.segments = put_segments(blob, from, segments);
+  }
+  return to;
+}
+
+// ---- groups
+
+// The columns in their order, and for each group of them the latents that they need: at most eight, a column's two in one
+// group. A latent that columns of several groups share is computed in each.
+struct GroupPlan {
+  int32_t first_column = 0, columns = 0;
+  std::vector<int32_t> latents;
+
+  size_t missing(int32_t first, int32_t second) const {  // how many of the two would have to be added
+    const auto absent = [this](int32_t latent) {
+      return latent >= 0 && std::find(latents.begin(), latents.end(), latent) == latents.end();
+    };
+    return static_cast<size_t>(absent(first)) + static_cast<size_t>(second != first && absent(second));
+  }
+  int8_t score_of(int32_t latent) {
+    auto found = std::find(latents.begin(), latents.end(), latent);
+    if (found == latents.end()) found = latents.insert(latents.end(), latent);
+    return static_cast<int8_t>(found - latents.begin());
+  }
+};
+
+std::vector<GroupPlan> plan_groups(const TableSampler& sampler, std::vector<SampleColumn>& columns) {
+  std::vector<GroupPlan> groups;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    const ColumnSampler& column = sampler.columns[c];
+    const auto full = [&](const GroupPlan& group) {
+      return group.latents.size() + group.missing(column.latent, column.missing_latent) > kGroupScores;
+    };
+    if (groups.empty() || full(groups.back())) groups.push_back({static_cast<int32_t>(c), 0, {}});
+    GroupPlan& group = groups.back();
+    ++group.columns;
+    columns[c].score = group.score_of(column.latent);
+    columns[c].missing_score = column.missing_latent < 0 ? int8_t{-1} : group.score_of(column.missing_latent);
+  }
+  return groups;
+}
+
+// The own-noise normals of a group's latents, by Philox block. normal[latent] -1: none.
+std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const std::vector<int32_t>& normal) {
+  std::vector<NoiseBlock> blocks;
+  for (size_t score = 0; score < group.latents.size(); ++score) {
+    const int32_t number = normal[static_cast<size_t>(group.latents[score])];
+    if (number < 0) continue;
+    const auto block = static_cast<uint32_t>(number / 4);
+    auto found = std::find_if(blocks.begin(), blocks.end(), [&](const NoiseBlock& b) { return b.block == block; });
+    if (found == blocks.end()) found = blocks.insert(blocks.end(), NoiseBlock{block, {-1, -1, -1, -1}});
+    found->score[number % 4] = static_cast<int8_t>(score);
+  }
+  return blocks;
+}
+
+std::vector<int32_t> noise_normals(const TableSampler& sampler) {
+  std::vector<int32_t> normal(static_cast<size_t>(sampler.latents), -1);
+  int32_t next = sampler.components;
+  for (size_t latent = 0; latent < normal.size(); ++latent) {
+    if (effective_weight(sampler.residual[latent]) > 0) normal[latent] = next++;
+  }
+  return normal;
+}
+
+// Everything the kernel reads, and where in the upload it lies.
+struct Constants {
+  Blob blob;
+  int32_t groups = 0;
+  size_t factor = 0, group = 0, noise = 0, column = 0;
+  uint32_t row_bytes = 0;
+  int32_t bitmaps = 0;
+};
+
+Constants make_constants(const TableSampler& sampler) {
+  const PreparedTable table = prepare_table(sampler);
+  Constants constants;
+  std::vector<SampleColumn> columns;
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    columns.push_back(make_column(constants.blob, table.columns[c], sampler.columns[c].lower.size()));
+    columns.back().bytes_before = constants.row_bytes;
+    columns.back().bitmaps_before = constants.bitmaps;
+    constants.row_bytes += static_cast<uint32_t>(bytes_per_value(table.columns[c].storage));
+    constants.bitmaps += table.columns[c].missing_latent >= 0;
+  }
+  const std::vector<int32_t> normal = noise_normals(sampler);
+  std::vector<SampleGroup> groups;
+  std::vector<NoiseBlock> noise;
+  std::vector<float> factor;
+  const auto components = static_cast<size_t>(sampler.components);
+  for (const GroupPlan& plan : plan_groups(sampler, columns)) {
+    const std::vector<NoiseBlock> blocks = plan_noise(plan, normal);
+    SampleGroup group{plan.first_column, plan.columns, static_cast<int32_t>(noise.size()), static_cast<int32_t>(blocks.size()), {}};
+    noise.insert(noise.end(), blocks.begin(), blocks.end());
+    const size_t weights = factor.size();
+    factor.resize(weights + components * kGroupScores);
+    for (size_t score = 0; score < plan.latents.size(); ++score) {
+      const auto latent = static_cast<size_t>(plan.latents[score]);
+      group.residual[score] = normal[latent] < 0 ? 0.0f : effective_weight(sampler.residual[latent]);
+      for (size_t k = 0; k < components; ++k) {
+        factor[weights + k * kGroupScores + score] = effective_weight(sampler.factor[latent * components + k]);
+      }
+    }
+    groups.push_back(group);
+  }
+  constants.groups = static_cast<int32_t>(groups.size());
+  constants.factor = constants.blob.put(factor);
+  constants.group = constants.blob.put(groups);
+  constants.noise = constants.blob.put(noise);
+  constants.column = constants.blob.put(columns);
+  if (constants.blob.bytes().size() >> 32) throw Error("table sampler: tables of more than 4 GiB");
+  return constants;
+}
+
+// ---- the pipeline
+
+// A batch goes through in pieces, two at a time: while the host unpacks one from pinned memory, the next is copied and the
+// one after it computed.
+class CudaTableSampler : public PreparedTableSampler {
+ public:
+  CudaTableSampler(const TableSampler& sampler, int device, size_t buffer_bytes);
+  ~CudaTableSampler() override;
+  void sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) override;
+
+ private:
+  struct Piece {  // one of the two buffers
+    DeviceBuffer<std::byte> values;
+    PinnedBuffer<std::byte> staging;
+    Event computed = make_event(), copied = make_event();
+    int64_t first = 0, rows = 0;  // of the batch
+  };
+  void check_buffers(std::span<const ColumnBuffer> columns, int64_t rows) const;
+  void start(Piece& piece, uint64_t seed, uint64_t first_row);
+  void finish(Piece& piece, std::span<const ColumnBuffer> columns);
+  size_t padded_bytes(int64_t rows) const;  // of the output of so many rows, rounded up to a tile
+
+  int device_;
+  std::vector<ColumnSampler> columns_;  // storages and missing latents only
+  SampleArguments arguments_{};
+  int32_t bitmaps_ = 0;
+  int blocks_ = 0;
+  int64_t piece_rows_ = 0;
+  cuda::Stream compute_, copy_;
+  DeviceBuffer<std::byte> constants_;
+  DeviceBuffer<float> scratch_;
+  std::array<Piece, 2> pieces_;
+};
+
+ColumnSampler without_tables(const ColumnSampler& column) {
+  ColumnSampler bare;
+  bare.storage = column.storage;
+  bare.missing_latent = column.missing_latent;
+  return bare;
+}
+
+const void* select_device(int device) {  // before the members that allocate on it
+  CUDA_CHECK(cudaSetDevice(device));
+  return nullptr;
+}
+
+CudaTableSampler::CudaTableSampler(const TableSampler& sampler, int device, size_t buffer_bytes)
+    : device_((select_device(device), device)), compute_(make_stream()), copy_(make_stream()) {
+  for (const ColumnSampler& column : sampler.columns) columns_.push_back(without_tables(column));
+  const Constants constants = make_constants(sampler);
+  const std::vector<std::byte>& bytes = constants.blob.bytes();
+  constants_ = DeviceBuffer<std::byte>(bytes.size(), compute_.get());
+  if (!bytes.empty()) {
+    CUDA_CHECK(cudaMemcpyAsync(constants_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, compute_.get()));
+  }
+  const auto at = [this](size_t offset) { return constants_.data() + offset; };
+  arguments_.components = sampler.components;
+  arguments_.kept = kept_normals(sampler.components);
+  arguments_.groups = constants.groups;
+  arguments_.factor = reinterpret_cast<const float*>(at(constants.factor));
+  arguments_.group = reinterpret_cast<const SampleGroup*>(at(constants.group));
+  arguments_.noise = reinterpret_cast<const NoiseBlock*>(at(constants.noise));
+  arguments_.column = reinterpret_cast<const SampleColumn*>(at(constants.column));
+  arguments_.tables = at(0);
+  arguments_.row_bytes = constants.row_bytes;
+  bitmaps_ = constants.bitmaps;
+
+  cudaDeviceProp properties;
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  blocks_ = properties.multiProcessorCount * kBlocksPerMultiprocessor;
+  if (!fits_shared(sampler.components, constants.groups)) {
+    const size_t block_bytes = scratch_bytes(sampler.components);
+    blocks_ = static_cast<int>(std::clamp<size_t>(kScratchBytes / block_bytes, 1, static_cast<size_t>(blocks_)));
+    scratch_ = DeviceBuffer<float>(static_cast<size_t>(blocks_) * block_bytes / sizeof(float), compute_.get());
+    arguments_.scratch = scratch_.data();
+  }
+  const size_t tile_bytes = std::max<size_t>(padded_bytes(kTileRows), 1);
+  piece_rows_ = static_cast<int64_t>(std::max<size_t>(buffer_bytes / tile_bytes, 1)) * kTileRows;
+  for (Piece& piece : pieces_) {
+    const size_t piece_bytes = padded_bytes(piece_rows_);
+    piece.values = DeviceBuffer<std::byte>(piece_bytes, compute_.get());
+    if (piece_bytes) piece.staging = make_pinned<std::byte>(piece_bytes);
+  }
+  CUDA_CHECK(cudaStreamSynchronize(compute_.get()));  // `bytes` goes out of scope
+}
+
+CudaTableSampler::~CudaTableSampler() {  // an exception may have left copies under way
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(copy_.get());
+  cudaStreamSynchronize(compute_.get());
+}
+
+size_t CudaTableSampler::padded_bytes(int64_t rows) const {
+  const auto tiles = static_cast<size_t>((rows + kTileRows - 1) / kTileRows);
+  return tiles * kTileRows * arguments_.row_bytes + tiles * (kTileRows / 8) * static_cast<size_t>(bitmaps_);
+}
+
+void CudaTableSampler::check_buffers(std::span<const ColumnBuffer> columns, int64_t rows) const {
+  if (columns.size() != columns_.size()) throw Error("table sampler: buffers and columns differ in number");
+  for (size_t c = 0; c < columns.size(); ++c) {
+    if (columns[c].values == nullptr && rows > 0) throw Error("table sampler: a column without a buffer");
+    if (columns_[c].missing_latent >= 0 && columns[c].validity == nullptr) {
+      throw Error("table sampler: a column with missing values and no validity buffer");
+    }
+  }
+}
+
+void CudaTableSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) {
+  check_buffers(columns, rows);
+  if (rows <= 0 || columns.empty()) return;
+  CUDA_CHECK(cudaSetDevice(device_));
+  Piece* waiting = nullptr;
+  size_t turn = 0;
+  for (int64_t first = 0; first < rows; first += piece_rows_, ++turn) {
+    Piece& piece = pieces_[turn % 2];
+    piece.first = first;
+    piece.rows = std::min(piece_rows_, rows - first);
+    start(piece, seed, first_row);
+    if (waiting) finish(*waiting, columns);
+    waiting = &piece;
+  }
+  finish(*waiting, columns);
+}
+
+// The piece's last copy was waited for by `finish`, so both its buffers are free.
+void CudaTableSampler::start(Piece& piece, uint64_t seed, uint64_t first_row) {
+  SampleArguments arguments = arguments_;
+  arguments.seed = seed;
+  arguments.first_row = first_row + static_cast<uint64_t>(piece.first);
+  arguments.rows = piece.rows;
+  arguments.tiles = (piece.rows + kTileRows - 1) / kTileRows;
+  arguments.out = piece.values.data();
+  sample_table(arguments, blocks_, compute_.get());
+  CUDA_CHECK(cudaEventRecord(piece.computed.get(), compute_.get()));
+  CUDA_CHECK(cudaStreamWaitEvent(copy_.get(), piece.computed.get(), 0));
+  CUDA_CHECK(cudaMemcpyAsync(piece.staging.get(), piece.values.data(), padded_bytes(piece.rows), cudaMemcpyDeviceToHost,
+                             copy_.get()));
+  CUDA_CHECK(cudaEventRecord(piece.copied.get(), copy_.get()));
+}
+
+void CudaTableSampler::finish(Piece& piece, std::span<const ColumnBuffer> columns) {
+  CUDA_CHECK(cudaEventSynchronize(piece.copied.get()));
+  const auto padded_rows = static_cast<size_t>((piece.rows + kTileRows - 1) / kTileRows * kTileRows);
+  const auto rows = static_cast<size_t>(piece.rows), first = static_cast<size_t>(piece.first);
+  const std::byte* values = piece.staging.get();
+  const std::byte* bitmap = values + padded_rows * arguments_.row_bytes;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    const size_t size = bytes_per_value(columns_[c].storage);
+    std::memcpy(static_cast<std::byte*>(columns[c].values) + first * size, values, rows * size);
+    values += padded_rows * size;
+    if (columns_[c].missing_latent >= 0) {
+      std::memcpy(columns[c].validity + first / 8, bitmap, (rows + 7) / 8);
+      bitmap += padded_rows / 8;
+    } else if (columns[c].validity != nullptr) {
+      std::memset(columns[c].validity + first / 8, 0xff, rows / 8);
+      if (rows % 8) columns[c].validity[(first + rows) / 8] = static_cast<uint8_t>((1u << rows % 8) - 1);
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<PreparedTableSampler> prepare_cuda_table_sampler(const TableSampler& sampler, int device,
+                                                                 size_t buffer_bytes) {
+  return std::make_unique<CudaTableSampler>(sampler, device, buffer_bytes);
+}
+
+}  // namespace doppel::cuda

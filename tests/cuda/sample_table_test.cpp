@@ -1,0 +1,91 @@
+// The table sampler on CUDA against the CPU's, to the byte; that one is tested against the naive reference (tests/kernels).
+#include "kernels/common/error.h"
+#include "kernels/cuda/sample_table.h"
+#include "tests/cuda/device_under_test.h"
+#include "tests/kernels/sampler_cases.h"
+
+namespace doppel {
+namespace {
+
+using cuda::kTileRows;
+
+class CudaSampleTable : public OnCuda {
+ protected:
+  // Samples [first_row, first_row + rows) on both backends.
+  void expect_cpu_bytes(const TableSampler& sampler, uint64_t seed, uint64_t first_row, int64_t rows) {
+    const auto on_cuda = cuda().prepare_table_sampler(sampler);
+    expect_cpu_bytes(*on_cuda, sampler, seed, first_row, rows);
+  }
+  void expect_cpu_bytes(PreparedTableSampler& on_cuda, const TableSampler& sampler, uint64_t seed, uint64_t first_row,
+                        int64_t rows) {
+    const auto on_cpu = make_backend("cpu")->prepare_table_sampler(sampler);
+    bool cuda_kept = false, cpu_kept = false;
+    const SampledTable got = sample_with(on_cuda, sampler, seed, first_row, rows, cuda_kept);
+    const SampledTable wanted = sample_with(*on_cpu, sampler, seed, first_row, rows, cpu_kept);
+    EXPECT_TRUE(cuda_kept) << "wrote outside its buffers, rows " << rows;
+    for (size_t c = 0; c < got.size(); ++c) {
+      EXPECT_EQ(got[c].values, wanted[c].values) << "column " << c << ", rows " << rows << " from " << first_row;
+      EXPECT_EQ(got[c].validity, wanted[c].validity) << "column " << c << ", rows " << rows << " from " << first_row;
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Device, CudaSampleTable, testing::ValuesIn(devices_under_test()),
+                         [](const auto& device) { return device.param; });
+
+TEST_P(CudaSampleTable, EveryStorageAndTransformAtEverySizeBoundary) {
+  const TableSampler sampler = every_kind_of_column(6, 5, 300, 1);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  for (int64_t rows : {0, 1, 3, 4, 5, 7, 8, 9, 31, 32, 33, 127, 128, 129, kTileRows - 1, kTileRows, kTileRows + 1,
+                       4 * kTileRows + 3})
+    expect_cpu_bytes(*on_cuda, sampler, 42, 1000, rows);
+}
+
+TEST_P(CudaSampleTable, Shapes) {
+  for (int32_t latents : {1, 7, 8, 9, 33})
+    for (int32_t components : {0, 1, 4, 7, 30}) expect_cpu_bytes(every_kind_of_column(latents, components, 20, 2), 7, 0, 70);
+}
+
+TEST_P(CudaSampleTable, TooLargeForSharedMemory) {
+  ASSERT_FALSE(cuda::fits_shared(61, 2));
+  expect_cpu_bytes(every_kind_of_column(9, 61, 40, 3), 11, 5, kTileRows + 9);
+}
+
+TEST_P(CudaSampleTable, RowNumbersAcrossTheLowWord) {
+  const TableSampler sampler = every_kind_of_column(5, 4, 30, 4);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  for (uint64_t first : {(uint64_t{1} << 32) - 201, (uint64_t{1} << 32) - 6, uint64_t{1} << 32, (uint64_t{5} << 32) - 64,
+                         (uint64_t{0xFFFFFFFF} << 32) + 3})
+    expect_cpu_bytes(*on_cuda, sampler, 0xFEDCBA9876543210, first, 210);
+}
+
+TEST_P(CudaSampleTable, LatentsSharedByColumnsOfSeveralGroups) {
+  TableSampler sampler = every_kind_of_column(12, 6, 25, 5);
+  for (size_t c = 0; c < sampler.columns.size(); ++c) {  // every column looks at latent 0, and at one of the twelve
+    sampler.columns[c].latent = static_cast<int32_t>(c % 12);
+    sampler.columns[c].missing_latent = 0;
+    sampler.columns[c].missing_threshold = -0.3f;
+  }
+  expect_cpu_bytes(sampler, 3, 77, 300);
+}
+
+TEST_P(CudaSampleTable, NothingToSample) {
+  TableSampler sampler = every_kind_of_column(4, 3, 10, 6);
+  sampler.columns.clear();
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  on_cuda->sample(1, 0, 100, {});
+  expect_cpu_bytes(every_kind_of_column(4, 3, 10, 6), 1, 0, 0);
+}
+
+TEST_P(CudaSampleTable, ContradictionsAreErrors) {
+  TableSampler sampler = every_kind_of_column(4, 3, 10, 7);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  EXPECT_THROW(on_cuda->sample(1, 0, 100, {}), Error);
+  std::vector<ColumnBuffer> nowhere(sampler.columns.size());
+  EXPECT_THROW(on_cuda->sample(1, 0, 100, nowhere), Error);
+  sampler.columns[2].latent = 4;
+  EXPECT_THROW(cuda().prepare_table_sampler(sampler), Error);
+}
+
+}  // namespace
+}  // namespace doppel

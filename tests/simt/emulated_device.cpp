@@ -1,0 +1,87 @@
+// The device of test_simt: the emulator, in three orders of threads. The backend's own code is linked in, not the plugin.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "kernels/common/error.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/sample_table.h"
+#include "tests/cuda/device_under_test.h"
+#include "tests/kernels/sampler_cases.h"
+#include "tests/simt/emulator.h"
+
+extern "C" const doppel::CudaPlugin doppel_cuda_plugin;
+
+namespace doppel {
+
+std::vector<std::string> devices_under_test() { return {"Ascending", "Descending", "Random"}; }
+
+std::unique_ptr<Backend> make_backend_under_test(const std::string& device) {
+  simt::options() = {};
+  simt::options().order = device == "Ascending"    ? simt::Order::kAscending
+                          : device == "Descending" ? simt::Order::kDescending
+                                                   : simt::Order::kRandom;
+  simt::take_reports();
+  return doppel_cuda_plugin.make(0);
+}
+
+std::vector<std::string> reports_of_device() { return simt::take_reports(); }
+
+namespace {
+
+SampledTable sampled(PreparedTableSampler& prepared, const TableSampler& sampler, int64_t rows) {
+  bool kept = false;
+  SampledTable table = sample_with(prepared, sampler, 9, 123, rows, kept);
+  EXPECT_TRUE(kept);
+  return table;
+}
+
+// A batch that goes through the two buffers many times.
+TEST(CudaPipeline, ManyPiecesGiveTheSameBytes) {
+  const auto backend = make_backend_under_test("Random");
+  const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
+  const auto whole = backend->prepare_table_sampler(sampler);
+  constexpr size_t kSmallest = 1;  // byte: a piece is a tile then
+  const auto pieces = cuda::prepare_cuda_table_sampler(sampler, 0, kSmallest);
+  for (int64_t tiles : {1, 2, 3, 6}) {
+    for (int64_t more : {-1, 0, 1}) {
+      const int64_t rows = tiles * cuda::kTileRows + more;
+      EXPECT_EQ(sampled(*pieces, sampler, rows), sampled(*whole, sampler, rows)) << rows << " rows";
+    }
+  }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, NotEnoughDeviceMemoryIsAnErrorAndLeavesNothingBehind) {
+  const auto backend = make_backend_under_test("Ascending");
+  const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
+  simt::options().device_memory = size_t{12} << 20;  // one of the two buffers
+  try {
+    backend->prepare_table_sampler(sampler);
+    FAIL() << "was prepared";
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("out of memory"), std::string::npos) << text;
+    EXPECT_EQ(text.find("kernels/cuda/device.h:"), 0u) << text;
+  }
+  simt::options().device_memory = size_t{20} << 20;  // both, if the first one was freed
+  sampled(*backend->prepare_table_sampler(sampler), sampler, 10);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, NoDeviceIsAnErrorWithCudasWords) {
+  simt::options() = {};
+  simt::options().devices = 0;
+  EXPECT_EQ(doppel_cuda_plugin.devices(), 0);
+  try {
+    doppel_cuda_plugin.make(0);
+    FAIL() << "was made";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "no CUDA device: no CUDA-capable device is detected (cudaErrorNoDevice); take --backend cpu");
+  }
+  simt::options() = {};
+  EXPECT_THROW(doppel_cuda_plugin.make(1), Error);
+}
+
+}  // namespace
+}  // namespace doppel

@@ -1,0 +1,43 @@
+// What the parts of the emulator share. Tests include emulator.h.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace simt {
+
+struct Range {
+  const unsigned char *begin = nullptr, *end = nullptr;
+  bool holds(const void* pointer) const { return pointer >= begin && pointer < end; }
+};
+
+// The CUDA thread that runs now. Two accesses by different threads of a block are in order if a barrier lies between them
+// (the block epoch differs) or, within a warp, a __syncwarp (the warp epoch differs).
+struct Running {
+  bool in_kernel = false;
+  const char* kernel = "";
+  uint32_t launch = 0, block = 0, thread = 0, block_epoch = 0, warp_epoch = 0;
+  Range stack, shared, parameters, indices;  // indices: threadIdx and the like
+};
+extern Running running;
+
+void report(const std::string& what);
+[[noreturn]] void abort_launch(const std::string& what);  // reports, and leaves the kernel
+
+// checker.cpp
+void checker_block_start();
+void checker_fence();
+void checker_atomic(const void* address, size_t bytes, void* caller);
+void checker_forget_reports();
+
+// runtime.cpp
+void enqueue(cudaStream_t stream, std::function<void()> work);
+void set_launch_failure();
+enum class Residence { kUnknown, kDevice, kPastTheEnd, kPinnedHost };
+Residence residence(const void* address, size_t bytes);
+
+}  // namespace simt
