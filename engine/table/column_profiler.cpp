@@ -5,50 +5,82 @@
 #include <string>
 #include <type_traits>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "engine/table/cells.h"
 #include "engine/table/distribution_builder.h"
 #include "engine/table/text_dictionary.h"
+#include "engine/table/text_hash.h"
+#include "engine/table/text_streams.h"
 
 namespace doppel {
 namespace {
 
 constexpr uint64_t kMissingHash = 0x6a09e667f3bcc909ull;
 
+// Cells are counted by their texts as long as these are few, as most columns' are, so that each is parsed once.
 class TextProfiler : public ColumnProfiler {
  public:
-  TextProfiler(const ColumnHints& hints, const ProfileLimits& limits) : hints_(hints), limits_(limits) {}
+  TextProfiler(const ColumnHints& hints, const ColumnLimits& limits) : hints_(hints), limits_(limits) {}
 
   void add(const RawColumn& column, int64_t rows, uint64_t* row_hashes) override {
     for (int64_t row = 0; row < rows; ++row) {
       if (column.present != nullptr && column.present[row] == 0) {
-        ++nulls_;
+        add_null();
         mix_hash(row_hashes[row], kMissingHash);
         continue;
       }
       const std::string_view text = column.text(row);
-      const uint64_t hash = XXH3_64bits(text.data(), text.size());
+      const uint64_t hash = hash_of(text);
       mix_hash(row_hashes[row], hash);
-      dictionary_.add(text, hash);
+      add_text(text, hash);
     }
   }
 
+  bool start_second_pass() override {
+    std::unique_ptr<TextStream> next = stream_ ? stream_->next_pass() : nullptr;
+    if (!next) return false;
+    stream_ = std::move(next);
+    return true;
+  }
+
   bool finish(ColumnSchema& schema, ColumnProfile& profile) override {
+    if (has_too_many_) return false;
+    return stream_ ? stream_->finish(schema, profile)
+                   : infer_from_texts(distinct_texts(), nulls_, hints_, schema, profile);
+  }
+
+ private:
+  void add_null() {
+    if (stream_)
+      stream_->add_nulls(1);
+    else
+      ++nulls_;
+  }
+
+  void add_text(std::string_view text, uint64_t hash) {
+    if (stream_) return stream_->add({text, trimmed(text), hash}, 1);
+    if (has_too_many_) return;
+    dictionary_.add(text, hash);
+    if (dictionary_.entries().size() <= limits_.exact_distinct && dictionary_.bytes() <= limits_.text_bytes) return;
+    stream_ = make_text_stream(distinct_texts(), nulls_, hints_, limits_);
+    has_too_many_ = !stream_;
+    dictionary_ = {};
+  }
+
+  std::vector<DistinctText> distinct_texts() const {
     std::vector<DistinctText> texts;
     texts.reserve(dictionary_.entries().size());
     for (const TextDictionary::Entry& entry : dictionary_.entries()) {
       const std::string_view text = dictionary_.text(entry);
       texts.push_back({text, trimmed(text), entry.count});
     }
-    return infer_from_texts(texts, nulls_, hints_, schema, profile);
+    return texts;
   }
 
- private:
   ColumnHints hints_;
-  ProfileLimits limits_;
+  ColumnLimits limits_;
   TextDictionary dictionary_;
+  std::unique_ptr<TextStream> stream_;  // in place of the dictionary, once that is full
+  bool has_too_many_ = false;           // texts for the kind told
   int64_t nulls_ = 0;
 };
 
@@ -91,7 +123,7 @@ class DecimalsOfReals {
 template <class Value>
 class NumberProfiler : public ColumnProfiler {
  public:
-  NumberProfiler(const RawField& field, const ColumnHints& hints, const ProfileLimits& limits)
+  NumberProfiler(const RawField& field, const ColumnHints& hints, const ColumnLimits& limits)
       : field_(field), hints_(hints), builder_(limits.exact_distinct, limits.sketch_capacity), decimals_(field.type) {}
 
   void add(const RawColumn& column, int64_t rows, uint64_t* row_hashes) override {
@@ -235,7 +267,7 @@ class NumberProfiler : public ColumnProfiler {
 }  // namespace
 
 std::unique_ptr<ColumnProfiler> make_column_profiler(const RawField& field, const ColumnHints& hints,
-                                                     const ProfileLimits& limits) {
+                                                     const ColumnLimits& limits) {
   switch (field.type) {
     case SourceType::kText:
     case SourceType::kString:

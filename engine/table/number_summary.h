@@ -37,13 +37,23 @@ class NumberSummary {
   bool are_whole() const { return !are_real() && !has_fractions_; }
   int decimals() const { return most_decimals_; }
 
-  // Kind and form of numbers; the caller makes them kReal where the quanta of a decimal do not fit.
-  void describe(ColumnSchema& schema) const {
+  // Kind and form of the numbers, or those told. False where the numbers do not fit the kind told. The caller sees to
+  // decimals whose quanta do not fit int64.
+  bool describe(const ColumnSchema* told, ColumnSchema& schema) const {
     const bool is_uniform = most_decimals_ > 0 && least_decimals_ == most_decimals_;
-    schema.kind = are_real() ? ColumnKind::kReal : are_whole() ? ColumnKind::kInteger : ColumnKind::kDecimal;
-    if (schema.kind == ColumnKind::kReal) return;
+    schema.kind = told != nullptr ? told->kind
+                  : are_real()    ? ColumnKind::kReal
+                  : are_whole()   ? ColumnKind::kInteger
+                                  : ColumnKind::kDecimal;
+    if (schema.kind == ColumnKind::kReal) return true;
     schema.keeps_trailing_zeros = is_uniform && ends_in_zero_;
     schema.decimals = schema.kind == ColumnKind::kDecimal || schema.keeps_trailing_zeros ? most_decimals_ : 0;
+    if (schema.kind == ColumnKind::kInteger) return are_whole();
+    if (told != nullptr && told->decimals > 0) {
+      schema.decimals = told->decimals;
+      schema.keeps_trailing_zeros = told->keeps_trailing_zeros;
+    }
+    return !are_real();
   }
 
  private:

@@ -10,15 +10,16 @@
 namespace doppel {
 namespace {
 
-constexpr size_t kDistinctBytes = size_t{256} << 20;  // of all columns' distinct values and sketches, at most
+constexpr size_t kDistinctBytes = size_t{384} << 20;  // of all columns' distinct values, at most
 constexpr size_t kDistinctEntryBytes = 64;            // an entry of a dictionary with its share of slots and text
 constexpr int64_t kDuplicateRows = int64_t{1} << 25;  // 256 MiB of hashes
 
-ProfileLimits limits_of(size_t columns) {
+ColumnLimits limits_of(size_t columns) {
   const size_t bytes = kDistinctBytes / std::max<size_t>(columns, 1);
-  ProfileLimits limits;
+  ColumnLimits limits;
   limits.exact_distinct = std::clamp<size_t>(bytes / kDistinctEntryBytes, 512, kExactDistinct);
   limits.text_bytes = std::clamp<size_t>(bytes, size_t{64} << 10, size_t{16} << 20);
+  limits.sketch_capacity = std::clamp<size_t>(bytes / 64, 1024, size_t{1} << 15);
   return limits;
 }
 
@@ -47,6 +48,22 @@ class DuplicateCounter {
   std::vector<uint64_t> hashes_;
   int64_t rows_ = 0;
 };
+
+using Profilers = std::vector<std::unique_ptr<ColumnProfiler>>;
+
+// One pass for the columns that are wanted.
+void read_columns(TableSource& source, const Profilers& profilers, const std::vector<bool>& wanted,
+                  DuplicateCounter* duplicates = nullptr) {
+  std::vector<uint64_t> row_hashes;
+  source.rewind();
+  for (RawChunk chunk; source.next(chunk);) {
+    row_hashes.assign(static_cast<size_t>(chunk.rows), 0);
+    for (size_t index = 0; index < profilers.size(); ++index) {
+      if (wanted[index]) profilers[index]->add(chunk.columns[index], chunk.rows, row_hashes.data());
+    }
+    if (duplicates != nullptr) duplicates->add(row_hashes);
+  }
+}
 
 // The overrides by the source's columns; null where there is none.
 std::vector<const ColumnSchema*> match_overrides(const TableSource& source, const ProfileOptions& options) {
@@ -79,7 +96,8 @@ std::vector<const ColumnSchema*> match_overrides(const TableSource& source, cons
                      ": is none of the levels that the schema lists (column '" + name + "')");
   }
   throw InputError(source.name() + ": column '" + name + "' is not of the kind " + to_string(told.kind) +
-                   " that the schema gives it");
+                   " that the schema gives it" +
+                   (told.kind == ColumnKind::kCategory ? ": it has too many levels" : ""));
 }
 
 }  // namespace
@@ -89,19 +107,15 @@ TableProfile profile_table(TableSource& source, const ProfileOptions& options) {
   if (fields.empty()) throw InputError(source.name() + ": has no columns");
   const std::vector<const ColumnSchema*> told = match_overrides(source, options);
   const MissingMarkers markers(options.missing_markers);
-  std::vector<std::unique_ptr<ColumnProfiler>> profilers;
+  Profilers profilers;
   for (size_t index = 0; index < fields.size(); ++index)
     profilers.push_back(make_column_profiler(fields[index], {told[index], &markers}, limits_of(fields.size())));
 
   DuplicateCounter duplicates;
-  std::vector<uint64_t> row_hashes;
-  source.rewind();
-  for (RawChunk chunk; source.next(chunk);) {
-    row_hashes.assign(static_cast<size_t>(chunk.rows), 0);
-    for (size_t index = 0; index < fields.size(); ++index)
-      profilers[index]->add(chunk.columns[index], chunk.rows, row_hashes.data());
-    duplicates.add(row_hashes);
-  }
+  read_columns(source, profilers, std::vector<bool>(fields.size(), true), &duplicates);
+  std::vector<bool> again;
+  for (const auto& profiler : profilers) again.push_back(profiler->start_second_pass());
+  if (std::find(again.begin(), again.end(), true) != again.end()) read_columns(source, profilers, again);
 
   TableProfile profile;
   profile.rows = duplicates.rows();

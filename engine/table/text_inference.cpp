@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/table/datetime.h"
+#include "engine/table/missing_cells.h"
 #include "engine/table/number_summary.h"
 #include "engine/table/patterns.h"
 
@@ -46,12 +47,12 @@ class Inference {
             ColumnProfile& profile)
       : hints_(hints), schema_(schema), profile_(profile) {
     for (const DistinctText& text : texts) {
-      const bool is_marker = hints.markers->contains(text.value) || is_told_marker(text.value);
+      const bool is_marker = hints.is_missing(text.value);
       (is_marker ? markers_ : values_).push_back(text);
       if (!is_marker) profile.present += text.count;
     }
-    missing_ = nulls;
-    nulls_ = nulls;
+    missing_cells_.add_nulls(nulls);
+    has_nulls_ = nulls > 0;
   }
 
   bool run() {
@@ -61,10 +62,6 @@ class Inference {
   }
 
  private:
-  bool is_told_marker(std::string_view value) const {
-    return hints_.told != nullptr && !hints_.told->missing_text.empty() && value == trimmed(hints_.told->missing_text);
-  }
-
   bool find_kind() {
     if (values_.empty()) {
       schema_.kind = ColumnKind::kEmpty;
@@ -161,28 +158,13 @@ class Inference {
   }
 
   bool describe_numbers(const NumberSummary& summary, const std::vector<Number>& numbers) {
-    ColumnSchema described;
-    summary.describe(described);
-    if (hints_.told == nullptr) {
-      if (!summary.are_numbers()) return false;
-      if (described.kind == ColumnKind::kDecimal && !quanta_fit(numbers, described.decimals))
-        described.kind = ColumnKind::kReal;
-    } else if (hints_.told->kind == ColumnKind::kReal) {
-      described.kind = ColumnKind::kReal;
-    } else if (hints_.told->kind == ColumnKind::kInteger) {
-      if (!summary.are_whole()) return false;
-    } else {
-      const bool has_decimals = hints_.told->decimals > 0;
-      described.kind = ColumnKind::kDecimal;
-      described.decimals = has_decimals ? hints_.told->decimals : summary.decimals();
-      described.keeps_trailing_zeros =
-          has_decimals ? hints_.told->keeps_trailing_zeros : described.keeps_trailing_zeros;
-      if (summary.are_real() || !quanta_fit(numbers, described.decimals)) return false;
-    }
-    schema_.kind = described.kind;
-    schema_.decimals = described.kind == ColumnKind::kReal ? 0 : described.decimals;
-    schema_.keeps_trailing_zeros = described.kind != ColumnKind::kReal && described.keeps_trailing_zeros;
-    return true;
+    if (hints_.told == nullptr && !summary.are_numbers()) return false;
+    if (!summary.describe(hints_.told, schema_)) return false;
+    if (schema_.kind != ColumnKind::kDecimal || quanta_fit(numbers, schema_.decimals)) return true;
+    schema_.kind = ColumnKind::kReal;
+    schema_.decimals = 0;
+    schema_.keeps_trailing_zeros = false;
+    return hints_.told == nullptr;
   }
 
   static bool quanta_fit(const std::vector<Number>& numbers, int decimals) {
@@ -232,7 +214,7 @@ class Inference {
 
   // The texts are in the order of rows where each came once.
   bool are_sequence(int64_t& first) const {
-    if (nulls_ != 0 || !markers_.empty()) return false;
+    if (has_nulls_ || !markers_.empty()) return false;
     for (size_t index = 0; index < values_.size(); ++index) {
       const Number number = parse_number(values_[index].value);
       if (index == 0) first = number.quanta;
@@ -262,8 +244,7 @@ class Inference {
       }
       format = inference.format();
       unit = inference.unit();
-      if (inference.is_ambiguous())
-        profile_.cleaning.note = "day and month could be either way round: read as " + format;
+      if (inference.is_ambiguous()) profile_.cleaning.note = ambiguity_note(format);
     }
     const DatetimeFormat reader(format, unit);
     std::vector<std::pair<int64_t, int64_t>> items;
@@ -296,8 +277,8 @@ class Inference {
 
   void find_kind_of_texts() {
     const size_t distinct = levels_.size();
-    const bool is_unique = static_cast<int64_t>(distinct) == profile_.present && profile_.present >= kKeyRows;
-    if (is_unique) return make_text(ColumnKind::kKey);
+    const bool has_repeats = static_cast<int64_t>(distinct) != profile_.present;
+    if (is_key_of_texts(profile_.present, has_repeats)) return make_text(ColumnKind::kKey);
     const size_t most = std::clamp(static_cast<size_t>(profile_.present / kRowsPerLevel), kFewLevels, kMostLevels);
     if (distinct > most) return make_text(ColumnKind::kText);
     take_markers_that_are_levels();
@@ -310,7 +291,7 @@ class Inference {
   void take_markers_that_are_levels() {
     std::vector<DistinctText> rest;
     for (const Level& marker : merge_spellings(markers_)) {
-      const bool is_level = !marker.value.empty() && !is_told_marker(marker.value) &&
+      const bool is_level = !marker.value.empty() && !hints_.is_told_marker(marker.value) &&
                             (is_word_level(marker) || is_level_of_same_form(marker));
       for (const DistinctText& text : markers_) {
         if (text.value != marker.value) continue;
@@ -400,18 +381,8 @@ class Inference {
     for (const DistinctText& text : values_) {
       if (text.text.size() != text.value.size()) cleaning.trimmed += text.count;
     }
-    int64_t most = nulls_;
-    std::vector<Level> markers = merge_spellings(markers_);
-    std::stable_sort(markers.begin(), markers.end(), [](const Level& a, const Level& b) { return a.count > b.count; });
-    for (const Level& marker : markers) {
-      missing_ += marker.count;
-      cleaning.missing_markers.emplace_back(marker.value);
-      if (marker.count <= most) continue;
-      most = marker.count;
-      schema_.missing_text = marker.text;
-    }
-    cleaning.missing = missing_;
-    schema_.has_missing = missing_ > 0;
+    for (const DistinctText& text : markers_) missing_cells_.add(text.text, text.count);
+    missing_cells_.describe(schema_, cleaning);
   }
 
   ColumnHints hints_;
@@ -419,7 +390,8 @@ class Inference {
   ColumnProfile& profile_;
   std::vector<DistinctText> values_, markers_;
   std::vector<Level> levels_;
-  int64_t nulls_ = 0, missing_ = 0;
+  MissingCells missing_cells_;
+  bool has_nulls_ = false;
 };
 
 }  // namespace
@@ -429,6 +401,14 @@ void take_patterns(const std::map<std::string, int64_t>& counts, ColumnProfile& 
   std::stable_sort(profile.text_patterns.begin(), profile.text_patterns.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   if (profile.text_patterns.size() > kMostPatterns) profile.text_patterns.resize(kMostPatterns);
+}
+
+bool is_key_of_texts(int64_t present, bool has_repeats) {
+  return present >= kKeyRows && !has_repeats;
+}
+
+std::string ambiguity_note(const std::string& datetime_format) {
+  return "day and month could be either way round: read as " + datetime_format;
 }
 
 bool is_key_sequence(int64_t first, int64_t count) {

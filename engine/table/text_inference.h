@@ -22,6 +22,12 @@ struct DistinctText {
 struct ColumnHints {
   const ColumnSchema* told = nullptr;  // by --schema: its kind holds, and its format and levels where it gives them
   const MissingMarkers* markers = nullptr;
+
+  // `value` has no blanks around it.
+  bool is_told_marker(std::string_view value) const {
+    return told != nullptr && !told->missing_text.empty() && value == trimmed(told->missing_text);
+  }
+  bool is_missing(std::string_view value) const { return markers->contains(value) || is_told_marker(value); }
 };
 
 // `texts` are in the order in which they came; `nulls` cells are missing without a text (binary formats). Sets all but
@@ -33,6 +39,9 @@ bool infer_from_texts(const std::vector<DistinctText>& texts, int64_t nulls, con
 void take_patterns(const std::map<std::string, int64_t>& counts, ColumnProfile& profile);
 // Of the values of any numeric column.
 void count_outliers(ColumnProfile& profile);
+// True where `present` texts are a key rather than free text or a category.
+bool is_key_of_texts(int64_t present, bool has_repeats);
+std::string ambiguity_note(const std::string& datetime_format);
 // True where whole numbers that are unique and ascend by one from `first` are a key.
 bool is_key_sequence(int64_t first, int64_t count);
 
