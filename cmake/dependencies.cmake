@@ -15,6 +15,7 @@ endfunction()
 
 dep_header(json nlohmann/json.hpp)
 dep_header(cli11 CLI/CLI.hpp)
+dep_header(mustache kainjow/mustache.hpp)
 dep_library(xxhash xxhash.h xxhash)
 dep_library(highway hwy/highway.h hwy)
 dep_library(xgboost xgboost/c_api.h xgboost)

@@ -28,7 +28,7 @@ enum class ColumnShape : uint8_t { kContinuous, kDiscrete, kSkipped };
 // Shares of the present values of both tables in common bins; values beyond the first and last edge are counted in the
 // outermost bins.
 struct DensityChart {
-  std::vector<double> edges;            // [bins + 1], in the column's unit (datetimes: ColumnSchema::unit since 1970)
+  std::vector<double> edges;            // [bins + 1], in the column's unit (datetimes: ColumnEvaluation::unit since 1970)
   std::vector<double> real, synthetic;  // [bins] shares, each sums to 1
 };
 
@@ -43,6 +43,7 @@ struct LevelChart {
 struct ColumnEvaluation {
   std::string name;
   ColumnKind kind = ColumnKind::kCategory;
+  TimeUnit unit = TimeUnit::kSecond;  // datetimes: of the values in `density`
   ColumnShape shape = ColumnShape::kSkipped;
   std::string metric;  // "KSComplement", "TVComplement" or "" where skipped
   double shape_score = kUndefined;
@@ -147,6 +148,9 @@ PrincipalComponentsChart project_components(const TableSchema& schema, const Tab
 // Adds utility, detection and components to what evaluate_quality found, as the options ask, with notes.
 void evaluate_learning(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                        const EvaluateOptions& options, Evaluation& evaluation);
+
+// R2, AUC or macro F1, as utility.headline says.
+double headline_score(const Utility& utility, const LearnerScores& scores);
 
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
 

@@ -131,10 +131,6 @@ LearnerScores judge_trees(const TableSchema& schema, const TargetColumn& target,
   return score(target, values, test);
 }
 
-double headline_score(const Utility& utility, const LearnerScores& scores) {
-  return utility.headline == "r2" ? scores.r2 : utility.headline == "auc" ? scores.auc : scores.macro_f1;
-}
-
 void check_sample(const Sample& sample, const char* what, const std::string& target) {
   if (static_cast<int64_t>(sample.rows.size()) < kFewestRows)
     throw UsageError(std::string("--target ") + target + ": only " + std::to_string(sample.rows.size()) + " " + what +
@@ -145,6 +141,10 @@ void check_sample(const Sample& sample, const char* what, const std::string& tar
 }
 
 }  // namespace
+
+double headline_score(const Utility& utility, const LearnerScores& scores) {
+  return utility.headline == "r2" ? scores.r2 : utility.headline == "auc" ? scores.auc : scores.macro_f1;
+}
 
 Utility evaluate_utility(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                          const EvaluateOptions& options) {

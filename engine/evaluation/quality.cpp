@@ -497,6 +497,7 @@ ColumnEvaluation score_column(const ColumnSchema& schema, ColumnShape shape, con
   ColumnEvaluation column;
   column.name = schema.name;
   column.kind = schema.kind;
+  column.unit = schema.unit;
   column.shape = shape;
   column.missing_share_real = static_cast<double>(real.missing) / static_cast<double>(real.rows);
   column.missing_share_synthetic = static_cast<double>(synthetic.missing) / static_cast<double>(synthetic.rows);

@@ -1,19 +1,46 @@
 #include "host/cli/commands.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "kernels/common/error.h"
 
 namespace doppel {
+namespace {
+
+// "doppel fit 'my data.csv'": what a shell takes for the same command.
+std::string quote_command(int argc, char** argv) {
+  std::string command = "doppel";
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool plain =
+        !argument.empty() && std::all_of(argument.begin(), argument.end(), [](const unsigned char character) {
+          return std::isalnum(character) != 0 || std::strchr("-_./:=,+@%", character) != nullptr || character >= 128;
+        });
+    command += plain ? " " : " '";
+    for (const char character : argument) {
+      if (character == '\'')
+        command += "'\\''";
+      else
+        command += character;
+    }
+    if (!plain) command += '\'';
+  }
+  return command;
+}
+
+}  // namespace
 
 int run_command_line(int argc, char** argv) {
   CLI::App app{"Learns a data set and writes its synthetic double at the speed of the hardware.", "doppel"};
   CommonOptions common;
+  common.command_line = quote_command(argc, argv);
   int status = 0;
   try {
     app.require_subcommand(1);
-    add_evaluate_command(app, common, status);
     app.set_version_flag("--version", std::string("doppel ") + DOPPEL_VERSION);
     if (argc == 1) {
       std::fputs(app.help().c_str(), stderr);

@@ -15,6 +15,7 @@ struct CommonOptions {
   int threads = 0;  // 0: one per core
   int64_t memory_bytes = int64_t{1} << 30;
   bool quiet = false, verbose = false;
+  std::string command_line;  // as typed, quoted for a shell
 };
 
 // Registers them with a command, and writes its result where --json says (nothing without it). Keys carry units.

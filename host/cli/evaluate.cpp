@@ -21,6 +21,8 @@
 #include "host/manifest.h"
 #include "host/readers/reader.h"
 #include "host/readers/watched_table.h"
+#include "host/report/report.h"
+#include "host/writer.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -37,11 +39,12 @@ Examples:
   doppel evaluate --real adult.csv --synthetic double.csv
   doppel evaluate --real adult.csv --synthetic rows               a folder that doppel generate wrote
   doppel evaluate --real train.csv --synthetic double.csv --holdout test.csv --target income
+  doppel evaluate --real adult.csv --synthetic double.csv -o report.html        charts and tables, one file for any browser
   doppel evaluate --real adult.csv --synthetic double.csv --min-quality 0.9 --json -
 )";
 
 struct EvaluateCommand {
-  std::string real, synthetic, holdout, target, schema;
+  std::string real, synthetic, holdout, target, schema, report;
   uint64_t seed = 0;
   std::optional<double> minimum_quality;
   bool no_detection = false;
@@ -175,7 +178,15 @@ void print_totals(const Evaluation& evaluation) {
     std::printf("%-28s  %8s  %8s  %8s\n", name, format_score(score.shapes).c_str(), format_score(score.trends).c_str(),
                 format_score(score.overall).c_str());
   if (!std::isnan(evaluation.detection_auc))
-    std::printf("detection AUC: %.4f (0.5: boosted trees cannot tell synthetic from real)\n", evaluation.detection_auc);
+    std::printf("detection AUC: %.4f (0.5: boosted trees cannot tell synthetic from real rows, 1: always)\n",
+                evaluation.detection_auc);
+}
+
+void write_report(const EvaluateCommand& command, const CommonOptions& common, const Evaluation& evaluation) {
+  if (command.report.empty()) return;
+  const std::string page =
+      make_report(evaluation, {command.real, command.synthetic, command.holdout, common.command_line, command.seed});
+  write_file_atomically(command.report, std::as_bytes(std::span(page)));
 }
 
 void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& status) {
@@ -198,11 +209,13 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
   evaluation.quality_seconds = seconds_since(start);
   evaluate_learning(schema, real, synthetic, holdout ? &*holdout : nullptr, options, evaluation);
 
+  write_report(command, common, evaluation);
   if (!common.quiet && common.json != "-") {
     print_columns(evaluation);
     print_worst_pairs(evaluation);
     if (evaluation.utility) print_utility(*evaluation.utility);
     print_totals(evaluation);
+    if (!command.report.empty()) std::printf("report: %s\n", command.report.c_str());
   }
   if (!common.quiet)
     for (const std::string& note : evaluation.notes) std::fprintf(stderr, "doppel: note: %s\n", note.c_str());
@@ -230,6 +243,8 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
       ->type_name("FILE");
   command->add_option("--target", options->target, "Column to learn from each table (default: no utility)")
       ->type_name("COLUMN");
+  command->add_option("-o,--output", options->report, "Report with charts: one HTML file that needs nothing beside it")
+      ->type_name("FILE.html");
   command->add_option("--schema", options->schema, "Column kinds that override the inferred ones")->type_name("S.json");
   command->add_option("--min-quality", options->minimum_quality, "Exit with status 4 if the overall score is lower")
       ->check(CLI::Range(0.0, 1.0))

@@ -25,7 +25,7 @@ if [[ -s $build/compile_commands.json ]]; then
     echo 'the flags above let the compiler change arithmetic'
     failures=$((failures + 1))
   fi
-  if grep -v -- '-ffp-contract=off' <<<"$commands" | grep -vE '\.cu[" ]|nvcc'; then
+  if grep -v -- '-ffp-contract=off' <<<"$commands" | grep -vE '\.(cu|S)[" ]|nvcc'; then
     echo 'the files above are compiled without -ffp-contract=off'
     failures=$((failures + 1))
   fi

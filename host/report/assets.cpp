@@ -1,0 +1,29 @@
+#include "host/report/assets.h"
+
+extern "C" {  // host/report/assets.S
+extern const char doppel_report_template[], doppel_report_template_end[];
+extern const char doppel_report_style[], doppel_report_style_end[];
+extern const char doppel_report_script[], doppel_report_script_end[];
+extern const char doppel_chart_specs[], doppel_chart_specs_end[];
+extern const char doppel_chart_library[], doppel_chart_library_end[];
+}
+
+namespace doppel {
+
+std::string_view report_template() {
+  return {doppel_report_template, doppel_report_template_end};
+}
+std::string_view report_style() {
+  return {doppel_report_style, doppel_report_style_end};
+}
+std::string_view report_script() {
+  return {doppel_report_script, doppel_report_script_end};
+}
+std::string_view chart_specs() {
+  return {doppel_chart_specs, doppel_chart_specs_end};
+}
+std::string_view chart_library() {
+  return {doppel_chart_library, doppel_chart_library_end};
+}
+
+}  // namespace doppel

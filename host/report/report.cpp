@@ -1,0 +1,291 @@
+#include "host/report/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <kainjow/mustache.hpp>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <vector>
+
+#include "host/manifest.h"
+#include "host/report/assets.h"
+#include "host/report/charts.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kShownPairs = 40;
+constexpr const char* kNone = "–";
+
+// Numbers as text
+
+std::string format_number(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return std::isnan(value) ? kNone : text;
+}
+std::string score_text(double score) {
+  return format_number("%.4f", score);
+}
+std::string percent_text(double share) {
+  return format_number("%.1f %%", 100 * share);
+}
+// 1234567 -> "1,234,567"
+std::string count_text(int64_t count) {
+  std::string text = std::to_string(count);
+  for (int64_t place = static_cast<int64_t>(text.size()) - 3; place > 0; place -= 3) text.insert(place, 1, ',');
+  return text;
+}
+// The last part of a path, which may end in a slash.
+std::string file_name(const std::string& path) {
+  const std::string trimmed = path.substr(0, path.find_last_not_of('/') + 1);
+  return trimmed.substr(trimmed.rfind('/') + 1);  // npos + 1 is 0
+}
+// A section of the template that is there where the score is defined.
+Json optional_score(double score) {
+  return std::isnan(score) ? Json(false) : Json(score_text(score));
+}
+
+// Sections
+
+Json quality_json(const QualityScore& score) {
+  return {{"shapes", score_text(score.shapes)},
+          {"trends", score_text(score.trends)},
+          {"overall", score_text(score.overall)}};
+}
+
+std::string headline_name(const Utility& utility) {
+  return utility.headline == "r2" ? "R²" : utility.headline == "auc" ? "AUC" : "macro F1";
+}
+
+Json learner_scores(const Utility& utility, const LearnerScores& scores) {
+  if (utility.is_classification)
+    return {score_text(scores.auc), score_text(scores.accuracy), score_text(scores.macro_f1)};
+  return {score_text(scores.r2), format_number("%#.4g", scores.root_mean_square_error),
+          format_number("%#.4g", scores.mean_absolute_error)};
+}
+
+// "98.1 to 99.7 %": over the learners whose share is defined.
+std::string share_range(const Utility& utility) {
+  double low = kUndefined, high = kUndefined;
+  for (const LearnerEvaluation& learner : utility.learners) {
+    if (!(learner.share_of_real >= low)) low = std::isnan(learner.share_of_real) ? low : learner.share_of_real;
+    if (!(learner.share_of_real <= high)) high = std::isnan(learner.share_of_real) ? high : learner.share_of_real;
+  }
+  const std::string least = format_number("%.1f", 100 * low), most = percent_text(high);
+  return least + " %" == most || std::isnan(low) ? most : least + "–" + most;
+}
+
+Json utility_json(const Utility& utility) {
+  Json learners = Json::array();
+  for (const LearnerEvaluation& learner : utility.learners)
+    learners.push_back(Json{{"learner", learner.learner},
+                            {"real", learner_scores(utility, learner.trained_on_real)},
+                            {"synthetic", learner_scores(utility, learner.trained_on_synthetic)},
+                            {"share", percent_text(learner.share_of_real)}});
+  const Json names = utility.is_classification ? Json{"AUC", "Accuracy", "Macro F1"} : Json{"R²", "RMSE", "MAE"};
+  return {{"target", utility.target},
+          {"headline", headline_name(utility)},
+          {"share", share_range(utility)},
+          {"learner_count", std::to_string(utility.learners.size())},
+          {"real_rows", count_text(utility.real_rows)},
+          {"synthetic_rows", count_text(utility.synthetic_rows)},
+          {"test_rows", count_text(utility.test_rows)},
+          {"held_out", utility.has_holdout},
+          {"score_names", names},
+          {"learners", std::move(learners)}};
+}
+
+std::string chart_id(size_t column) {
+  return "column-" + std::to_string(column);
+}
+
+// "missing 4.2 % / 4.0 %", real and synthetic, or nothing where none is. The bars of levels show it themselves.
+Json missing_text(const ColumnEvaluation& column) {
+  if (column.shape == ColumnShape::kDiscrete) return false;
+  if (column.missing_share_real <= 0 && column.missing_share_synthetic <= 0) return false;
+  return "missing " + percent_text(column.missing_share_real) + " / " + percent_text(column.missing_share_synthetic);
+}
+
+// The small multiples, those of the worst shapes first.
+Json multiples_json(const Evaluation& evaluation, const std::vector<size_t>& charted, const Json& charts) {
+  std::vector<size_t> order = charted;
+  const auto score_of = [&](size_t index) {
+    const double score = evaluation.columns[index].shape_score;
+    return std::isnan(score) ? 2 : score;  // undefined ones last
+  };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return score_of(a) < score_of(b); });
+  Json multiples = Json::array();
+  for (const size_t index : order) {
+    const ColumnEvaluation& column = evaluation.columns[index];
+    const Json& chart = charts.at(chart_id(index));
+    multiples.push_back(Json{{"id", chart_id(index)},
+                             {"position", std::to_string(index)},
+                             {"name", column.name},
+                             {"kind", to_string(column.kind)},
+                             {"score", score_text(column.shape_score)},
+                             {"missing", missing_text(column)},
+                             {"levels", chart.contains("levels")}});
+  }
+  return multiples;
+}
+
+Json skipped_json(const Evaluation& evaluation) {
+  Json skipped = Json::array();
+  for (const ColumnEvaluation& column : evaluation.columns)
+    if (column.shape == ColumnShape::kSkipped)
+      skipped.push_back(Json{{"name", column.name}, {"kind", to_string(column.kind)}, {"separator", ", "}});
+  if (!skipped.empty()) skipped.back()["separator"] = ".";
+  return skipped;
+}
+
+Json columns_json(const Evaluation& evaluation, const Json& charts) {
+  Json rows = Json::array();
+  for (size_t index = 0; index < evaluation.columns.size(); ++index) {
+    const ColumnEvaluation& column = evaluation.columns[index];
+    const bool discrete = column.shape == ColumnShape::kDiscrete;
+    rows.push_back(Json{{"name", column.name},
+                        {"kind", to_string(column.kind)},
+                        {"chart", charts.contains(chart_id(index)) ? Json(chart_id(index)) : Json(false)},
+                        {"shape", score_text(column.shape_score)},
+                        {"coverage", score_text(discrete ? column.category_coverage : column.range_coverage)},
+                        {"adherence", score_text(discrete ? column.category_adherence : column.boundary_adherence)},
+                        {"missing_real", percent_text(column.missing_share_real)},
+                        {"missing_synthetic", percent_text(column.missing_share_synthetic)},
+                        {"missing_similarity", score_text(column.missing_value_similarity)},
+                        {"unseen", discrete ? count_text(column.unseen_rows) : kNone}});
+  }
+  return rows;
+}
+
+Json worst_pairs_json(const Evaluation& evaluation) {
+  Json rows = Json::array();
+  for (const PairEvaluation* pair : worst_pairs(evaluation, kShownPairs)) {
+    const Dependence dependence = dependence_of(*pair);
+    rows.push_back(Json{{"first", evaluation.columns[pair->first].name},
+                        {"second", evaluation.columns[pair->second].name},
+                        {"trend", score_text(pair->trend_score)},
+                        {"dependence", dependence.measure},
+                        {"real", score_text(dependence.real)},
+                        {"synthetic", score_text(dependence.synthetic)},
+                        {"strong", pair->meets_threshold ? "yes" : "no"}});
+  }
+  return rows;
+}
+
+// What the charts leave out of wide tables, or nothing.
+Json limit_text(size_t have, size_t most, const std::string& what) {
+  if (have <= most) return false;
+  return "Drawn are the " + std::to_string(most) + " columns of " + std::to_string(have) + " " + what +
+         "; the tables below hold the rest.";
+}
+
+Json pair_limit_text(size_t pairs) {
+  if (pairs <= kMostPairs) return false;
+  return "; the " + std::to_string(kMostPairs) + " worst pairs";
+}
+
+std::string versions_text() {
+  std::string text = "doppel " + program_versions().at("doppel").get<std::string>();
+  const std::string_view library = chart_library();  // its first line: "/* Vega 6.2.0, Vega-Lite ...: licence */"
+  const size_t begin = std::string_view("/* ").size(), end = library.find(": ");
+  return text + ", " + std::string(library.substr(begin, end - begin));
+}
+
+// In a script element "</script", "<!--" and the line separators of Unicode mean something beside JSON: no "<" and
+// nothing but ASCII is left.
+std::string script_json(const Json& json) {
+  std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace), escaped;
+  escaped.reserve(text.size());
+  for (const char character : text) {
+    if (character == '<')
+      escaped += "\\u003c";
+    else
+      escaped += character;
+  }
+  return escaped;
+}
+
+kainjow::mustache::data to_mustache(const Json& json) {
+  using kainjow::mustache::data;
+  if (json.is_boolean()) return data(json.get<bool>());
+  if (json.is_array()) {
+    data list(data::type::list);
+    for (const Json& item : json) list.push_back(to_mustache(item));
+    return list;
+  }
+  if (json.is_object()) {
+    data object(data::type::object);
+    for (const auto& [name, value] : json.items()) object.set(name, to_mustache(value));
+    return object;
+  }
+  return data(json.get<std::string>());
+}
+
+Json page_json(const Evaluation& evaluation, const ReportContext& context) {
+  const Json charts = make_charts(evaluation);
+  const Json& drawn = charts.at("charts");
+  const Json skipped = skipped_json(evaluation), pairs = worst_pairs_json(evaluation);
+  const std::vector<size_t> charted = charted_columns(evaluation);
+  const auto strong_pairs =
+      std::count_if(evaluation.pairs.begin(), evaluation.pairs.end(),
+                    [](const PairEvaluation& pair) { return pair.meets_threshold && !std::isnan(pair.trend_score); });
+  const size_t scored = evaluation.columns.size() - skipped.size();
+  const PrincipalComponentsChart& components = evaluation.components;
+  Json page{
+      {"real", {{"name", file_name(context.real)}, {"path", context.real}, {"rows", count_text(evaluation.real_rows)}}},
+      {"synthetic",
+       {{"name", file_name(context.synthetic)},
+        {"path", context.synthetic},
+        {"rows", count_text(evaluation.synthetic_rows)}}},
+      {"column_count", count_text(static_cast<int64_t>(evaluation.columns.size()))},
+      {"classic", quality_json(evaluation.classic)},
+      {"with_thresholds", quality_json(evaluation.with_thresholds)},
+      {"correlation_threshold", format_number("%.1f", kRealCorrelationThreshold)},
+      {"association_threshold", format_number("%.1f", kRealAssociationThreshold)},
+      {"pair_count", count_text(static_cast<int64_t>(evaluation.pairs.size()))},
+      {"strong_pair_count", count_text(strong_pairs)},
+      {"detection", optional_score(evaluation.detection_auc)},
+      {"utility", evaluation.utility ? utility_json(*evaluation.utility) : Json(false)},
+      {"target", evaluation.utility ? Json(evaluation.utility->target) : Json(false)},
+      {"holdout", context.holdout.empty() ? Json(false) : Json(context.holdout)},
+      {"multiples", multiples_json(evaluation, charted, drawn)},
+      {"multiples_note", limit_text(scored, kMostColumnCharts, "whose shapes differ most")},
+      {"skipped", !skipped.empty()},
+      {"skipped_columns", skipped},
+      {"heatmap_note", limit_text(scored, kMostHeatmapColumns, "whose pairs differ most")},
+      {"has_trends", drawn.contains("trends")},
+      {"has_dependences", drawn.contains("dependences")},
+      {"pairs_note", pair_limit_text(evaluation.pairs.size())},
+      {"has_correlations", drawn.contains("correlation-real")},
+      {"components", drawn.contains("components-both") ? Json{{"x", percent_text(components.explained_share_x)},
+                                                              {"y", percent_text(components.explained_share_y)}}
+                                                       : Json(false)},
+      {"columns", columns_json(evaluation, drawn)},
+      {"has_pairs", !pairs.empty()},
+      {"shown_pair_count", std::to_string(pairs.size())},
+      {"pairs", pairs},
+      {"notes", evaluation.notes},
+      {"command", context.command},
+      {"seed", std::to_string(context.seed)},
+      {"versions", versions_text()}};
+  page["charts_json"] = script_json(charts);
+  page["style"] = report_style();
+  page["script"] = report_script();
+  page["library"] = chart_library();
+  return page;
+}
+
+}  // namespace
+
+std::string make_report(const Evaluation& evaluation, const ReportContext& context) {
+  kainjow::mustache::mustache page{std::string(report_template())};
+  if (!page.is_valid()) throw Error("report.html: " + page.error_message());
+  return page.render(to_mustache(page_json(evaluation, context)));
+}
+
+}  // namespace doppel

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# doppel evaluate as a user runs it: scores, JSON, the report and its command line, exit statuses.
+# bash tests/cli/test_evaluate.sh PATH/TO/doppel
+set -uo pipefail
+doppel=$(realpath "$1")
+"$doppel" --help | grep -q '^  evaluate' || { echo "skipped: this build has no evaluate"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+expect_status() {  # expect_status STATUS COMMAND...: also at most one error line
+  local wanted=$1; shift
+  "$@" >stdout.txt 2>stderr.txt
+  local status=$?
+  [[ $status == "$wanted" ]] || fail "status $status, not $wanted: $* ($(tail -1 stderr.txt))"
+  (( $(grep -c '^doppel: error: ' stderr.txt) <= 1 )) || fail "more than one error line: $*"
+}
+
+table() {  # table SHIFT: 300 rows
+  echo "age,</script> city,income"
+  for ((i = 0; i < 300; ++i)); do echo "$((18 + (i * 7 + $1) % 60)),c$(((i + $1) % 5)),$((1000 + i * i % (977 - $1))).5"; done
+}
+table 0 >"real table.csv"
+table 3 >double.csv
+evaluate=("$doppel" evaluate --real "real table.csv" --synthetic double.csv --target age)
+
+expect_status 0 "${evaluate[@]}" -o report.html --json scores.json
+grep -q '^report: report.html$' stdout.txt || fail "the report is not named"
+grep -q '"shape_score"' scores.json || fail "no JSON"
+grep -qF "<code>doppel evaluate --real &apos;real table.csv&apos; --synthetic double.csv --target age -o report.html --json scores.json</code>" \
+  report.html || fail "not the command as typed: $(grep -m1 '<code>doppel' report.html)"
+[[ $(grep -c '</script> city' report.html) == 0 ]] || fail "a column's name is not escaped"
+mv report.html first.html
+expect_status 0 "${evaluate[@]}" -o report.html --json scores.json
+cmp first.html report.html || fail "the same evaluation, another report"
+
+expect_status 4 "${evaluate[@]}" --min-quality 1 --no-detection -o low.html
+[[ -s low.html ]] || fail "no report below --min-quality"
+expect_status 1 "${evaluate[@]}" --no-detection -o nowhere/report.html
+expect_status 1 "${evaluate[@]}" --no-detection -o .
+expect_status 2 "${evaluate[@]}" --target none
+expect_status 3 "$doppel" evaluate --real missing.csv --synthetic double.csv
+[[ $(ls -A | grep -c tmp) == 0 ]] || fail "temporary files stay"
+exit $((failures > 0))
