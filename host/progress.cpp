@@ -35,6 +35,14 @@ int terminal_width() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+void draw_bar(double share, const std::string& text) {
+  const int width = std::clamp(terminal_width() - static_cast<int>(text.size()) - 4, 0, 40);
+  const int filled = static_cast<int>(share * width);
+  const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
+  std::fprintf(stderr, "\r\033[K[%s] %s", bar.c_str(), text.c_str());
+  std::fflush(stderr);
+}
+
 }  // namespace
 
 std::string format_count(double value) {
@@ -106,13 +114,41 @@ void Progress::report() {
       std::fprintf(stderr, "doppel: %s\n", text.c_str());
       continue;
     }
-    const int width = std::clamp(terminal_width() - static_cast<int>(text.size()) - 4, 0, 40);
-    const double share = total_rows_ > 0 ? static_cast<double>(rows_) / static_cast<double>(total_rows_) : 1;
-    const int filled = static_cast<int>(share * width);
-    const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
-    std::fprintf(stderr, "\r\033[K[%s] %s", bar.c_str(), text.c_str());
-    std::fflush(stderr);
+    draw_bar(total_rows_ > 0 ? static_cast<double>(rows_) / static_cast<double>(total_rows_) : 1, text);
   }
+}
+
+double StageProgress::seconds_in_stage() const {
+  return is_going_ ? std::chrono::duration<double>(Clock::now() - stage_start_).count() : 0;
+}
+
+void StageProgress::update(const std::string& stage, double share, const std::string& rate) {
+  if (!is_going_ || stages_.back().name != stage) {
+    if (is_going_) stages_.back().seconds = seconds_in_stage();
+    stages_.push_back({stage});
+    stage_start_ = Clock::now();
+    is_going_ = true;
+  }
+  const auto interval =
+      style_ == Progress::Style::kBar ? Clock::duration(kBarInterval) : Clock::duration(kLineInterval);
+  if (style_ == Progress::Style::kNone || Clock::now() - last_shown_ < interval) return;
+  last_shown_ = Clock::now();
+  char percent[16];
+  std::snprintf(percent, sizeof percent, "%.0f %%", 100 * std::clamp(share, 0.0, 1.0));
+  const std::string text = stage + ", " + percent + (rate.empty() ? "" : ", " + rate);
+  if (style_ == Progress::Style::kLines) {
+    std::fprintf(stderr, "doppel: %s\n", text.c_str());
+  } else {
+    draw_bar(std::clamp(share, 0.0, 1.0), text);
+    is_shown_ = true;
+  }
+}
+
+void StageProgress::finish() {
+  if (is_going_) stages_.back().seconds = seconds_in_stage();
+  is_going_ = false;
+  if (is_shown_) std::fputs("\r\033[K", stderr);
+  is_shown_ = false;
 }
 
 }  // namespace doppel

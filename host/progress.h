@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace doppel {
 
@@ -35,6 +36,34 @@ class Progress {
   std::condition_variable stopped_;
   bool stop_ = false;
   std::thread thread_;
+};
+
+// Progress of a job in stages of which only the share done is known: a bar on a terminal, a line every few seconds
+// otherwise. Driven by one thread.
+class StageProgress {
+ public:
+  explicit StageProgress(Progress::Style style) : style_(style) {}
+  ~StageProgress() { finish(); }
+  StageProgress(const StageProgress&) = delete;
+  StageProgress& operator=(const StageProgress&) = delete;
+
+  // `share` in [0, 1] of the stage is done; a name other than the last begins a stage. `rate` is for people: "80 MB/s".
+  void update(const std::string& stage, double share, const std::string& rate = "");
+  void finish();  // ends the last stage and erases the bar
+  double seconds_in_stage() const;
+
+  struct Stage {
+    std::string name;
+    double seconds = 0;
+  };
+  const std::vector<Stage>& stages() const { return stages_; }  // in order; the last is still going before finish()
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Progress::Style style_;
+  std::vector<Stage> stages_;
+  bool is_going_ = false, is_shown_ = false;
+  Clock::time_point stage_start_, last_shown_ = Clock::now();
 };
 
 // For people: "12.5 M", "3.20 GB" (powers of 1000), "1 h 20 min".

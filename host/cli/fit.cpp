@@ -1,0 +1,313 @@
+// doppel fit: learns a table and writes a model file.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/model.h"
+#include "host/cli/commands.h"
+#include "host/cli/schema_file.h"
+#include "host/cli/text_table.h"
+#include "host/interrupt.h"
+#include "host/manifest.h"
+#include "host/progress.h"
+#include "host/readers/reader.h"
+#include "host/readers/watched_table.h"
+#include "host/scheduler.h"
+#include "host/writer.h"
+#include "kernels/backend.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kExamples = R"(
+DATA is CSV (also compressed by gzip, zstd, bzip2 or LZ4), Parquet or Arrow IPC, told by its content. What a column holds is
+inferred from all of its cells; --write-schema writes that down, to be corrected and given back with --schema.
+
+Examples:
+  doppel fit adult.csv -o adult.doppel
+  doppel fit life.csv -o life.doppel --target "Life expectancy"    kept for doppel evaluate; spaces and case do not matter
+  doppel fit sales.parquet -o sales.doppel --components 0.95       as many components as explain 95 % of the variance
+  doppel fit sales.parquet -o sales.doppel --write-schema s.json   what the columns were taken for ...
+  doppel fit sales.parquet -o sales.doppel --schema s.json         ... and with corrections
+)";
+
+constexpr size_t kShownColumns = 200, kShownLevels = 4, kShownLevelCharacters = 24;
+constexpr int64_t kLeastChunkBytes = 1 << 20, kMostChunkBytes = 16 << 20;
+
+struct FitCommand {
+  std::string data, output, schema, write_schema, delimiter;
+  FitOptions fit;
+};
+
+char parse_delimiter(const std::string& text) {
+  if (text.empty()) return 0;
+  if (text == "\\t" || text == "tab") return '\t';
+  if (text.size() != 1) throw UsageError("--delimiter '" + text + "': give one character, or tab");
+  return text.front();
+}
+
+// Before long work: can the file be written where it is asked for?
+void check_output(const std::string& path) {
+  if (path == "-") throw UsageError("-o -: a model is written to a file, whole or not at all: name one");
+  if (fs::is_directory(path))
+    throw UsageError("-o " + path + " is a folder: name a file, such as " + path + "/m.doppel");
+  const std::string folder = parent_folder(path);
+  if (!fs::is_directory(folder)) throw_file_error("write to", folder, fs::exists(folder) ? ENOTDIR : ENOENT);
+  if (access(folder.c_str(), W_OK | X_OK) != 0) throw_file_error("write to", folder, errno);
+}
+
+std::string quoted(const std::string& text) {
+  return "'" + shorten_text(text, kShownLevelCharacters) + "'";
+}
+
+std::string describe_levels(const std::vector<std::string>& levels) {
+  std::string text;
+  for (size_t i = 0; i < std::min(levels.size(), kShownLevels); ++i) text += (i == 0 ? "" : ", ") + quoted(levels[i]);
+  if (levels.size() > kShownLevels) text += " and " + std::to_string(levels.size() - kShownLevels) + " more";
+  return text;
+}
+
+// "-0.05" of -5 and two decimals.
+std::string decimal_text(int64_t quanta, int decimals) {
+  double unit = 1;
+  for (int i = 0; i < decimals; ++i) unit *= 10;
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", decimals, static_cast<double>(quanta) / unit);
+  return text;
+}
+
+std::string describe_range(const ColumnSchema& column, const Distribution& values) {
+  if (!values.quanta.empty()) {
+    const int decimals = column.kind == ColumnKind::kDecimal ? column.decimals : 0;
+    return decimal_text(values.quanta.front(), decimals) + " to " + decimal_text(values.quanta.back(), decimals);
+  }
+  if (values.reals.empty()) return "";
+  char text[80];
+  std::snprintf(text, sizeof text, "%.6g to %.6g", values.reals.front(), values.reals.back());
+  return text;
+}
+
+std::string describe_pattern(const ColumnProfile& profile) {
+  if (profile.text_patterns.empty()) return "";
+  const size_t others = profile.text_patterns.size() - 1;
+  return "made anew like " + shorten_text(profile.text_patterns.front().first, 40) +
+         (others > 0 ? " and " + std::to_string(others) + " other forms" : "");
+}
+
+// What a column's values look like, as far as it was inferred.
+std::string describe_form(const ColumnSchema& column, const ColumnProfile& profile) {
+  switch (column.kind) {
+    case ColumnKind::kInteger:
+    case ColumnKind::kReal:
+      return describe_range(column, profile.distribution);
+    case ColumnKind::kDecimal:
+      return describe_range(column, profile.distribution) + ", " + std::to_string(column.decimals) +
+             (column.decimals == 1 ? " decimal" : " decimals");
+    case ColumnKind::kBoolean:
+    case ColumnKind::kCategory:
+      return describe_levels(column.levels);
+    case ColumnKind::kDatetime:
+      return column.datetime_format + (column.timezone.empty() ? "" : " " + column.timezone);
+    case ColumnKind::kConstant:
+      return "always " + describe_levels(column.levels);
+    case ColumnKind::kKey:
+      if (profile.key_is_sequence) return "counts from " + std::to_string(profile.first_key);
+      return describe_pattern(profile);
+    case ColumnKind::kText:
+      return describe_pattern(profile);
+    case ColumnKind::kEmpty:
+      break;
+  }
+  return "";
+}
+
+std::string describe_missing(const CleaningReport& cleaning) {
+  std::string text = std::to_string(cleaning.missing), markers;
+  for (const std::string& marker : cleaning.missing_markers) {
+    if (!marker.empty()) markers += (markers.empty() ? "" : " ") + marker;
+  }
+  return markers.empty() ? text : text + " (" + markers + ")";
+}
+
+void print_cleaning(const TableProfile& profile) {
+  TextTable table({"column", "kind", ">distinct", ">missing", ">trimmed", ">outliers", "form"});
+  const size_t shown = std::min(profile.columns.size(), kShownColumns);
+  for (size_t i = 0; i < shown; ++i) {
+    const ColumnSchema& column = profile.schema.columns[i];
+    const CleaningReport& cleaning = profile.columns[i].cleaning;
+    table.add({column.name, to_string(column.kind),
+               (cleaning.distinct_is_exact ? "" : ">= ") + std::to_string(cleaning.distinct),
+               describe_missing(cleaning), std::to_string(cleaning.trimmed), std::to_string(cleaning.outliers),
+               describe_form(column, profile.columns[i])});
+  }
+  std::fputs(table.text().c_str(), stdout);
+  if (shown < profile.columns.size()) {
+    std::printf("and %zu more columns (--json tells of all)\n", profile.columns.size() - shown);
+  }
+  std::printf("%s rows", std::to_string(profile.rows).c_str());
+  if (profile.duplicate_rows >= 0)
+    std::printf(", %s equal to an earlier one", std::to_string(profile.duplicate_rows).c_str());
+  std::printf("; outliers and duplicates are kept\n");
+}
+
+Json cleaning_json(const TableProfile& profile) {
+  Json columns = Json::array();
+  for (size_t i = 0; i < profile.columns.size(); ++i) {
+    const CleaningReport& cleaning = profile.columns[i].cleaning;
+    columns.push_back({{"column", profile.schema.columns[i].name},
+                       {"kind", to_string(profile.schema.columns[i].kind)},
+                       {"present", profile.columns[i].present},
+                       {"missing", cleaning.missing},
+                       {"missing_markers", cleaning.missing_markers},
+                       {"trimmed", cleaning.trimmed},
+                       {"outliers", cleaning.outliers},
+                       {"distinct", cleaning.distinct},
+                       {"distinct_is_exact", cleaning.distinct_is_exact}});
+  }
+  return columns;
+}
+
+std::unique_ptr<TableSource> open_data(const FitCommand& command, const CommonOptions& common, StageProgress& progress,
+                                       const std::string& stage) {
+  ReadOptions options;
+  options.delimiter = parse_delimiter(command.delimiter);
+  options.chunk_bytes = std::clamp(common.memory_bytes / 64, kLeastChunkBytes, kMostChunkBytes);
+  return watch_table(open_table(command.data, options), [&progress, &stage](int64_t done, int64_t total) {
+    const double seconds = progress.seconds_in_stage();
+    const std::string rate = seconds > 0 ? format_bytes(static_cast<double>(done) / seconds) + "/s" : "";
+    progress.update(stage, static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)), rate);
+  });
+}
+
+struct Written {
+  int64_t bytes = 0;
+  std::string checksum;
+};
+
+Written write_model(const Model& model, const std::string& path) {
+  const std::vector<std::byte> bytes = serialise(model.save());
+  throw_if_interrupted();
+  write_file_atomically(path, bytes);
+  return {static_cast<int64_t>(bytes.size()), model_checksum(bytes)};
+}
+
+Json report(const FitCommand& command, const TableProfile& profile, const Written& written, const std::string& backend,
+            const StageProgress& progress) {
+  Json seconds = Json::object();
+  double total = 0;
+  for (const StageProgress::Stage& stage : progress.stages()) {
+    seconds[stage.name] = seconds.value(stage.name, 0.0) + stage.seconds;
+    total += stage.seconds;
+  }
+  return {{"command", "fit"},
+          {"data", command.data},
+          {"model", command.output},
+          {"model_kind", command.fit.model},
+          {"model_checksum", written.checksum},
+          {"model_bytes", written.bytes},
+          {"rows", profile.rows},
+          {"columns", profile.columns.size()},
+          {"duplicate_rows", profile.duplicate_rows < 0 ? Json(nullptr) : Json(profile.duplicate_rows)},
+          {"target", command.fit.target.empty() ? Json(nullptr) : Json(command.fit.target)},
+          {"seed", command.fit.seed},
+          {"seconds", total},
+          {"stage_seconds", seconds},
+          {"peak_memory_bytes", peak_memory_bytes()},
+          {"backend", backend},
+          {"versions", program_versions()},
+          {"cleaning", cleaning_json(profile)},
+          {"schema", Json(to_json(profile.schema))}};
+}
+
+void fit(FitCommand command, const CommonOptions& common) {
+  check_output(command.output);
+  if (!command.write_schema.empty()) check_output(command.write_schema);
+  ProfileOptions profile_options;
+  if (!command.schema.empty()) profile_options.overrides = read_schema_file(command.schema);
+  const std::unique_ptr<Backend> backend = make_backend(common.backend);
+
+  StageProgress progress(Progress::style_for(common.quiet));
+  std::string stage = "reading";
+  progress.update(stage, 0);
+  const std::unique_ptr<TableSource> source = open_data(command, common, progress, stage);
+  const TableProfile profile = profile_table(*source, profile_options);
+  if (!command.fit.target.empty()) {
+    command.fit.target = profile.schema.columns[profile.schema.find(command.fit.target)].name;
+  }
+  stage = "learning";
+  command.fit.memory_bytes = common.memory_bytes;
+  command.fit.progress = [&](const std::string& name, double share) {
+    throw_if_interrupted();
+    stage = name;
+    progress.update(stage, share);
+  };
+  const std::unique_ptr<Model> model = fit_model(*source, profile, command.fit, *backend);
+  progress.update("writing", 0);
+  const Written written = write_model(*model, command.output);
+  if (!command.write_schema.empty()) write_schema_file(command.write_schema, profile.schema);
+  progress.finish();
+
+  if (!common.quiet && common.json != "-") print_cleaning(profile);
+  const Json result = report(command, profile, written, backend->description(), progress);
+  if (!common.quiet) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "doppel: %s: %s rows of %zu columns learned in %s on %s, %s\n", command.output.c_str(),
+                 format_count(static_cast<double>(profile.rows)).c_str(), profile.columns.size(),
+                 format_duration(result["seconds"].get<double>()).c_str(), backend->description().c_str(),
+                 format_bytes(static_cast<double>(written.bytes)).c_str());
+  }
+  write_json(common, result);
+}
+
+}  // namespace
+
+void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
+  const auto options = std::make_shared<FitCommand>();
+  CLI::App* command = app.add_subcommand("fit", "Learn a table: write a model file that generate makes rows from");
+  command->footer(kExamples);
+  command->add_option("DATA", options->data, "The table: CSV, Parquet or Arrow IPC")->required()->type_name("FILE");
+  command->add_option("-o,--output", options->output, "The model file, replaced if it exists")
+      ->required()
+      ->type_name("M.doppel");
+  command->add_option("--model", options->fit.model, "Kind of model")->capture_default_str()->type_name("KIND");
+  command->add_option("--target", options->fit.target, "Column that evaluate learns from each table")
+      ->type_name("COLUMN");
+  command->add_option("--schema", options->schema, "Column kinds that override the inferred ones")->type_name("S.json");
+  command->add_option("--write-schema", options->write_schema, "Write what the columns were taken for")
+      ->type_name("S.json");
+  command
+      ->add_option("--components", options->fit.components,
+                   "Principal components: a number, a share of the variance such as 0.95, all, or auto")
+      ->capture_default_str()
+      ->type_name("K");
+  command
+      ->add_option("--space", options->fit.space,
+                   "scores: components of normal scores, which keep each column's distribution; standardised: the "
+                   "classic principal components of the numbers as they are")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"scores", "standardised"}))
+      ->type_name("SPACE");
+  command->add_option("--seed", options->fit.seed, "Seed of what is drawn while learning")
+      ->capture_default_str()
+      ->type_name("S");
+  command->add_option("--delimiter", options->delimiter, "Of CSV: one character, or tab (default: found by itself)")
+      ->type_name("C");
+  add_common_options(*command, common);
+  command->callback([options, &common] {
+    install_signal_handlers();
+    fit(*options, common);
+  });
+}
+
+}  // namespace doppel
