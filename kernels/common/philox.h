@@ -72,33 +72,43 @@ DOPPEL_PORTABLE PhiloxRow<L> philox_row(typename L::Words row_low, uint32_t row_
   return row;
 }
 
+// kBlocks consecutive blocks side by side: independent chains for the processor to overlap.
+template <class L, int kBlocks>
+DOPPEL_PORTABLE void philox_blocks(const PhiloxRow<L>& row, uint32_t block, PhiloxKey key, const PhiloxKeys<L>& keys,
+                                   typename L::Words out[kBlocks][4]) {
+  using Words = typename L::Words;
+  DOPPEL_UNROLL(4)
+  for (int i = 0; i < kBlocks; ++i) {  // rounds 0 and 1: scalars where no lane differs
+    const uint64_t product1 = static_cast<uint64_t>(kPhiloxMultiplier1) * (block + static_cast<uint32_t>(i));
+    const uint32_t scalar0 = static_cast<uint32_t>(product1 >> 32) ^ row.row_high ^ key.low;
+    const uint64_t product0 = static_cast<uint64_t>(kPhiloxMultiplier0) * scalar0;
+    out[i][0] = L::exclusive_or(row.high1, L::set_words(static_cast<uint32_t>(product1) ^ (key.low + kPhiloxWeyl0)));
+    out[i][1] = row.low1;
+    out[i][2] =
+        L::exclusive_or(row.low0, L::set_words(static_cast<uint32_t>(product0 >> 32) ^ (key.high + kPhiloxWeyl1)));
+    out[i][3] = L::set_words(static_cast<uint32_t>(product0));
+  }
+  DOPPEL_UNROLL(8)
+  for (int round = 2; round < 10; ++round) {
+  DOPPEL_UNROLL(4)
+    for (int i = 0; i < kBlocks; ++i) {
+      Words high0, low0, high1, low1;
+      L::multiply_wide(out[i][0], kPhiloxMultiplier0, high0, low0);
+      L::multiply_wide(out[i][2], kPhiloxMultiplier1, high1, low1);
+      out[i][0] = L::exclusive_or(high1, L::exclusive_or(out[i][1], keys.low[round]));
+      out[i][1] = low1;
+      out[i][2] = L::exclusive_or(high0, L::exclusive_or(out[i][3], keys.high[round]));
+      out[i][3] = low0;
+    }
+  }
+}
+
 template <class L>
 DOPPEL_PORTABLE void philox_block(const PhiloxRow<L>& row, uint32_t block, PhiloxKey key, const PhiloxKeys<L>& keys,
                                   typename L::Words out[4]) {
-  using Words = typename L::Words;
-  // Rounds 0 and 1: scalars where no lane differs.
-  const uint64_t product1 = static_cast<uint64_t>(kPhiloxMultiplier1) * block;
-  const uint32_t scalar0 = static_cast<uint32_t>(product1 >> 32) ^ row.row_high ^ key.low;
-  const uint64_t product0 = static_cast<uint64_t>(kPhiloxMultiplier0) * scalar0;
-  Words counter0 = L::exclusive_or(row.high1, L::set_words(static_cast<uint32_t>(product1) ^ (key.low + kPhiloxWeyl0)));
-  Words counter1 = row.low1;
-  Words counter2 =
-      L::exclusive_or(row.low0, L::set_words(static_cast<uint32_t>(product0 >> 32) ^ (key.high + kPhiloxWeyl1)));
-  Words counter3 = L::set_words(static_cast<uint32_t>(product0));
-  DOPPEL_UNROLL(8)
-  for (int round = 2; round < 10; ++round) {
-    Words high0, low0, high1, low1;
-    L::multiply_wide(counter0, kPhiloxMultiplier0, high0, low0);
-    L::multiply_wide(counter2, kPhiloxMultiplier1, high1, low1);
-    counter0 = L::exclusive_or(L::exclusive_or(high1, keys.low[round]), counter1);
-    counter2 = L::exclusive_or(L::exclusive_or(high0, keys.high[round]), counter3);
-    counter1 = low1;
-    counter3 = low0;
-  }
-  out[0] = counter0;
-  out[1] = counter1;
-  out[2] = counter2;
-  out[3] = counter3;
+  typename L::Words blocks[1][4];
+  philox_blocks<L, 1>(row, block, key, keys, blocks);
+  for (int word = 0; word < 4; ++word) out[word] = blocks[0][word];
 }
 
 DOPPEL_PORTABLE_END

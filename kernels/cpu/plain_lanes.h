@@ -12,7 +12,6 @@ struct PlainCpuLanes : PlainLanes {
   static constexpr int kDoubleLanes = 1;
 
   using PlainLanes::fused;
-  using PlainLanes::multiply;
 
   static Words consecutive_words(uint32_t first) { return first; }
 
@@ -21,9 +20,8 @@ struct PlainCpuLanes : PlainLanes {
   static void store(Value x, Value* to) {
     *to = x;
   }
-  template <class Value, class Index>
-  static Value gather(const Value* from, Index index) {
-    return from[index];
+  static void load_records(const float* const records[1], Float fields[4]) {
+    std::memcpy(fields, records[0], 4 * sizeof(float));
   }
 
   static Int truncate(Float x) { return static_cast<int32_t>(x); }
@@ -35,17 +33,14 @@ struct PlainCpuLanes : PlainLanes {
   static Value at_most(Value x, Value high) {
     return x > high ? high : x;
   }
-  static Int advance_where(Float bound, Float x, Int index, Int advanced) { return bound <= x ? advanced : index; }
+  static Int if_at_least(Float x, Float bound, Int yes, Int no) { return x >= bound ? yes : no; }
   static uint32_t bits_where_less(Float x, Float bound) { return x < bound ? 1 : 0; }
 
   static Double set_double(double x) { return x; }
   static Double widen(const float* from) { return *from; }
-  static Long widen(const int32_t* from) { return *from; }
-  static Double multiply(Double a, Double b) { return a * b; }
   static Double fused(Double a, Double b, Double c) { return std::fma(a, b, c); }
   static Double round(Double x) { return std::nearbyint(x); }  // ties to even: nobody changes the rounding mode
   static Long truncate(Double x) { return static_cast<int64_t>(x); }
-  static Long add(Long a, Long b) { return a + b; }
   static void store_narrow(Double x, int32_t* to) { *to = static_cast<int32_t>(x); }
 };
 

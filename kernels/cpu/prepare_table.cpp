@@ -12,63 +12,94 @@
 namespace doppel {
 namespace {
 
-constexpr size_t kMaximumBuckets = 4096;
+constexpr size_t kFewestBuckets = 256, kMostBuckets = 8192;  // 16 KiB a column
+constexpr size_t kLongestChain = 20;                         // more atoms are found faster by their bucket
 
 int32_t bucket_of(const PreparedColumn& column, float z) {
   return static_cast<int32_t>(std::fma(z, column.bucket_scale, column.bucket_offset));
 }
 
-// Four buckets a segment, so that most hold no more than one boundary.
-void prepare_search(const ColumnSampler& from, PreparedColumn& to) {
-  const size_t buckets = std::min(kMaximumBuckets, std::bit_ceil(4 * from.lower.size()));
-  to.bucket_scale = static_cast<float>(buckets) / (2 * kScoreLimit);
-  to.bucket_offset = static_cast<float>(buckets) / 2;
-  std::vector<int32_t> begun(buckets + 2, 0);  // segments that begin in bucket - 1
-  for (float lower : from.lower) ++begun[static_cast<size_t>(bucket_of(to, lower)) + 1];
-  const int32_t most = *std::max_element(begun.begin(), begun.end());
-  to.first.resize(buckets + 1);
+// Eight buckets a segment, so that few segments begin in one bucket. Segments that 16 bits cannot number are found by
+// binary search alone.
+void prepare_search(const std::vector<float>& lower, PreparedColumn& to) {
+  const size_t segments = lower.size();
+  const size_t buckets = segments > 65535 ? 1 : std::clamp(std::bit_ceil(8 * segments), kFewestBuckets, kMostBuckets);
+  to.bucket_scale = buckets == 1 ? 0 : static_cast<float>(buckets) / (2 * kScoreLimit);
+  to.bucket_offset = buckets == 1 ? 0 : static_cast<float>(buckets) / 2;
+  std::vector<int32_t> begin(buckets + 1, 0);  // segments that begin in a bucket, but for the first segment
+  for (size_t s = 1; s < segments; ++s) ++begin[static_cast<size_t>(bucket_of(to, lower[s]))];
+  to.most = *std::max_element(begin.begin(), begin.end());
   int32_t before = 0;
-  for (size_t bucket = 0; bucket <= buckets; ++bucket) {
-    before += begun[bucket];
-    to.first[bucket] = std::max(before - 1, 0);
+  for (int32_t count : begin) {
+    to.first.push_back(static_cast<uint16_t>(before));
+    before += count;
   }
-  while ((int32_t{1} << to.search_steps) <= most) ++to.search_steps;
-  to.lower = from.lower;
-  to.lower.resize(from.lower.size() + (size_t{1} << to.search_steps), std::numeric_limits<float>::infinity());
+  to.lower = lower;
+  const size_t padding = std::bit_ceil(static_cast<size_t>(std::max(to.most, kComparedSegments)) + 1);
+  to.lower.resize(segments + padding, std::numeric_limits<float>::infinity());
 }
 
-template <class To, class From>
-std::vector<To> converted(const std::vector<From>& from) {
-  std::vector<To> to(from.size());
-  std::transform(from.begin(), from.end(), to.begin(), [](From value) { return static_cast<To>(value); });
-  return to;
+bool is_integer(Storage storage) {
+  return storage == Storage::kInt32 || storage == Storage::kInt64;
+}
+
+// True where every offset gives the same bits. A real zero must not meet a slope that could turn its sign.
+bool is_atom(const ColumnSampler& column, size_t s) {
+  if (is_integer(column.storage)) return column.width[s] == 1;
+  const bool same = column.real_base[s] == column.real_top[s];
+  return same &&
+         (column.real_base[s] != 0 || (!std::signbit(column.real_base[s]) && !std::signbit(column.real_slope[s])));
+}
+
+void prepare_values32(const ColumnSampler& from, PreparedColumn& to) {
+  const bool integer = is_integer(from.storage);
+  for (size_t s = 0; s < from.lower.size(); ++s) {
+    Segment32 segment;
+    segment.lower = from.lower[s];
+    segment.slope = static_cast<float>(integer ? from.scale[s] : from.real_slope[s]);
+    segment.top = static_cast<float>(integer ? static_cast<double>(from.width[s] - 1) : from.real_top[s]);
+    if (integer) {
+      segment.integer_base = static_cast<int32_t>(from.base[s]);
+    } else {
+      segment.base = static_cast<float>(from.real_base[s]);
+    }
+    to.segments32.push_back(segment);
+    to.atoms32.push_back(integer ? std::bit_cast<uint32_t>(segment.integer_base)
+                                   : std::bit_cast<uint32_t>(segment.base));
+  }
+}
+
+void prepare_values64(const ColumnSampler& from, PreparedColumn& to) {
+  const bool integer = is_integer(from.storage);
+  for (size_t s = 0; s < from.lower.size(); ++s) {
+    Segment64 segment;
+    segment.lower = from.lower[s];
+    segment.slope = integer ? from.scale[s] : from.real_slope[s];
+    segment.top = integer ? static_cast<double>(from.width[s] - 1) : from.real_top[s];
+    if (integer) {
+      segment.integer_base = from.base[s];
+    } else {
+      segment.base = from.real_base[s];
+    }
+    to.segments64.push_back(segment);
+    to.atoms64.push_back(integer ? std::bit_cast<uint64_t>(segment.integer_base)
+                                   : std::bit_cast<uint64_t>(segment.base));
+  }
 }
 
 void prepare_segments(const ColumnSampler& from, PreparedColumn& to) {
-  prepare_search(from, to);
-  std::vector<int64_t> width_less_one = from.width;
-  for (int64_t& width : width_less_one) --width;
-  switch (from.storage) {
-    case Storage::kInt32:
-      to.base_i = converted<int32_t>(from.base);
-      to.scale = converted<float>(from.scale);
-      to.width_less_one = converted<float>(width_less_one);
-      break;
-    case Storage::kInt64:
-      to.base_l = from.base;
-      to.scale_d = from.scale;
-      to.width_less_one_d = converted<double>(width_less_one);
-      break;
-    case Storage::kFloat32:
-      to.base_f = converted<float>(from.real_base);
-      to.top_f = converted<float>(from.real_top);
-      to.slope_f = converted<float>(from.real_slope);
-      break;
-    case Storage::kFloat64:
-      to.base_d = from.real_base;
-      to.top_d = from.real_top;
-      to.slope_d = from.real_slope;
-      break;
+  bool atoms = true;
+  for (size_t s = 0; s < from.lower.size(); ++s) atoms = atoms && is_atom(from, s);
+  const bool narrow = bytes_per_value(from.storage) == 4;
+  if (atoms) {
+    const bool chain = narrow && from.lower.size() <= kLongestChain;
+    to.lookup = chain ? PreparedColumn::Lookup::kChain : PreparedColumn::Lookup::kAtoms;
+  }
+  prepare_search(from.lower, to);
+  if (narrow) {
+    prepare_values32(from, to);
+  } else {
+    prepare_values64(from, to);
   }
 }
 
@@ -131,15 +162,14 @@ TileScratch::TileScratch(const PreparedTable& table) : memory_(nullptr, [](std::
   const size_t rows = static_cast<size_t>(table.tile_rows);
   const size_t normal_bytes = 16 * static_cast<size_t>(table.blocks) * rows;
   const size_t score_bytes = 16 * table.groups.size() * rows;
-  const size_t bytes = normal_bytes + score_bytes + rows * (sizeof(int32_t) + sizeof(float) + sizeof(double));
+  const size_t bytes = normal_bytes + score_bytes + rows * (sizeof(int32_t) + sizeof(double));
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
   if (memory_ == nullptr) throw std::bad_alloc();
   std::byte* next = memory_.get();
   const auto take = [&next](size_t size) { return std::exchange(next, next + size); };
   normals = reinterpret_cast<float*>(take(normal_bytes));
   scores = reinterpret_cast<float*>(take(score_bytes));
-  segments = reinterpret_cast<int32_t*>(take(rows * sizeof(int32_t)));
-  offsets = reinterpret_cast<float*>(take(rows * sizeof(float)));
+  buckets = reinterpret_cast<int32_t*>(take(rows * sizeof(int32_t)));
   values = take(rows * sizeof(double));
 }
 

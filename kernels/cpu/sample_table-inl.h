@@ -4,9 +4,13 @@
 // Rows go through in tiles that stay in the L1 cache: normals [draw, row] -> scores [latent, row] by a register-blocked
 // product -> one column after another.
 #include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstring>
 
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
+#include "kernels/cpu/plain_lanes.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/random.h"
 
@@ -20,10 +24,10 @@
 
 DOPPEL_PORTABLE_BEGIN
 
-// Rows whose numbers share their high word.
+// Words of rows whose numbers share their high word, [4 * blocks, stride], kept as floats by their bits.
 template <class L>
-DOPPEL_PORTABLE void normals_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals,
-                                     int64_t stride) {
+DOPPEL_PORTABLE void words_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words,
+                                   int64_t stride) {
   const PhiloxKey key = philox_key(seed);
   const PhiloxKeys<L> keys = philox_keys<L>(key);
   constexpr auto kStream = static_cast<uint32_t>(Stream::kRows);
@@ -31,17 +35,34 @@ DOPPEL_PORTABLE void normals_of_rows(uint64_t seed, uint64_t first_row, int64_t 
     const uint64_t number = first_row + static_cast<uint64_t>(row);
     const auto shared = philox_row<L>(L::consecutive_words(static_cast<uint32_t>(number)),
                                       static_cast<uint32_t>(number >> 32), kStream, key);
-    float* out = normals + row;
-    for (int32_t block = 0; block < blocks; ++block, out += 4 * stride) {
-      typename L::Words words[4];
-      philox_block<L>(shared, static_cast<uint32_t>(block), key, keys, words);
-      typename L::Float first, second;
-      box_muller<L>(L::int_of_words(words[0]), L::int_of_words(words[1]), first, second);
-      L::store(first, out);
-      L::store(second, out + stride);
-      box_muller<L>(L::int_of_words(words[2]), L::int_of_words(words[3]), first, second);
-      L::store(first, out + 2 * stride);
-      L::store(second, out + 3 * stride);
+    float* out = words + row;
+    int32_t block = 0;
+    for (; block + 2 <= blocks; block += 2, out += 8 * stride) {
+      typename L::Words pair[2][4];
+      philox_blocks<L, 2>(shared, static_cast<uint32_t>(block), key, keys, pair);
+      for (int word = 0; word < 8; ++word)
+        L::store(L::float_of_bits(L::int_of_words(pair[word / 4][word % 4])), out + word * stride);
+    }
+    if (block < blocks) {
+      typename L::Words last[4];
+      philox_block<L>(shared, static_cast<uint32_t>(block), key, keys, last);
+      for (int word = 0; word < 4; ++word) L::store(L::float_of_bits(L::int_of_words(last[word])), out + word * stride);
+    }
+  }
+}
+
+// Words to normals, in place. A pass of its own: Philox and Box-Muller are long chains of dependent operations, and a
+// processor overlaps more iterations of two short loops than of one long loop (a third faster on Zen 3).
+template <class L>
+DOPPEL_PORTABLE void normals_of_words(int64_t rows, int32_t blocks, float* words, int64_t stride) {
+  for (int32_t pair = 0; pair < 2 * blocks; ++pair) {
+    float* first = words + 2 * pair * stride;
+    float* second = first + stride;
+    for (int64_t row = 0; row < rows; row += L::kLanes) {
+      typename L::Float a, b;
+      box_muller<L>(L::bits_of(L::load(first + row)), L::bits_of(L::load(second + row)), a, b);
+      L::store(a, first + row);
+      L::store(b, second + row);
     }
   }
 }
@@ -53,15 +74,16 @@ DOPPEL_PORTABLE void fill_normals(uint64_t seed, uint64_t first_row, int64_t row
                                   int64_t stride) {
   const uint64_t until_wrap = (uint64_t{1} << 32) - (first_row & 0xFFFFFFFFu);
   if (static_cast<uint64_t>(rows) <= until_wrap) {
-    normals_of_rows<L>(seed, first_row, rows, blocks, normals, stride);
+    words_of_rows<L>(seed, first_row, rows, blocks, normals, stride);
+    normals_of_words<L>(rows, blocks, normals, stride);
     return;
   }
   const auto before = static_cast<int64_t>(until_wrap) / L::kLanes * L::kLanes;
   const auto after = std::min<int64_t>(before + L::kLanes, rows);
-  normals_of_rows<L>(seed, first_row, before, blocks, normals, stride);
-  normals_of_rows<One>(seed, first_row + static_cast<uint64_t>(before), after - before, blocks, normals + before,
-                       stride);
-  normals_of_rows<L>(seed, first_row + static_cast<uint64_t>(after), rows - after, blocks, normals + after, stride);
+  words_of_rows<L>(seed, first_row, before, blocks, normals, stride);
+  words_of_rows<One>(seed, first_row + static_cast<uint64_t>(before), after - before, blocks, normals + before, stride);
+  words_of_rows<L>(seed, first_row + static_cast<uint64_t>(after), rows - after, blocks, normals + after, stride);
+  normals_of_words<L>(rows, blocks, normals, stride);
 }
 
 // scores[latent, row] for four latents, two vectors of rows at a time: eight independent sums hide the latency of fma.
@@ -99,77 +121,162 @@ DOPPEL_PORTABLE void scores_of_group(const LatentGroup& group, const float* norm
   }
 }
 
-// The segment of each lane's score, and the score clamped to the limit.
 template <class L>
-DOPPEL_PORTABLE typename L::Int find_segment(const PreparedColumn& column, typename L::Float& z) {
-  z = L::at_most(L::at_least(z, L::set(-kScoreLimit)), L::set(kScoreLimit));
-  const auto bucket = L::truncate(L::fused(z, L::set(column.bucket_scale), L::set(column.bucket_offset)));
-  auto segment = L::gather(column.first.data(), bucket);
-  for (int32_t step = 1 << column.search_steps >> 1; step > 0; step >>= 1) {
-    const auto candidate = L::add_int(segment, L::set_int(step));
-    segment = L::advance_where(L::gather(column.lower.data(), candidate), z, segment, candidate);
-  }
-  return segment;
+DOPPEL_PORTABLE typename L::Float within_limit(typename L::Float z) {
+  return L::at_most(L::at_least(z, L::set(-kScoreLimit)), L::set(kScoreLimit));
 }
 
 template <class L>
-DOPPEL_PORTABLE void segments_to_int32(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* out) {
+DOPPEL_PORTABLE void find_buckets(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* buckets) {
+  const auto scale = L::set(column.bucket_scale), offset = L::set(column.bucket_offset);
+  for (int64_t row = 0; row < rows; row += L::kLanes)
+    L::store(L::truncate(L::fused(within_limit<L>(L::load(scores + row)), scale, offset)), buckets + row);
+}
+
+// How many segments from `first` on begin at or below z, less one: kCompared comparisons, or a binary search where that
+// is 0. A score beyond the limit finds the same segment as the limit.
+template <int kCompared>
+DOPPEL_PORTABLE size_t find_segment(const PreparedColumn& column, const float* lower, size_t first, float z) {
+  if constexpr (kCompared > 0) {
+    size_t segment = first;
+    for (int i = 1; i <= kCompared; ++i) segment += lower[first + static_cast<size_t>(i)] <= z ? 1 : 0;
+    return segment;
+  } else {
+    for (size_t step = std::bit_floor(static_cast<size_t>(column.most)); step > 0; step /= 2)
+      first += lower[first + step] <= z ? step : 0;
+    return first;
+  }
+}
+
+template <int kCompared, class Value>
+DOPPEL_PORTABLE void copy_atoms(const PreparedColumn& column, const std::vector<Value>& atoms, const float* scores,
+                                const int32_t* buckets, int64_t rows, Value* out) {
+  const uint16_t* first = column.first.data();
+  const float* lower = column.lower.data();
+  const Value* values = atoms.data();
+  for (int64_t row = 0; row < rows; ++row)
+    out[row] = values[find_segment<kCompared>(column, lower, first[buckets[row]], scores[row])];
+}
+
+// Few atoms: starting from the first one's value, each that begins at or below z takes over. Four vectors of rows share
+// the loads of constants.
+template <class L>
+DOPPEL_PORTABLE void choose_atoms(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* out) {
+  const size_t segments = column.atoms32.size();
+  const auto value_of = [&](size_t s) { return L::set_int(static_cast<int32_t>(column.atoms32[s])); };
+  for (int64_t row = 0; row < rows; row += 4 * L::kLanes) {
+    const auto z0 = L::load(scores + row), z1 = L::load(scores + row + L::kLanes);
+    const auto z2 = L::load(scores + row + 2 * L::kLanes), z3 = L::load(scores + row + 3 * L::kLanes);
+    auto value0 = value_of(0), value1 = value0, value2 = value0, value3 = value0;
+    for (size_t s = 1; s < segments; ++s) {
+      const auto bound = L::set(column.lower[s]);
+      const auto value = value_of(s);
+      value0 = L::if_at_least(z0, bound, value, value0);
+      value1 = L::if_at_least(z1, bound, value, value1);
+      value2 = L::if_at_least(z2, bound, value, value2);
+      value3 = L::if_at_least(z3, bound, value, value3);
+    }
+    L::store(value0, out + row);
+    L::store(value1, out + row + L::kLanes);
+    L::store(value2, out + row + 2 * L::kLanes);
+    L::store(value3, out + row + 3 * L::kLanes);
+  }
+}
+
+template <class L>
+DOPPEL_PORTABLE void store_value_of_segment(typename L::Float offset, const typename L::Float segment[4],
+                                            int32_t* out) {
+  const auto steps = L::at_most(L::multiply(offset, segment[1]), segment[2]);
+  L::store(L::add_int(L::bits_of(segment[3]), L::truncate(steps)), out);
+}
+template <class L>
+DOPPEL_PORTABLE void store_value_of_segment(typename L::Float offset, const typename L::Float segment[4], float* out) {
+  const auto value = L::fused(offset, segment[1], segment[3]);
+  L::store(L::at_most(L::at_least(value, segment[3]), segment[2]), out);
+}
+
+template <class L, int kCompared, class Value>
+DOPPEL_PORTABLE void values_of_segments32(const PreparedColumn& column, const float* scores, const int32_t* buckets,
+                                          int64_t rows, Value* out) {
+  static_assert(offsetof(Segment32, slope) == 4 && offsetof(Segment32, top) == 8 && offsetof(Segment32, base) == 12);
+  const uint16_t* first = column.first.data();
+  const float* lower = column.lower.data();
+  const Segment32* segments = column.segments32.data();
   for (int64_t row = 0; row < rows; row += L::kLanes) {
-    auto z = L::load(scores + row);
-    const auto segment = find_segment<L>(column, z);
-    const auto offset = L::subtract(z, L::gather(column.lower.data(), segment));
-    const auto steps = L::at_most(L::multiply(offset, L::gather(column.scale.data(), segment)),
-                                  L::gather(column.width_less_one.data(), segment));
-    L::store(L::add_int(L::gather(column.base_i.data(), segment), L::truncate(steps)), out + row);
+    const float* records[L::kLanes];
+    for (int lane = 0; lane < L::kLanes; ++lane)
+      records[lane] =
+          &segments[find_segment<kCompared>(column, lower, first[buckets[row + lane]], scores[row + lane])].lower;
+    typename L::Float segment[4];
+    L::load_records(records, segment);
+    store_value_of_segment<L>(L::subtract(within_limit<L>(L::load(scores + row)), segment[0]), segment, out + row);
+  }
+}
+
+DOPPEL_PORTABLE int64_t value_of_segment(float offset, const Segment64& segment, int64_t) {
+  const double steps = static_cast<double>(offset) * segment.slope;
+  return segment.integer_base + static_cast<int64_t>(steps > segment.top ? segment.top : steps);
+}
+DOPPEL_PORTABLE double value_of_segment(float offset, const Segment64& segment, double) {
+  const double value = std::fma(static_cast<double>(offset), segment.slope, segment.base);
+  const double at_least = value < segment.base ? segment.base : value;
+  return at_least > segment.top ? segment.top : at_least;
+}
+
+// One row at a time: a transposition of doubles would move more than it computes.
+template <int kCompared, class Value>
+DOPPEL_PORTABLE void values_of_segments64(const PreparedColumn& column, const float* scores, const int32_t* buckets,
+                                          int64_t rows, Value* out) {
+  const uint16_t* first = column.first.data();
+  const float* lower = column.lower.data();
+  const Segment64* segments = column.segments64.data();
+  for (int64_t row = 0; row < rows; ++row) {
+    const float z = scores[row];
+    const Segment64& segment = segments[find_segment<kCompared>(column, lower, first[buckets[row]], z)];
+    out[row] =
+        value_of_segment(PlainCpuLanes::at_most(PlainCpuLanes::at_least(z, -kScoreLimit), kScoreLimit) - segment.lower,
+                         segment, Value());
+  }
+}
+
+template <class L, int kCompared>
+DOPPEL_PORTABLE void values_of_segments(const PreparedColumn& column, const float* scores, const int32_t* buckets,
+                                        int64_t rows, void* out) {
+  const bool atoms = column.lookup == PreparedColumn::Lookup::kAtoms;
+  if (atoms && bytes_per_value(column.storage) == 4) {
+    copy_atoms<kCompared>(column, column.atoms32, scores, buckets, rows, static_cast<uint32_t*>(out));
+  } else if (atoms) {
+    copy_atoms<kCompared>(column, column.atoms64, scores, buckets, rows, static_cast<uint64_t*>(out));
+  } else if (column.storage == Storage::kInt32) {
+    values_of_segments32<L, kCompared>(column, scores, buckets, rows, static_cast<int32_t*>(out));
+  } else if (column.storage == Storage::kFloat32) {
+    values_of_segments32<L, kCompared>(column, scores, buckets, rows, static_cast<float*>(out));
+  } else if (column.storage == Storage::kInt64) {
+    values_of_segments64<kCompared>(column, scores, buckets, rows, static_cast<int64_t*>(out));
+  } else {
+    values_of_segments64<kCompared>(column, scores, buckets, rows, static_cast<double*>(out));
   }
 }
 
 template <class L>
-DOPPEL_PORTABLE void segments_to_float32(const PreparedColumn& column, const float* scores, int64_t rows, float* out) {
-  for (int64_t row = 0; row < rows; row += L::kLanes) {
-    auto z = L::load(scores + row);
-    const auto segment = find_segment<L>(column, z);
-    const auto offset = L::subtract(z, L::gather(column.lower.data(), segment));
-    const auto base = L::gather(column.base_f.data(), segment);
-    const auto value = L::fused(offset, L::gather(column.slope_f.data(), segment), base);
-    L::store(L::at_most(L::at_least(value, base), L::gather(column.top_f.data(), segment)), out + row);
+DOPPEL_PORTABLE void segments(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* buckets,
+                              void* out) {
+  if (column.lookup == PreparedColumn::Lookup::kChain) {
+    choose_atoms<L>(column, scores, rows, static_cast<int32_t*>(out));
+    return;
   }
-}
-
-// Segments and offsets into them, for the storages of 64 bits, which take half a vector at a time.
-template <class L>
-DOPPEL_PORTABLE void find_segments(const PreparedColumn& column, const float* scores, int64_t rows,
-                                   TileScratch& scratch) {
-  for (int64_t row = 0; row < rows; row += L::kLanes) {
-    auto z = L::load(scores + row);
-    const auto segment = find_segment<L>(column, z);
-    L::store(segment, scratch.segments + row);
-    L::store(L::subtract(z, L::gather(column.lower.data(), segment)), scratch.offsets + row);
-  }
-}
-
-template <class L>
-DOPPEL_PORTABLE void segments_to_int64(const PreparedColumn& column, const float* scores, int64_t rows,
-                                       TileScratch& scratch, int64_t* out) {
-  find_segments<L>(column, scores, rows, scratch);
-  for (int64_t row = 0; row < rows; row += L::kDoubleLanes) {
-    const auto segment = L::widen(scratch.segments + row);
-    const auto steps =
-        L::at_most(L::multiply(L::widen(scratch.offsets + row), L::gather(column.scale_d.data(), segment)),
-                   L::gather(column.width_less_one_d.data(), segment));
-    L::store(L::add(L::gather(column.base_l.data(), segment), L::truncate(steps)), out + row);
-  }
-}
-
-template <class L>
-DOPPEL_PORTABLE void segments_to_float64(const PreparedColumn& column, const float* scores, int64_t rows,
-                                         TileScratch& scratch, double* out) {
-  find_segments<L>(column, scores, rows, scratch);
-  for (int64_t row = 0; row < rows; row += L::kDoubleLanes) {
-    const auto segment = L::widen(scratch.segments + row);
-    const auto base = L::gather(column.base_d.data(), segment);
-    const auto value = L::fused(L::widen(scratch.offsets + row), L::gather(column.slope_d.data(), segment), base);
-    L::store(L::at_most(L::at_least(value, base), L::gather(column.top_d.data(), segment)), out + row);
+  find_buckets<L>(column, scores, rows, buckets);
+  static_assert(kComparedSegments == 3);
+  switch (column.most) {
+    case 0:
+    case 1:
+      return values_of_segments<L, 1>(column, scores, buckets, rows, out);
+    case 2:
+      return values_of_segments<L, 2>(column, scores, buckets, rows, out);
+    case 3:
+      return values_of_segments<L, 3>(column, scores, buckets, rows, out);
+    default:
+      return values_of_segments<L, 0>(column, scores, buckets, rows, out);
   }
 }
 
@@ -210,28 +317,16 @@ DOPPEL_PORTABLE void linear(const PreparedColumn& column, const float* scores, i
 template <class L>
 DOPPEL_PORTABLE void values_of_column(const PreparedColumn& column, const float* scores, int64_t rows,
                                       TileScratch& scratch, void* out) {
-  const bool segments = column.transform == Transform::kSegments;
+  if (column.transform == Transform::kSegments) return segments<L>(column, scores, rows, scratch.buckets, out);
   switch (column.storage) {
-    case Storage::kInt32: {
-      auto* to = static_cast<int32_t*>(out);
-      segments ? segments_to_int32<L>(column, scores, rows, to) : linear<L>(column, scores, rows, to);
-      break;
-    }
-    case Storage::kFloat32: {
-      auto* to = static_cast<float*>(out);
-      segments ? segments_to_float32<L>(column, scores, rows, to) : linear_to_float32<L>(column, scores, rows, to);
-      break;
-    }
-    case Storage::kInt64: {
-      auto* to = static_cast<int64_t*>(out);
-      segments ? segments_to_int64<L>(column, scores, rows, scratch, to) : linear<L>(column, scores, rows, to);
-      break;
-    }
-    case Storage::kFloat64: {
-      auto* to = static_cast<double*>(out);
-      segments ? segments_to_float64<L>(column, scores, rows, scratch, to) : linear<L>(column, scores, rows, to);
-      break;
-    }
+    case Storage::kInt32:
+      return linear<L>(column, scores, rows, static_cast<int32_t*>(out));
+    case Storage::kInt64:
+      return linear<L>(column, scores, rows, static_cast<int64_t*>(out));
+    case Storage::kFloat32:
+      return linear_to_float32<L>(column, scores, rows, static_cast<float*>(out));
+    case Storage::kFloat64:
+      return linear<L>(column, scores, rows, static_cast<double*>(out));
   }
 }
 

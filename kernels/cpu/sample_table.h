@@ -12,28 +12,56 @@
 
 namespace doppel {
 
-// A ColumnSampler with its lookup tables. Tables end in padding that a search may read and never chooses.
+// A segment of a 32-bit or a 64-bit column: what turns an offset into a value, in one piece of memory. `base` and
+// `base_bits` are one field, a real number or an integer by the column's storage; `top` is the highest value of a real
+// segment, and width - 1 of an integer one.
+struct alignas(16) Segment32 {
+  float lower, slope, top;
+  union {
+    float base;
+    int32_t integer_base;
+  };
+};
+struct alignas(32) Segment64 {
+  double slope, top;
+  union {
+    double base;
+    int64_t integer_base;
+  };
+  float lower;
+};
+
+// A ColumnSampler with its lookup tables.
 struct PreparedColumn {
+  // How a segment column becomes values.
+  enum class Lookup : uint8_t {
+    kChain,     // few atoms of 32 bits: a comparison and a choice each
+    kAtoms,     // one value a segment: find the segment, copy its value
+    kSegments,  // find the segment, compute within it
+  };
   Storage storage = Storage::kInt32;
   Transform transform = Transform::kSegments;
+  Lookup lookup = Lookup::kSegments;
   int32_t latent = 0, missing_latent = -1;
   float missing_threshold = 0;
 
   // Finding a segment: bucket = trunc(z * bucket_scale + bucket_offset) is a monotone map of the score axis to
-  // [0, buckets); first[bucket] is the last segment that begins in an earlier bucket, and a binary search of
-  // `search_steps` steps finds the right one among those that begin in this bucket.
+  // [0, buckets]; first[bucket] is the last segment that begins in an earlier bucket, and no more than `most` begin in
+  // one bucket: those are compared one by one where they are at most kComparedSegments, otherwise by binary search.
   float bucket_scale = 0, bucket_offset = 0;
-  int32_t search_steps = 0;
-  std::vector<int32_t> first;  // [buckets]
-  std::vector<float> lower;    // [segments + padding], padding is +infinity
+  int32_t most = 0;
+  std::vector<uint16_t> first;  // [buckets + 1]
+  std::vector<float> lower;     // [segments + padding]: padding is +infinity, may be compared and is never chosen
 
-  std::vector<float> scale, width_less_one, base_f, top_f, slope_f;  // 32-bit storages
-  std::vector<int32_t> base_i;
-  std::vector<double> scale_d, width_less_one_d, base_d, top_d, slope_d;  // 64-bit storages
-  std::vector<int64_t> base_l;
+  // [segments], those of the storage's size. Atoms are the bases' bits alone.
+  std::vector<Segment32> segments32;
+  std::vector<Segment64> segments64;
+  std::vector<uint32_t> atoms32;
+  std::vector<uint64_t> atoms64;
 
   double mean = 0, deviation = 1, minimum = 0, maximum = 0;  // kLinear
 };
+inline constexpr int32_t kComparedSegments = 3;
 
 // Four latents computed together. Their weights of the draws that any of them uses, draws ascending; then each one's
 // own noise.
@@ -57,13 +85,12 @@ struct PreparedTable {
 PreparedTable prepare_table(const TableSampler& sampler);  // checks it, too
 
 // Working memory of one sampler, 64-byte aligned: normals [4 * blocks, tile_rows], scores [4 * groups, tile_rows], and
-// for one column segments, offsets and values [tile_rows].
+// for one column buckets and values [tile_rows].
 struct TileScratch {
   explicit TileScratch(const PreparedTable& table);
   float* normals = nullptr;
   float* scores = nullptr;
-  int32_t* segments = nullptr;
-  float* offsets = nullptr;
+  int32_t* buckets = nullptr;
   std::byte* values = nullptr;
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -34,35 +35,33 @@ class Blob {
 
 // ---- columns
 
-template <class Record, class Fill>
-uint32_t put_segments(Blob& blob, size_t segments, Fill fill) {
-  std::vector<Record> records(segments);
-  for (size_t s = 0; s < segments; ++s) records[s] = fill(s);
+template <class Record, class From, class Fill>
+uint32_t put_segments(Blob& blob, const std::vector<From>& segments, Fill fill) {
+  std::vector<Record> records;
+  for (const From& segment : segments) records.push_back(fill(segment));
   return static_cast<uint32_t>(blob.put(records));
 }
 
-uint32_t put_segments(Blob& blob, const PreparedColumn& from, size_t segments) {
+uint32_t put_segments(Blob& blob, const PreparedColumn& from) {
   switch (from.storage) {
     case Storage::kInt32:
-      return put_segments<Int32Segment>(blob, segments, [&](size_t s) {
-        return Int32Segment{from.lower[s], from.scale[s], from.width_less_one[s], from.base_i[s]};
+      return put_segments<Int32Segment>(blob, from.segments32, [](const Segment32& s) {
+        return Int32Segment{s.lower, s.slope, s.top, s.integer_base};
       });
     case Storage::kInt64:
-      return put_segments<Int64Segment>(blob, segments, [&](size_t s) {
-        return Int64Segment{from.scale_d[s], from.width_less_one_d[s], from.base_l[s], from.lower[s]};
+      return put_segments<Int64Segment>(blob, from.segments64, [](const Segment64& s) {
+        return Int64Segment{s.slope, s.top, s.integer_base, s.lower};
       });
     case Storage::kFloat32:
-      return put_segments<Float32Segment>(blob, segments, [&](size_t s) {
-        return Float32Segment{from.lower[s], from.slope_f[s], from.base_f[s], from.top_f[s]};
-      });
+      return put_segments<Float32Segment>(blob, from.segments32,
+                                          [](const Segment32& s) { return Float32Segment{s.lower, s.slope, s.base, s.top}; });
     case Storage::kFloat64: break;
   }
-  return put_segments<Float64Segment>(blob, segments, [&](size_t s) {
-    return Float64Segment{from.slope_d[s], from.base_d[s], from.top_d[s], from.lower[s]};
-  });
+  return put_segments<Float64Segment>(blob, from.segments64,
+                                      [](const Segment64& s) { return Float64Segment{s.slope, s.base, s.top, s.lower}; });
 }
 
-SampleColumn make_column(Blob& blob, const PreparedColumn& from, size_t segments) {
+SampleColumn make_column(Blob& blob, const PreparedColumn& from) {
   SampleColumn to{};
   to.storage = from.storage;
   to.transform = from.transform;
@@ -74,10 +73,10 @@ SampleColumn make_column(Blob& blob, const PreparedColumn& from, size_t segments
   if (from.transform == Transform::kSegments) {
     to.bucket_scale = from.bucket_scale;
     to.bucket_offset = from.bucket_offset;
-    to.search_steps = from.search_steps;
-    to.first = static_cast<uint32_t>(blob.put(from.first));
+    to.search_steps = std::bit_width(static_cast<uint32_t>(from.most));
+    to.first = static_cast<uint32_t>(blob.put(std::vector<int32_t>(from.first.begin(), from.first.end())));
     to.lower = static_cast<uint32_t>(blob.put(from.lower));
-    to.segments = put_segments(blob, from, segments);
+    to.segments = put_segments(blob, from);
   }
   return to;
 }
@@ -156,7 +155,7 @@ Constants make_constants(const TableSampler& sampler) {
   Constants constants;
   std::vector<SampleColumn> columns;
   for (size_t c = 0; c < table.columns.size(); ++c) {
-    columns.push_back(make_column(constants.blob, table.columns[c], sampler.columns[c].lower.size()));
+    columns.push_back(make_column(constants.blob, table.columns[c]));
     columns.back().bytes_before = constants.row_bytes;
     columns.back().bitmaps_before = constants.bitmaps;
     constants.row_bytes += static_cast<uint32_t>(bytes_per_value(table.columns[c].storage));

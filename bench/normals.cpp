@@ -1,0 +1,45 @@
+// Standard normals of one thread: Philox4x32-10 and Box-Muller into a buffer that stays in the cache, on every
+// instruction set of this machine.
+//   build/release/bench/bench_normals
+#include <benchmark/benchmark.h>
+
+#include "bench/roofline.h"
+#include "kernels/cpu/sample_table.h"
+
+namespace doppel {
+namespace {
+
+// Floating-point operations of box_muller for one normal (fused counts two), as written in common/math.h.
+constexpr double kFlopsPerNormal = 28;
+
+void normals(benchmark::State& state, const InstructionSet& instructions) {
+  constexpr int64_t kRows = 256;
+  constexpr int32_t kBlocks = 5;
+  std::vector<float> buffer(4 * kBlocks * kRows);
+  uint64_t row = 0;
+  for (auto _ : state) {
+    instructions.normals(1, row, kRows, kBlocks, buffer.data());
+    benchmark::DoNotOptimize(buffer.data());
+    benchmark::ClobberMemory();
+    row += kRows;
+  }
+  const auto count = static_cast<double>(buffer.size());
+  state.counters["normals/s"] = benchmark::Counter(count, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["bytes/s"] = benchmark::Counter(count * sizeof(float), benchmark::Counter::kIsIterationInvariantRate,
+                                                 benchmark::Counter::kIs1024);
+  roofline::set_percents(state, {.bytes = count * sizeof(float), .flops = count * kFlopsPerNormal});
+}
+
+}  // namespace
+}  // namespace doppel
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  doppel::roofline::print_ceilings(false);
+  for (const doppel::InstructionSet& instructions : doppel::instruction_sets())
+    benchmark::RegisterBenchmark(("normals/" + instructions.name).c_str(),
+                                 [&](benchmark::State& state) { doppel::normals(state, instructions); });
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
