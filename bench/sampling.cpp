@@ -115,10 +115,10 @@ std::vector<std::pair<std::string, TableSampler>> tables() {
   add("linear/int32", linear_column(Storage::kInt32));
   add("linear/int64", linear_column(Storage::kInt64));
   for (int segments : {2, 8, 16, 42, 256, 1000, 4000}) {
-    const std::string count = "/" + std::to_string(segments);
-    add("atoms/int32" + count, segments_column(Storage::kInt32, segments, true));
-    add("segments/int32" + count, segments_column(Storage::kInt32, segments, false));
-    add("segments/float32" + count, segments_column(Storage::kFloat32, segments, false));
+    const std::string count = std::to_string(segments);
+    add("atoms/int32/" + count, segments_column(Storage::kInt32, segments, true));
+    add("segments/int32/" + count, segments_column(Storage::kInt32, segments, false));
+    add("segments/float32/" + count, segments_column(Storage::kFloat32, segments, false));
   }
   add("segments/int64/256", segments_column(Storage::kInt64, 256, false));
   add("segments/float64/256", segments_column(Storage::kFloat64, 256, false));
