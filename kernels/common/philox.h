@@ -90,7 +90,7 @@ DOPPEL_PORTABLE void philox_blocks(const PhiloxRow<L>& row, uint32_t block, Phil
   }
   DOPPEL_UNROLL(8)
   for (int round = 2; round < 10; ++round) {
-  DOPPEL_UNROLL(4)
+    DOPPEL_UNROLL(4)
     for (int i = 0; i < kBlocks; ++i) {
       Words high0, low0, high1, low1;
       L::multiply_wide(out[i][0], kPhiloxMultiplier0, high0, low0);

@@ -65,7 +65,7 @@ void prepare_values32(const ColumnSampler& from, PreparedColumn& to) {
     }
     to.segments32.push_back(segment);
     to.atoms32.push_back(integer ? std::bit_cast<uint32_t>(segment.integer_base)
-                                   : std::bit_cast<uint32_t>(segment.base));
+                                 : std::bit_cast<uint32_t>(segment.base));
   }
 }
 
@@ -83,7 +83,7 @@ void prepare_values64(const ColumnSampler& from, PreparedColumn& to) {
     }
     to.segments64.push_back(segment);
     to.atoms64.push_back(integer ? std::bit_cast<uint64_t>(segment.integer_base)
-                                   : std::bit_cast<uint64_t>(segment.base));
+                                 : std::bit_cast<uint64_t>(segment.base));
   }
 }
 
