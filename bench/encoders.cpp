@@ -1,5 +1,5 @@
-// Encoders into memory, one thread: rows a second, bytes a second of the file, and Arrow's own writers on the same
-// batch.
+// Encoders into memory, one thread: rows a second, bytes a second of the file, percent of the ceiling that writing
+// those bytes to memory is, and Arrow's own writers on the same batch.
 //   build/release/bench/bench_encoders --benchmark_filter=csv
 #include <arrow/api.h>
 #include <arrow/csv/writer.h>
@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <map>
 
+#include "bench/roofline.h"
 #include "host/encoders/encoder.h"
 #include "host/encoders/formats.h"
 #include "kernels/common/error.h"
@@ -106,7 +107,9 @@ void count(benchmark::State& state, int64_t rows, size_t bytes) {
       benchmark::Counter(static_cast<double>(rows * state.iterations()), benchmark::Counter::kIsRate);
   state.counters["bytes/s"] = benchmark::Counter(static_cast<double>(bytes) * static_cast<double>(state.iterations()),
                                                  benchmark::Counter::kIsRate);
-  state.counters["bytes/row"] = static_cast<double>(bytes) / static_cast<double>(rows);
+  const double bytes_per_row = static_cast<double>(bytes) / static_cast<double>(rows);
+  state.counters["bytes/row"] = bytes_per_row;
+  roofline::set_ceiling(state, static_cast<double>(rows), {roofline::memory_ceiling(bytes_per_row)});
 }
 
 void encode(benchmark::State& state, const Format& format, const Case& wanted, const std::string& compression) {
@@ -220,6 +223,7 @@ int main(int argc, char** argv) {
   doppel::add_benchmarks();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  doppel::roofline::print_ceilings(false);
   doppel::RatioReporter reporter;
   benchmark::RunSpecifiedBenchmarks(&reporter);
   return 0;

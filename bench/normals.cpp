@@ -25,9 +25,9 @@ void normals(benchmark::State& state, const InstructionSet& instructions) {
   }
   const auto count = static_cast<double>(buffer.size());
   state.counters["normals/s"] = benchmark::Counter(count, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["bytes/s"] = benchmark::Counter(count * sizeof(float), benchmark::Counter::kIsIterationInvariantRate,
-                                                 benchmark::Counter::kIs1024);
-  roofline::set_percents(state, {.bytes = count * sizeof(float), .flops = count * kFlopsPerNormal});
+  state.counters["bytes/s"] = benchmark::Counter(count * sizeof(float), benchmark::Counter::kIsIterationInvariantRate);
+  roofline::set_ceiling(state, count,
+                        {roofline::memory_ceiling(sizeof(float)), roofline::fma_ceiling(kFlopsPerNormal)});
 }
 
 }  // namespace

@@ -3,8 +3,7 @@
 // tries, each measured once a run and only when asked for. BENCH_FOLDER is where the file goes (default: the temporary
 // folder).
 //
-//   roofline::set_percents(state, {.bytes = ..., .flops = ...});  counters "%memory", "%fma", "%disk": the largest one
-//   binds
+//   roofline::set_ceiling(state, rows, {roofline::memory_ceiling(bytes_per_row), ...});
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -176,22 +175,35 @@ inline double disk_write() {
   return ceiling;
 }
 
-// What one iteration of a benchmark moves and computes. `threads` share the memory and disk and have a core each.
-struct Work {
-  double bytes = 0;       // written to memory
-  double flops = 0;       // as fma_flops counts
-  double disk_bytes = 0;  // written to files
+// What a benchmark cannot exceed, in its own items (rows, normals) a second.
+struct Ceiling {
+  std::string name;
+  double items_per_second = 0;  // 0: not known on this machine
 };
 
-// Sets "%memory", "%fma" and "%disk" for the parts that are not zero, in percent of the ceilings. The largest is the
-// one that binds, or nothing measured here does.
-inline void set_percents(benchmark::State& state, const Work& work) {
-  const auto rate = [&](double amount, double ceiling) {
-    return benchmark::Counter(100 * amount / ceiling, benchmark::Counter::kIsIterationInvariantRate);
-  };
-  if (work.bytes > 0) state.counters["%memory"] = rate(work.bytes, memory().best());
-  if (work.flops > 0 && fma_flops() > 0) state.counters["%fma"] = rate(work.flops, fma_flops());
-  if (work.disk_bytes > 0 && disk_write() > 0) state.counters["%disk"] = rate(work.disk_bytes, disk_write());
+inline Ceiling memory_ceiling(double bytes_per_item) {
+  return {"memory writes", memory().best() / bytes_per_item};
+}
+inline Ceiling fma_ceiling(double flops_per_item) {
+  return {"fused multiply-adds", fma_flops() / flops_per_item};
+}
+inline Ceiling disk_ceiling(double bytes_per_item) {
+  return {"disk writes", disk_write() / bytes_per_item};
+}
+
+// The counter "%ceiling": what share of the lowest ceiling an iteration of `items` attains; the label names that
+// ceiling.
+inline void set_ceiling(benchmark::State& state, double items, const std::vector<Ceiling>& ceilings) {
+  const Ceiling* lowest = nullptr;
+  for (const Ceiling& ceiling : ceilings)
+    if (ceiling.items_per_second > 0 && (lowest == nullptr || ceiling.items_per_second < lowest->items_per_second))
+      lowest = &ceiling;
+  if (lowest == nullptr) return;
+  state.counters["%ceiling"] =
+      benchmark::Counter(100 * items / lowest->items_per_second, benchmark::Counter::kIsIterationInvariantRate);
+  char label[100];
+  std::snprintf(label, sizeof label, "of %s (%.4g M/s)", lowest->name.c_str(), lowest->items_per_second * 1e-6);
+  state.SetLabel(label);
 }
 
 // A line with the ceilings; `with_disk` measures the disk, too.

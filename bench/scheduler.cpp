@@ -1,21 +1,24 @@
-// What the scheduler adds to sampling, encoding and writing: the same work in a plain loop, and scheduled, in one run.
-// 20 float32 columns whose sampler is a copy of a prepared block, so that the machinery is what shows.
+// What the scheduler adds to sampling, encoding and writing: the same work in a plain loop, and scheduled, in one run;
+// and every format end to end into a folder, in percent of what the encoder alone, the disk alone or memory alone would
+// do, whichever is lowest. 20 float32 columns whose sampler is a copy of a prepared block, so that the machinery is
+// what shows.
 //   build/release/bench/bench_scheduler            (BENCH_FOLDER: where files go, default the temporary folder)
 #include "host/scheduler.h"
 
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
+#include "bench/roofline.h"
 #include "host/output_folder.h"
 
 namespace doppel {
 namespace {
 
 constexpr int kColumns = 20;
-constexpr int64_t kRows = 16 << 20;
+constexpr int64_t kRows = 4 << 20;
 
 class CopyGenerator : public Generator {
  public:
@@ -60,11 +63,36 @@ JobPlan plan(const CopyGenerator& generator, const std::string& format, int thre
   return plan_job(generator, options);
 }
 
-void count(benchmark::State& state, int64_t bytes) {
-  state.counters["rows_per_s"] =
+// Rows a second of one thread that encodes the same batch again and again.
+double encoder_rows_per_second(const std::string& format) {
+  static std::map<std::string, double> known;
+  const auto found = known.find(format);
+  if (found != known.end()) return found->second;
+  const CopyGenerator generator;
+  const JobPlan made = plan(generator, format, 1);
+  const auto encoder = made.format->make(generator.schema(), {});
+  Batch batch(generator.schema(), made.rows_per_batch);
+  batch.rows = made.rows_per_batch;
+  generator.make_sampler()->sample(0, batch.rows, batch);
+  ByteBuffer bytes;
+  const double seconds = roofline::best_seconds(CLOCK_THREAD_CPUTIME_ID, 5, [&] {
+    bytes.clear();
+    encoder->encode(batch, bytes);
+  });
+  return known[format] = static_cast<double>(batch.rows) / seconds;
+}
+
+// threads: that may encode at once, each with a core.
+void count(benchmark::State& state, int64_t bytes, const std::string& format, int threads, bool to_disk) {
+  state.counters["rows/s"] =
       benchmark::Counter(static_cast<double>(kRows), benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["bytes_per_s"] =
+  state.counters["bytes/s"] =
       benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
+  const double bytes_per_row = static_cast<double>(bytes) / kRows;
+  std::vector<roofline::Ceiling> ceilings = {roofline::memory_ceiling(bytes_per_row),
+                                             {"encoding", threads * encoder_rows_per_second(format)}};
+  if (to_disk) ceilings.push_back(roofline::disk_ceiling(bytes_per_row));
+  roofline::set_ceiling(state, static_cast<double>(kRows), ceilings);
 }
 
 void plain_loop(benchmark::State& state, const std::string& format) {
@@ -85,7 +113,7 @@ void plain_loop(benchmark::State& state, const std::string& format) {
       total += static_cast<int64_t>(bytes.size());
     }
   }
-  count(state, total);
+  count(state, total, format, 1, false);
 }
 
 void scheduled(benchmark::State& state, const std::string& format) {
@@ -97,13 +125,11 @@ void scheduled(benchmark::State& state, const std::string& format) {
     Progress progress(kRows, Progress::Style::kNone);
     result = run_job(generator, made, sink, progress);
   }
-  count(state, result.bytes);
+  count(state, result.bytes, format, static_cast<int>(state.range(0)), false);
 }
 
 void to_folder(benchmark::State& state, const std::string& format) {
-  const char* wanted = std::getenv("BENCH_FOLDER");
-  const std::string parent = wanted ? wanted : std::filesystem::temp_directory_path().string();
-  const std::string folder = parent + "/doppel-bench-scheduler";
+  const std::string folder = roofline::bench_folder() + "/doppel-bench-scheduler";
   const CopyGenerator generator;
   const JobPlan made = plan(generator, format, static_cast<int>(state.range(0)));
   ManifestHead head;
@@ -117,7 +143,7 @@ void to_folder(benchmark::State& state, const std::string& format) {
     Progress progress(kRows, Progress::Style::kNone);
     result = run_job(generator, made, sink, progress);
   }
-  count(state, result.bytes);
+  count(state, result.bytes, format, static_cast<int>(state.range(0)), true);
   state.counters["write_s"] = result.write_s;
   state.counters["wait_s"] = result.wait_s;
   std::filesystem::remove_all(folder);
@@ -129,20 +155,35 @@ void sampling(benchmark::State& state) {
     Progress progress(kRows, Progress::Style::kNone);
     run_sampling(generator, 0, kRows, static_cast<int>(state.range(0)), progress);
   }
-  count(state, 0);
+  state.counters["rows/s"] =
+      benchmark::Counter(static_cast<double>(kRows), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-BENCHMARK_CAPTURE(plain_loop, raw, "raw")->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(scheduled, raw, "raw")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(plain_loop, csv, "csv")->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(scheduled, csv, "csv")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(plain_loop, parquet, "parquet")->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(scheduled, parquet, "parquet")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(to_folder, raw, "raw")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
-BENCHMARK_CAPTURE(to_folder, parquet, "parquet")->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
-BENCHMARK(sampling)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+void add(const std::string& name, const std::function<void(benchmark::State&)>& work,
+         std::initializer_list<int> threads) {
+  auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), work);
+  benchmark->UseRealTime()->Unit(benchmark::kMillisecond);
+  for (int count : threads) benchmark->Arg(count);
+}
+
+void add_benchmarks() {
+  for (const Format& each : formats()) {
+    const std::string format = each.name;
+    add("plain_loop/" + format, [format](benchmark::State& state) { plain_loop(state, format); }, {});
+    add("scheduled/" + format, [format](benchmark::State& state) { scheduled(state, format); }, {1, 2});
+    add("to_folder/" + format, [format](benchmark::State& state) { to_folder(state, format); }, {1, 2});
+  }
+  add("sampling", sampling, {1, 2});
+}
 
 }  // namespace
 }  // namespace doppel
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  doppel::roofline::print_ceilings(true);
+  doppel::add_benchmarks();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
