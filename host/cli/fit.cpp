@@ -43,7 +43,6 @@ Examples:
 )";
 
 constexpr size_t kShownColumns = 200, kShownLevels = 4, kShownLevelCharacters = 24;
-constexpr const char* kReading = "reading";
 constexpr int64_t kLeastChunkBytes = 1 << 20, kMostChunkBytes = 16 << 20;
 
 struct FitCommand {
@@ -156,10 +155,6 @@ void print_cleaning(const TableProfile& profile) {
   if (shown < profile.columns.size()) {
     std::printf("and %zu more columns (--json tells of all)\n", profile.columns.size() - shown);
   }
-  for (size_t i = 0; i < shown; ++i) {
-    const std::string& note = profile.columns[i].cleaning.note;
-    if (!note.empty()) std::printf("%s: %s\n", quoted(profile.schema.columns[i].name).c_str(), note.c_str());
-  }
   std::printf("%s rows", std::to_string(profile.rows).c_str());
   if (profile.duplicate_rows >= 0)
     std::printf(", %s equal to an earlier one", std::to_string(profile.duplicate_rows).c_str());
@@ -178,23 +173,20 @@ Json cleaning_json(const TableProfile& profile) {
                        {"trimmed", cleaning.trimmed},
                        {"outliers", cleaning.outliers},
                        {"distinct", cleaning.distinct},
-                       {"distinct_is_exact", cleaning.distinct_is_exact},
-                       {"note", cleaning.note}});
+                       {"distinct_is_exact", cleaning.distinct_is_exact}});
   }
   return columns;
 }
 
-// Reading shows as progress until `is_reading` is false: later passes belong to the model's stages.
 std::unique_ptr<TableSource> open_data(const FitCommand& command, const CommonOptions& common, StageProgress& progress,
-                                       const bool& is_reading) {
+                                       const std::string& stage) {
   ReadOptions options;
   options.delimiter = parse_delimiter(command.delimiter);
   options.chunk_bytes = std::clamp(common.memory_bytes / 64, kLeastChunkBytes, kMostChunkBytes);
-  return watch_table(open_table(command.data, options), [&progress, &is_reading](int64_t done, int64_t total) {
-    if (!is_reading) return;
+  return watch_table(open_table(command.data, options), [&progress, &stage](int64_t done, int64_t total) {
     const double seconds = progress.seconds_in_stage();
     const std::string rate = seconds > 0 ? format_bytes(static_cast<double>(done) / seconds) + "/s" : "";
-    progress.update(kReading, static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)), rate);
+    progress.update(stage, static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)), rate);
   });
 }
 
@@ -246,18 +238,18 @@ void fit(FitCommand command, const CommonOptions& common) {
   const std::unique_ptr<Backend> backend = make_backend(common.backend);
 
   StageProgress progress(Progress::style_for(common.quiet));
-  progress.update(kReading, 0);
-  bool is_reading = true;
-  const std::unique_ptr<TableSource> source = open_data(command, common, progress, is_reading);
+  std::string stage = "reading";
+  progress.update(stage, 0);
+  const std::unique_ptr<TableSource> source = open_data(command, common, progress, stage);
   const TableProfile profile = profile_table(*source, profile_options);
   if (!command.fit.target.empty()) {
     command.fit.target = profile.schema.columns[profile.schema.find(command.fit.target)].name;
   }
-  is_reading = false;
-  progress.update("learning", 0);
+  stage = "learning";
   command.fit.memory_bytes = common.memory_bytes;
-  command.fit.progress = [&](const std::string& stage, double share) {
+  command.fit.progress = [&](const std::string& name, double share) {
     throw_if_interrupted();
+    stage = name;
     progress.update(stage, share);
   };
   const std::unique_ptr<Model> model = fit_model(*source, profile, command.fit, *backend);

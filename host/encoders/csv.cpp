@@ -123,9 +123,7 @@ class CsvColumn {
     if (datetime_) return datetime_->max_bytes() + 1;
     const bool is_real = column_.storage == Storage::kFloat32 || column_.storage == Storage::kFloat64;
     if (is_real) return kRealBytes + 1;
-    const size_t zeros = column_.schema.kind == ColumnKind::kInteger ? static_cast<size_t>(column_.schema.decimals) : 0;
-    // "-2147483648" with a dot and separator
-    return zeros + (column_.storage == Storage::kInt32 ? 13 : kDecimalBytes + 1);
+    return column_.storage == Storage::kInt32 ? 13 : kDecimalBytes + 1;  // "-2147483648" with a dot and separator
   }
 
   // `write(value, to)` writes a cell's text and returns its end.
@@ -147,7 +145,6 @@ class CsvColumn {
     if (!levels_.empty()) return format_levels(values, rows, to);
     if (datetime_)
       return format_cells(values, rows, to, [&](int64_t value, char* at) { return datetime_->write(value, at); });
-    if (schema.kind == ColumnKind::kInteger && schema.decimals > 0) return format_with_zeros(values, rows, to);
     const int shown = schema.kind == ColumnKind::kDecimal ? schema.decimals : 0;
     if constexpr (sizeof(Integer) == sizeof(int32_t)) {
       if (shown < 8 && format_short_numbers(values, rows, shown, schema.keeps_trailing_zeros, separator_, to)) return;
@@ -159,17 +156,6 @@ class CsvColumn {
       return format_cells(values, rows, to,
                           [=](int64_t value, char* at) { return write_decimal<true>(value, decimals, at); });
     format_cells(values, rows, to, [=](int64_t value, char* at) { return write_decimal<false>(value, decimals, at); });
-  }
-
-  // Whole numbers that the original writes as "65.0".
-  template <class Integer>
-  void format_with_zeros(const Integer* values, int64_t rows, const CellSlots& to) const {
-    const std::string zeros = "." + std::string(static_cast<size_t>(column_.schema.decimals), '0');
-    format_cells(values, rows, to, [&](int64_t value, char* at) {
-      char* end = write_integer(value, at);
-      std::memcpy(end, zeros.data(), zeros.size());
-      return end + zeros.size();
-    });
   }
 
   template <class Real>

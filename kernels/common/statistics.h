@@ -1,4 +1,5 @@
-// What every backend's statistics share: the checks of their arguments, and the canonical form of an eigendecomposition.
+// What every backend's statistics share: the checks of their arguments, and the canonical form of an
+// eigendecomposition.
 #pragma once
 
 #include <algorithm>

@@ -1,12 +1,13 @@
 // Co-moments by matrix products: with X [rows, columns] the values, P their presence (0 or 1) and X2 the squares,
 //   count = P'P, product = X'X (symmetric: Dsyrk), sum = X'P, square = X2'P (Dgemm);
-// where nothing is missing, sum and square are column sums. 2 to 6 rows columns^2 flop; the upload of X and P, 16 bytes a
-// cell at most, bounds it below some 500 columns. The block is on the device whole.
+// where nothing is missing, sum and square are column sums. 2 to 6 rows columns^2 flop; the upload of X and P, 16 bytes
+// a cell at most, bounds it below some 500 columns. The block is on the device whole.
 #include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "kernels/common/statistics.h"
+#include "kernels/cuda/co_moments.h"
 #include "kernels/cuda/statistics.h"
 
 namespace doppel::cuda {
@@ -23,7 +24,8 @@ Matrix upload(std::span<const double> values, cudaStream_t stream) {
 // A result on its way to the host; `values` may be read after the stream was waited for.
 std::vector<double> download(const Matrix& matrix, cudaStream_t stream) {
   std::vector<double> values(matrix.size());
-  CUDA_CHECK(cudaMemcpyAsync(values.data(), matrix.data(), values.size() * sizeof(double), cudaMemcpyDeviceToHost, stream));
+  CUDA_CHECK(
+      cudaMemcpyAsync(values.data(), matrix.data(), values.size() * sizeof(double), cudaMemcpyDeviceToHost, stream));
   return values;
 }
 
@@ -36,16 +38,16 @@ class Products {
   Matrix of(const Matrix& a, const Matrix& b) const {
     Matrix result = square_matrix();
     const double one = 1, zero = 0;
-    CUDA_CHECK(cublasDgemm(libraries_.blas(), CUBLAS_OP_T, CUBLAS_OP_N, columns_, columns_, rows_, &one, b.data(), rows_,
-                           a.data(), rows_, &zero, result.data(), columns_));
+    CUDA_CHECK(cublasDgemm(libraries_.blas(), CUBLAS_OP_T, CUBLAS_OP_N, columns_, columns_, rows_, &one, b.data(),
+                           rows_, a.data(), rows_, &zero, result.data(), columns_));
     return result;
   }
   // The same for b = a: entries i <= j of the row-major result, which are column-major's lower triangle.
   Matrix of(const Matrix& a) const {
     Matrix result = square_matrix();
     const double one = 1, zero = 0;
-    CUDA_CHECK(cublasDsyrk(libraries_.blas(), CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T, columns_, rows_, &one, a.data(), rows_, &zero,
-                           result.data(), columns_));
+    CUDA_CHECK(cublasDsyrk(libraries_.blas(), CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T, columns_, rows_, &one, a.data(),
+                           rows_, &zero, result.data(), columns_));
     return result;
   }
 

@@ -11,6 +11,14 @@
 
 namespace doppel::cuda {
 
+void check(cublasStatus_t status, const char* call, const char* file, int line) {
+  if (status != CUBLAS_STATUS_SUCCESS) fail(std::string("cuBLAS: ") + cublasGetStatusString(status), call, file, line);
+}
+
+void check(cusolverStatus_t status, const char* call, const char* file, int line) {
+  if (status != CUSOLVER_STATUS_SUCCESS) fail("cuSOLVER: status " + std::to_string(status), call, file, line);
+}
+
 Libraries::Libraries(int device) {
   CUDA_CHECK(cudaSetDevice(device));
   stream_ = make_stream();
@@ -80,7 +88,8 @@ std::unique_ptr<Backend> make(int device) {
                 "); take --backend cpu");
   }
   if (device >= count) {
-    throw Error("no CUDA device " + std::to_string(device) + ": this machine has " + std::to_string(count) + ", counted from 0");
+    throw Error("no CUDA device " + std::to_string(device) + ": this machine has " + std::to_string(count) +
+                ", counted from 0");
   }
   return std::make_unique<CudaBackend>(device);
 }

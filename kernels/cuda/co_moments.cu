@@ -1,12 +1,13 @@
 // What co-moments need besides matrix products (accumulate_co_moments.cpp).
 //
 // square_values  in, out [size] doubles. Any size, grid-stride. 16 bytes and 1 flop a value: bound by memory.
-// sum_columns    in [columns, rows] doubles, column-major; out [columns] sums and sums of squares. A block of 256 threads a
-//                column: strided partial sums, a shuffle tree in each warp, one across warps. The order of addition depends
-//                on `rows` only, so results are the same bits run after run. 8 bytes and 3 flop a value: bound by memory once
-//                there are as many columns as multiprocessors; a column split over blocks would need a second pass.
-#include "kernels/cuda/statistics.h"
-
+// sum_columns    in [columns, rows] doubles, column-major; out [columns] sums and sums of squares. A block of 256
+// threads a
+//                column: strided partial sums, a shuffle tree in each warp, one across warps. The order of addition
+//                depends on `rows` only, so results are the same bits run after run. 8 bytes and 3 flop a value: bound
+//                by memory once there are as many columns as multiprocessors; a column split over blocks would need a
+//                second pass.
+#include "kernels/cuda/co_moments.h"
 #include "kernels/cuda/simt.h"
 
 namespace doppel::cuda {
@@ -29,8 +30,8 @@ __device__ __forceinline__ double warp_sum(double x) {
   return x;
 }
 
-__global__ void __launch_bounds__(kThreads) column_sums_kernel(const double* values, int64_t rows, double* sums,
-                                                               double* square_sums) {
+__global__ void __launch_bounds__(kThreads)
+    column_sums_kernel(const double* values, int64_t rows, double* sums, double* square_sums) {
   SIMT_SHARED(double, warp_sums, [kWarps]);
   SIMT_SHARED(double, warp_squares, [kWarps]);
   const double* column = values + static_cast<int64_t>(blockIdx.x) * rows;
@@ -67,7 +68,8 @@ void square_values(const double* values, int64_t size, double* squares, cudaStre
   CUDA_LAUNCH(square_kernel, grid, dim3(kThreads), 0, stream, values, size, squares);
 }
 
-void sum_columns(const double* values, int64_t rows, int64_t columns, double* sums, double* square_sums, cudaStream_t stream) {
+void sum_columns(const double* values, int64_t rows, int64_t columns, double* sums, double* square_sums,
+                 cudaStream_t stream) {
   if (columns == 0) return;
   CUDA_LAUNCH(column_sums_kernel, dim3(static_cast<unsigned>(columns)), dim3(kThreads), 0, stream, values, rows, sums,
               square_sums);

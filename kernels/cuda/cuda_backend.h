@@ -1,6 +1,7 @@
-// How make_backend reaches the CUDA backend: a plugin, libdoppel_cuda.so, loaded when CUDA is asked for or a driver is there.
-// So one program runs on machines with and without CUDA's libraries (cuBLAS and cuSOLVER are 740 MB), starts at once, and
-// needs no build of its own for the CPU. The plugin lies beside the program, or in ../lib of an installed one.
+// How make_backend reaches the CUDA backend: a plugin, libdoppel_cuda.so, loaded when CUDA is asked for or a driver is
+// there. So one program runs on machines with and without CUDA's libraries (cuBLAS and cuSOLVER are 740 MB), starts at
+// once, and needs no build of its own for the CPU. The plugin lies beside the program, or in ../lib of an installed
+// one.
 #pragma once
 
 #include <memory>

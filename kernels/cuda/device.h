@@ -1,27 +1,25 @@
 // CUDA's resources as values that clean up after themselves, and the check around every call.
 //
-// Everything is on a stream of its own (never the default stream) and allocations are stream-ordered. Errors are thrown as
-// Error with file, line, the call and CUDA's own text; destructors drop theirs, since a broken context fails the next checked
-// call too.
+// Everything is on a stream of its own (never the default stream) and allocations are stream-ordered. Errors are thrown
+// as Error with file, line, the call and CUDA's own text; destructors drop theirs, since a broken context fails the
+// next checked call too.
 #pragma once
 
-#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
-#include <cusolverDn.h>
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace doppel::cuda {
 
+[[noreturn]] void fail(const std::string& what, const char* call, const char* file, int line);
 [[noreturn]] void fail(cudaError_t error, const char* call, const char* file, int line);
-[[noreturn]] void fail(cublasStatus_t status, const char* call, const char* file, int line);
-[[noreturn]] void fail(cusolverStatus_t status, const char* call, const char* file, int line);
 
-template <class Status>
-void check(Status status, const char* call, const char* file, int line) {
-  if (status != Status{}) fail(status, call, file, line);  // success is 0 in all three libraries
+// Of each library that CUDA_CHECK takes calls of, an overload; statistics.h has cuBLAS' and cuSOLVER's.
+inline void check(cudaError_t error, const char* call, const char* file, int line) {
+  if (error != cudaSuccess) fail(error, call, file, line);
 }
 #define CUDA_CHECK(call) ::doppel::cuda::check((call), #call, __FILE__, __LINE__)
 

@@ -11,17 +11,22 @@ namespace {
 
 constexpr char kPluginFile[] = "libdoppel_cuda.so";
 
+struct Library {
+  void* handle = dlopen(kPluginFile, RTLD_NOW | RTLD_LOCAL);
+  std::string error = handle ? "" : dlerror();
+};
+
 // Loaded once and kept; throws Error where there is none that fits.
 const CudaPlugin& plugin() {
-  static void* const library = dlopen(kPluginFile, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* why = dlerror();
-    throw Error(std::string("the CUDA backend can't be loaded (it is built where nvcc is found): ") + (why ? why : kPluginFile) +
+  static const Library library;
+  if (library.handle == nullptr) {
+    throw Error("the CUDA backend can't be loaded (it is built where nvcc is found): " + library.error +
                 "; take --backend cpu");
   }
-  const auto* found = static_cast<const CudaPlugin*>(dlsym(library, kCudaPluginSymbol));
+  const auto* found = static_cast<const CudaPlugin*>(dlsym(library.handle, kCudaPluginSymbol));
   if (found == nullptr || std::string(found->version) != DOPPEL_VERSION) {
-    throw Error(std::string(kPluginFile) + " is of another build than this program; install both together, or take --backend cpu");
+    throw Error(std::string(kPluginFile) +
+                " is of another build than this program; install both together, or take --backend cpu");
   }
   return *found;
 }
@@ -42,6 +47,8 @@ int cuda_devices() {
   }
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int device) { return plugin().make(device); }
+std::unique_ptr<Backend> make_cuda_backend(int device) {
+  return plugin().make(device);
+}
 
 }  // namespace doppel

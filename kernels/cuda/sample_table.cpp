@@ -35,32 +35,6 @@ class Blob {
 
 // ---- columns
 
-template <class Record, class From, class Fill>
-uint32_t put_segments(Blob& blob, const std::vector<From>& segments, Fill fill) {
-  std::vector<Record> records;
-  for (const From& segment : segments) records.push_back(fill(segment));
-  return static_cast<uint32_t>(blob.put(records));
-}
-
-uint32_t put_segments(Blob& blob, const PreparedColumn& from) {
-  switch (from.storage) {
-    case Storage::kInt32:
-      return put_segments<Int32Segment>(blob, from.segments32, [](const Segment32& s) {
-        return Int32Segment{s.lower, s.slope, s.top, s.integer_base};
-      });
-    case Storage::kInt64:
-      return put_segments<Int64Segment>(blob, from.segments64, [](const Segment64& s) {
-        return Int64Segment{s.slope, s.top, s.integer_base, s.lower};
-      });
-    case Storage::kFloat32:
-      return put_segments<Float32Segment>(blob, from.segments32,
-                                          [](const Segment32& s) { return Float32Segment{s.lower, s.slope, s.base, s.top}; });
-    case Storage::kFloat64: break;
-  }
-  return put_segments<Float64Segment>(blob, from.segments64,
-                                      [](const Segment64& s) { return Float64Segment{s.slope, s.base, s.top, s.lower}; });
-}
-
 SampleColumn make_column(Blob& blob, const PreparedColumn& from) {
   SampleColumn to{};
   to.storage = from.storage;
@@ -74,17 +48,18 @@ SampleColumn make_column(Blob& blob, const PreparedColumn& from) {
     to.bucket_scale = from.bucket_scale;
     to.bucket_offset = from.bucket_offset;
     to.search_steps = std::bit_width(static_cast<uint32_t>(from.most));
-    to.first = static_cast<uint32_t>(blob.put(std::vector<int32_t>(from.first.begin(), from.first.end())));
+    to.first = static_cast<uint32_t>(blob.put(from.first));
     to.lower = static_cast<uint32_t>(blob.put(from.lower));
-    to.segments = put_segments(blob, from);
+    const bool wide = bytes_per_value(from.storage) == 8;
+    to.segments = static_cast<uint32_t>(wide ? blob.put(from.segments64) : blob.put(from.segments32));
   }
   return to;
 }
 
 // ---- groups
 
-// The columns in their order, and for each group of them the latents that they need: at most eight, a column's two in one
-// group. A latent that columns of several groups share is computed in each.
+// The columns in their order, and for each group of them the latents that they need: at most eight, a column's two in
+// one group. A latent that columns of several groups share is computed in each.
 struct GroupPlan {
   int32_t first_column = 0, columns = 0;
   std::vector<int32_t> latents;
@@ -168,7 +143,8 @@ Constants make_constants(const TableSampler& sampler) {
   const auto components = static_cast<size_t>(sampler.components);
   for (const GroupPlan& plan : plan_groups(sampler, columns)) {
     const std::vector<NoiseBlock> blocks = plan_noise(plan, normal);
-    SampleGroup group{plan.first_column, plan.columns, static_cast<int32_t>(noise.size()), static_cast<int32_t>(blocks.size()), {}};
+    SampleGroup group{
+        plan.first_column, plan.columns, static_cast<int32_t>(noise.size()), static_cast<int32_t>(blocks.size()), {}};
     noise.insert(noise.end(), blocks.begin(), blocks.end());
     const size_t weights = factor.size();
     factor.resize(weights + components * kGroupScores);
@@ -192,8 +168,8 @@ Constants make_constants(const TableSampler& sampler) {
 
 // ---- the pipeline
 
-// A batch goes through in pieces, two at a time: while the host unpacks one from pinned memory, the next is copied and the
-// one after it computed.
+// A batch goes through in pieces, two at a time: while the host unpacks one from pinned memory, the next is copied and
+// the one after it computed.
 class CudaTableSampler : public PreparedTableSampler {
  public:
   CudaTableSampler(const TableSampler& sampler, int device, size_t buffer_bytes);

@@ -1,37 +1,40 @@
-// Table sampling (table.h): Philox -> normals -> scores -> values, fused; a row's numbers never leave the multiprocessor.
+// Table sampling (table.h): Philox -> normals -> scores -> values, fused; a row's numbers never leave the
+// multiprocessor.
 //
 // in    factor [groups, components, 8], noise and column descriptions, segment tables: constants, read through L1
 // out   columns one after the other, [rows rounded up to a tile] values each, 16-byte aligned; then validity bitmaps
-// limit any number of rows, columns and components; 2^31 - 1 blocks of 256 rows a launch (grid-stride, so more are fine)
+// limit any number of rows, columns and components; 2^31 - 1 blocks of 256 rows a launch (grid-stride, so more are
+// fine)
 //
-// A thread owns four neighbouring rows, so 4-byte values leave in 16-byte stores, a warp's 512 bytes together; a block of 64
-// threads takes tiles of 256 rows. A thread first draws the component normals of its rows, then goes through groups of eight
-// latents: own noise, the product with the factor (32 fma for one 16-byte load of normals and two broadcast loads of
-// weights), then the columns that are made of them. Only its own thread reads a row's normals and scores: no barriers but
-// the one after the factor is staged. Every branch but a missing value's is the same for all threads of a launch.
+// A thread owns four neighbouring rows, so 4-byte values leave in 16-byte stores, a warp's 512 bytes together; a block
+// of 64 threads takes tiles of 256 rows. A thread first draws the component normals of its rows, then goes through
+// groups of eight latents: own noise, the product with the factor (32 fma for one 16-byte load of normals and two
+// broadcast loads of weights), then the columns that are made of them. Only its own thread reads a row's normals and
+// scores: no barriers but the one after the factor is staged. Every branch but a missing value's is the same for all
+// threads of a launch.
 //
-// By size: normals and factor in shared memory where both fit into 48 KiB (20 components and 24 latents: 31 KiB), otherwise
-// normals in a scratch buffer small enough for L2 and the factor through L1.
+// By size: normals and factor in shared memory where both fit into 48 KiB (20 components and 24 latents: 31 KiB),
+// otherwise normals in a scratch buffer small enough for L2 and the factor through L1.
 //
-// A row of C 4-byte columns, K components and L latents: writes 4 C bytes; (K + L) normals of about 50 operations, K L fma,
-// and a dozen operations and three dependent loads a column. 20, 20, 20: 80 bytes, 2.0 k + 0.8 k flop.
-// 8-byte values leave in two 16-byte stores a thread, half a sector each; L2 joins them. Alternatives that lost: one row a
-// thread (4-byte stores, weights loaded four times as often); scores of all latents kept (shared memory for fewer warps).
-#include "kernels/cuda/sample_table.h"
-
+// A row of C 4-byte columns, K components and L latents: writes 4 C bytes; (K + L) normals of about 50 operations, K L
+// fma, and a dozen operations and three dependent loads a column. 20, 20, 20: 80 bytes, 2.0 k + 0.8 k flop. 8-byte
+// values leave in two 16-byte stores a thread, half a sector each; L2 joins them. Alternatives that lost: one row a
+// thread (4-byte stores, weights loaded four times as often); scores of all latents kept (shared memory for fewer
+// warps).
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
-#include "kernels/random.h"
-
+#include "kernels/cpu/sample_table.h"
+#include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/simt.h"
+#include "kernels/random.h"
 
 namespace doppel::cuda {
 namespace {
 
 using Lanes = PlainLanes;
 
-// A multiprocessor holds at least so many blocks: up to 128 registers a thread, which no architecture needs to spill at (12
-// blocks, 80 registers: sm_90 and sm_120 spill).
+// A multiprocessor holds at least so many blocks: up to 128 registers a thread, which no architecture needs to spill at
+// (12 blocks, 80 registers: sm_90 and sm_120 spill).
 constexpr int kResidentBlocks = 8;
 
 // The four rows of a thread.
@@ -68,8 +71,8 @@ __device__ __forceinline__ void draw_block(const Rows& rows, uint32_t block, flo
 }
 
 __device__ __forceinline__ float4 fused(float weight, float4 x, float4 sum) {
-  return make_float4(Lanes::fused(weight, x.x, sum.x), Lanes::fused(weight, x.y, sum.y), Lanes::fused(weight, x.z, sum.z),
-                     Lanes::fused(weight, x.w, sum.w));
+  return make_float4(Lanes::fused(weight, x.x, sum.x), Lanes::fused(weight, x.y, sum.y),
+                     Lanes::fused(weight, x.z, sum.z), Lanes::fused(weight, x.w, sum.w));
 }
 
 // scores[s] of the group's latents; on entry their own noise.
@@ -102,11 +105,24 @@ __device__ __forceinline__ const T* table_at(const std::byte* tables, uint32_t o
   return reinterpret_cast<const T*>(tables + offset);
 }
 
+// A record through the read-only path, 16 bytes a load.
+template <class T>
+__device__ __forceinline__ T read_record(const std::byte* tables, uint32_t offset, int index) {
+  static_assert(sizeof(T) % sizeof(int4) == 0 && alignof(T) % alignof(int4) == 0);
+  constexpr int kWords = sizeof(T) / sizeof(int4);
+  int4 words[kWords];
+#pragma unroll
+  for (int w = 0; w < kWords; ++w) words[w] = __ldg(table_at<int4>(tables, offset) + index * kWords + w);
+  T record;
+  memcpy(&record, words, sizeof record);
+  return record;
+}
+
 // The segment of a score within the limits.
 __device__ __forceinline__ int find_segment(const SampleColumn& column, const std::byte* tables, float z) {
   const int bucket = static_cast<int>(Lanes::fused(z, column.bucket_scale, column.bucket_offset));
   const float* lower = table_at<float>(tables, column.lower);
-  int segment = __ldg(table_at<int>(tables, column.first) + bucket);
+  int segment = __ldg(table_at<uint16_t>(tables, column.first) + bucket);
   for (int step = 1 << column.search_steps >> 1; step > 0; step >>= 1) {
     if (__ldg(lower + segment + step) <= z) segment += step;
   }
@@ -122,40 +138,44 @@ __device__ __forceinline__ double within(double x, double low, double high) {
   return x > high ? high : x;
 }
 
-__device__ __forceinline__ double fused_double(double a, double b, double c) { return __fma_rn(a, b, c); }
+__device__ __forceinline__ double fused_double(double a, double b, double c) {
+  return __fma_rn(a, b, c);
+}
 
-// value_of(column, tables, z): one score to one value. The same operations as the CPU's (kernels/cpu/sample_table-inl.h).
+// value_of(column, tables, z): one score to one value. The same operations as the CPU's
+// (kernels/cpu/sample_table-inl.h).
 struct SegmentsToInt32 {
   using Value = int32_t;
   __device__ __forceinline__ static Value value_of(const SampleColumn& column, const std::byte* tables, float z) {
     z = within(z, -kScoreLimit, kScoreLimit);
-    const Int32Segment segment = table_at<Int32Segment>(tables, column.segments)[find_segment(column, tables, z)];
-    const float steps = Lanes::multiply(Lanes::subtract(z, segment.lower), segment.scale);
-    return segment.base + static_cast<int32_t>(steps > segment.width_less_one ? segment.width_less_one : steps);
+    const auto segment = read_record<Segment32>(tables, column.segments, find_segment(column, tables, z));
+    const float steps = Lanes::multiply(Lanes::subtract(z, segment.lower), segment.slope);
+    return segment.integer_base + static_cast<int32_t>(steps > segment.top ? segment.top : steps);
   }
 };
 struct SegmentsToFloat32 {
   using Value = float;
   __device__ __forceinline__ static Value value_of(const SampleColumn& column, const std::byte* tables, float z) {
     z = within(z, -kScoreLimit, kScoreLimit);
-    const Float32Segment segment = table_at<Float32Segment>(tables, column.segments)[find_segment(column, tables, z)];
-    return within(Lanes::fused(Lanes::subtract(z, segment.lower), segment.slope, segment.base), segment.base, segment.top);
+    const auto segment = read_record<Segment32>(tables, column.segments, find_segment(column, tables, z));
+    return within(Lanes::fused(Lanes::subtract(z, segment.lower), segment.slope, segment.base), segment.base,
+                  segment.top);
   }
 };
 struct SegmentsToInt64 {
   using Value = int64_t;
   __device__ __forceinline__ static Value value_of(const SampleColumn& column, const std::byte* tables, float z) {
     z = within(z, -kScoreLimit, kScoreLimit);
-    const Int64Segment segment = table_at<Int64Segment>(tables, column.segments)[find_segment(column, tables, z)];
-    const double steps = static_cast<double>(Lanes::subtract(z, segment.lower)) * segment.scale;
-    return segment.base + static_cast<int64_t>(steps > segment.width_less_one ? segment.width_less_one : steps);
+    const auto segment = read_record<Segment64>(tables, column.segments, find_segment(column, tables, z));
+    const double steps = static_cast<double>(Lanes::subtract(z, segment.lower)) * segment.slope;
+    return segment.integer_base + static_cast<int64_t>(steps > segment.top ? segment.top : steps);
   }
 };
 struct SegmentsToFloat64 {
   using Value = double;
   __device__ __forceinline__ static Value value_of(const SampleColumn& column, const std::byte* tables, float z) {
     z = within(z, -kScoreLimit, kScoreLimit);
-    const Float64Segment segment = table_at<Float64Segment>(tables, column.segments)[find_segment(column, tables, z)];
+    const auto segment = read_record<Segment64>(tables, column.segments, find_segment(column, tables, z));
     const double offset = static_cast<double>(Lanes::subtract(z, segment.lower));
     return within(fused_double(offset, segment.slope, segment.base), segment.base, segment.top);
   }
@@ -184,20 +204,21 @@ struct alignas(16) FourValues {
 
 // The four values of a thread; missing ones as 0.
 template <class Rule>
-__device__ __forceinline__ void write_values(const SampleColumn& column, const std::byte* tables, float4 z, unsigned present,
-                                             std::byte* values, int64_t row) {
+__device__ __forceinline__ void write_values(const SampleColumn& column, const std::byte* tables, float4 z,
+                                             unsigned present, std::byte* values, int64_t row) {
   using Value = typename Rule::Value;
   const float score[4] = {z.x, z.y, z.z, z.w};
   FourValues<Value> four;
 #pragma unroll
   for (int r = 0; r < kRowsPerThread; ++r) {
-    four.value[r] = present >> r & 1 ? Rule::value_of(column, tables, score[r]) : Value{0};
+    const Value value = Rule::value_of(column, tables, score[r]);
+    four.value[r] = present >> r & 1 ? value : Value{0};
   }
   *reinterpret_cast<FourValues<Value>*>(values + row * static_cast<int64_t>(sizeof(Value))) = four;
 }
 
-__device__ __forceinline__ void write_column(const SampleColumn& column, const std::byte* tables, float4 z, unsigned present,
-                                             std::byte* values, int64_t row) {
+__device__ __forceinline__ void write_column(const SampleColumn& column, const std::byte* tables, float4 z,
+                                             unsigned present, std::byte* values, int64_t row) {
   const bool linear = column.transform == Transform::kLinear;
   switch (column.storage) {
     case Storage::kInt32:
@@ -243,12 +264,13 @@ __device__ __forceinline__ void write_columns(const SampleArguments& a, const Sa
       std::byte* bitmaps = a.out + a.row_bytes * padded_rows;
       write_validity(present, row, a.rows, bitmaps + column.bitmaps_before * (padded_rows / 8));
     }
-    write_column(column, a.tables, scores[column.score * stride], present, a.out + column.bytes_before * padded_rows, row);
+    write_column(column, a.tables, scores[column.score * stride], present, a.out + column.bytes_before * padded_rows,
+                 row);
   }
 }
 
-__device__ __forceinline__ void sample_tile(const SampleArguments& a, int64_t tile, const float4* factor, float4* normals,
-                                            int stride) {
+__device__ __forceinline__ void sample_tile(const SampleArguments& a, int64_t tile, const float4* factor,
+                                            float4* normals, int stride) {
   const int64_t row = tile * kTileRows + static_cast<int64_t>(threadIdx.x) * kRowsPerThread;
   const Rows rows = make_rows(a.seed, a.first_row + static_cast<uint64_t>(row));
   float4 drawn[4];

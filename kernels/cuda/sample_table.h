@@ -11,13 +11,14 @@
 
 namespace doppel::cuda {
 
-inline constexpr int kSampleThreads = 64;   // of a block
-inline constexpr int kRowsPerThread = 4;    // 16-byte stores of 4-byte values
+inline constexpr int kSampleThreads = 64;  // of a block
+inline constexpr int kRowsPerThread = 4;   // 16-byte stores of 4-byte values
 inline constexpr int kTileRows = kSampleThreads * kRowsPerThread;
-inline constexpr int kGroupScores = 8;      // latents computed together
+inline constexpr int kGroupScores = 8;            // latents computed together
 inline constexpr size_t kSharedBytes = 48 << 10;  // a block has this much on every device
 
-// A Philox block whose normals are the own noise of a group's latents: normal 4 block + i goes to score[i] (-1: to none).
+// A Philox block whose normals are the own noise of a group's latents: normal 4 block + i goes to score[i] (-1: to
+// none).
 struct NoiseBlock {
   uint32_t block;
   int8_t score[4];
@@ -29,8 +30,8 @@ struct SampleGroup {
   float residual[kGroupScores];
 };
 
-// A ColumnSampler with its tables, which are at byte offsets from SampleArguments::tables. How a segment is found: see
-// PreparedColumn (kernels/cpu/sample_table.h). `segments` are records of the column's storage, below.
+// A PreparedColumn (kernels/cpu/sample_table.h, which says how a segment is found) whose tables are at byte offsets
+// from SampleArguments::tables.
 struct SampleColumn {
   Storage storage;
   Transform transform;
@@ -44,39 +45,24 @@ struct SampleColumn {
   double mean, deviation, minimum, maximum;
 };
 
-struct alignas(16) Int32Segment {
-  float lower, scale, width_less_one;
-  int32_t base;
-};
-struct alignas(16) Float32Segment {
-  float lower, slope, base, top;
-};
-struct alignas(16) Int64Segment {
-  double scale, width_less_one;
-  int64_t base;
-  float lower;
-};
-struct alignas(16) Float64Segment {
-  double slope, base, top;
-  float lower;
-};
-
 struct SampleArguments {
   uint64_t seed, first_row;
-  int64_t rows, tiles;         // tiles = rows / kTileRows, rounded up
+  int64_t rows, tiles;               // tiles = rows / kTileRows, rounded up
   int32_t components, kept, groups;  // kept = kept_normals(components)
-  const float* factor;         // [groups, components, kGroupScores]
-  const SampleGroup* group;    // [groups]
+  const float* factor;               // [groups, components, kGroupScores]
+  const SampleGroup* group;          // [groups]
   const NoiseBlock* noise;
   const SampleColumn* column;
   const std::byte* tables;
-  std::byte* out;              // columns one after the other, each [tiles * kTileRows] values; then the bitmaps likewise
-  uint32_t row_bytes;          // of the values of a row
-  float* scratch;              // [blocks, (drawn + kGroupScores) * kTileRows] where shared memory is too small, else null
+  std::byte* out;      // columns one after the other, each [tiles * kTileRows] values; then the bitmaps likewise
+  uint32_t row_bytes;  // of the values of a row
+  float* scratch;      // [blocks, (drawn + kGroupScores) * kTileRows] where shared memory is too small, else null
 };
 
 // Normals of a row that are kept: the components', in whole Philox blocks.
-constexpr int32_t kept_normals(int32_t components) { return (components + 3) / 4 * 4; }
+constexpr int32_t kept_normals(int32_t components) {
+  return (components + 3) / 4 * 4;
+}
 constexpr size_t scratch_bytes(int32_t components) {
   return (static_cast<size_t>(kept_normals(components)) + kGroupScores) * kTileRows * sizeof(float);
 }
@@ -91,7 +77,8 @@ constexpr bool fits_shared(int32_t components, int32_t groups) {
 // sample_table.cu. Asynchronous; `blocks` of them share the tiles.
 void sample_table(const SampleArguments& arguments, int blocks, cudaStream_t stream);
 
-// The bytes of one of the two output buffers: enough rows a copy to hide its latency, few enough to stay in memory's budget.
+// The bytes of one of the two output buffers: enough rows a copy to hide its latency, few enough to stay in memory's
+// budget.
 inline constexpr size_t kSampleBufferBytes = size_t{8} << 20;
 
 std::unique_ptr<PreparedTableSampler> prepare_cuda_table_sampler(const TableSampler& sampler, int device,

@@ -7,13 +7,16 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 
 #include "kernels/cuda/device.h"
 #include "kernels/statistics.h"
 
 namespace doppel::cuda {
+
+// backend.cpp
+void check(cublasStatus_t status, const char* call, const char* file, int line);
+void check(cusolverStatus_t status, const char* call, const char* file, int line);
 
 struct BlasDeleter {
   void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
@@ -35,12 +38,6 @@ class Libraries {
   std::unique_ptr<cublasContext, BlasDeleter> blas_;
   std::unique_ptr<cusolverDnContext, SolverDeleter> solver_;
 };
-
-// co_moments.cu. All pointers are of the device; asynchronous.
-// squares[i] = values[i]^2 for i < size.
-void square_values(const double* values, int64_t size, double* squares, cudaStream_t stream);
-// values [columns, rows], column-major: sums[j], square_sums[j] of column j, added in an order that rows alone decide.
-void sum_columns(const double* values, int64_t rows, int64_t columns, double* sums, double* square_sums, cudaStream_t stream);
 
 // accumulate_co_moments.cpp, symmetric_eigen.cpp. Return when the result is there.
 void accumulate_co_moments(Libraries& libraries, const MaskedMatrix& values, CoMoments& moments);

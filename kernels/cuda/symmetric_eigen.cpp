@@ -1,5 +1,5 @@
-// The symmetric eigenproblem by cuSOLVER's divide and conquer (Xsyevd). About 9 order^3 flop; 8 order^2 bytes up, the same
-// down.
+// The symmetric eigenproblem by cuSOLVER's divide and conquer (Xsyevd). About 9 order^3 flop; 8 order^2 bytes up, the
+// same down.
 #include <string>
 #include <vector>
 
@@ -20,14 +20,14 @@ void solve(Libraries& libraries, int64_t order, DeviceBuffer<double>& matrix, De
   CUDA_CHECK(cusolverDnCreateParams(&made));
   const std::unique_ptr<cusolverDnParams, ParametersDeleter> parameters(made);
   size_t device_bytes = 0, host_bytes = 0;
-  CUDA_CHECK(cusolverDnXsyevd_bufferSize(libraries.solver(), made, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, order,
-                                         CUDA_R_64F, matrix.data(), order, CUDA_R_64F, values.data(), CUDA_R_64F, &device_bytes,
-                                         &host_bytes));
+  CUDA_CHECK(cusolverDnXsyevd_bufferSize(libraries.solver(), made, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER,
+                                         order, CUDA_R_64F, matrix.data(), order, CUDA_R_64F, values.data(), CUDA_R_64F,
+                                         &device_bytes, &host_bytes));
   const DeviceBuffer<std::byte> workspace(device_bytes, libraries.stream());
   host_workspace.resize(host_bytes);
-  CUDA_CHECK(cusolverDnXsyevd(libraries.solver(), made, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, order, CUDA_R_64F,
-                              matrix.data(), order, CUDA_R_64F, values.data(), CUDA_R_64F, workspace.data(), device_bytes,
-                              host_workspace.data(), host_bytes, status.data()));
+  CUDA_CHECK(cusolverDnXsyevd(libraries.solver(), made, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, order,
+                              CUDA_R_64F, matrix.data(), order, CUDA_R_64F, values.data(), CUDA_R_64F, workspace.data(),
+                              device_bytes, host_workspace.data(), host_bytes, status.data()));
 }
 
 }  // namespace
@@ -44,8 +44,8 @@ SymmetricEigen symmetric_eigen(Libraries& libraries, std::span<const double> mat
   std::vector<double> host_vectors(matrix.size()), host_values(static_cast<size_t>(order));
   int host_status = 0;
   CUDA_CHECK(cudaMemcpyAsync(host_vectors.data(), vectors.data(), matrix.size_bytes(), cudaMemcpyDeviceToHost, stream));
-  CUDA_CHECK(cudaMemcpyAsync(host_values.data(), values.data(), host_values.size() * sizeof(double), cudaMemcpyDeviceToHost,
-                             stream));
+  CUDA_CHECK(cudaMemcpyAsync(host_values.data(), values.data(), host_values.size() * sizeof(double),
+                             cudaMemcpyDeviceToHost, stream));
   CUDA_CHECK(cudaMemcpyAsync(&host_status, status.data(), sizeof host_status, cudaMemcpyDeviceToHost, stream));
   CUDA_CHECK(cudaStreamSynchronize(stream));
   if (host_status != 0) {

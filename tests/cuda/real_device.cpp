@@ -5,9 +5,15 @@
 
 namespace doppel {
 
-std::vector<std::string> devices_under_test() { return {"Real"}; }
-std::unique_ptr<Backend> make_backend_under_test(const std::string&) { return make_backend("cuda"); }
-std::vector<std::string> reports_of_device() { return {}; }  // compute-sanitizer's work: bench/gpu_check.sh
+std::vector<std::string> devices_under_test() {
+  return {"Real"};
+}
+std::unique_ptr<Backend> make_backend_under_test(const std::string&) {
+  return make_backend("cuda");
+}
+std::vector<std::string> reports_of_device() {
+  return {};
+}  // compute-sanitizer's work: bench/gpu_check.sh
 
 namespace {
 

@@ -1,6 +1,8 @@
-// The table sampler on CUDA against the CPU's, to the byte; that one is tested against the naive reference (tests/kernels).
-#include "kernels/common/error.h"
+// The table sampler on CUDA against the CPU's, to the byte; that one is tested against the naive reference
+// (tests/kernels).
 #include "kernels/cuda/sample_table.h"
+
+#include "kernels/common/error.h"
 #include "tests/cuda/device_under_test.h"
 #include "tests/kernels/sampler_cases.h"
 
@@ -36,14 +38,15 @@ INSTANTIATE_TEST_SUITE_P(Device, CudaSampleTable, testing::ValuesIn(devices_unde
 TEST_P(CudaSampleTable, EveryStorageAndTransformAtEverySizeBoundary) {
   const TableSampler sampler = every_kind_of_column(6, 5, 300, 1);
   const auto on_cuda = cuda().prepare_table_sampler(sampler);
-  for (int64_t rows : {0, 1, 3, 4, 5, 7, 8, 9, 31, 32, 33, 127, 128, 129, kTileRows - 1, kTileRows, kTileRows + 1,
-                       4 * kTileRows + 3})
+  for (int64_t rows :
+       {0, 1, 3, 4, 5, 7, 8, 9, 31, 32, 33, 127, 128, 129, kTileRows - 1, kTileRows, kTileRows + 1, 4 * kTileRows + 3})
     expect_cpu_bytes(*on_cuda, sampler, 42, 1000, rows);
 }
 
 TEST_P(CudaSampleTable, Shapes) {
   for (int32_t latents : {1, 7, 8, 9, 33})
-    for (int32_t components : {0, 1, 4, 7, 30}) expect_cpu_bytes(every_kind_of_column(latents, components, 20, 2), 7, 0, 70);
+    for (int32_t components : {0, 1, 4, 7, 30})
+      expect_cpu_bytes(every_kind_of_column(latents, components, 20, 2), 7, 0, 70);
 }
 
 TEST_P(CudaSampleTable, TooLargeForSharedMemory) {
@@ -54,8 +57,8 @@ TEST_P(CudaSampleTable, TooLargeForSharedMemory) {
 TEST_P(CudaSampleTable, RowNumbersAcrossTheLowWord) {
   const TableSampler sampler = every_kind_of_column(5, 4, 30, 4);
   const auto on_cuda = cuda().prepare_table_sampler(sampler);
-  for (uint64_t first : {(uint64_t{1} << 32) - 201, (uint64_t{1} << 32) - 6, uint64_t{1} << 32, (uint64_t{5} << 32) - 64,
-                         (uint64_t{0xFFFFFFFF} << 32) + 3})
+  for (uint64_t first : {(uint64_t{1} << 32) - 201, (uint64_t{1} << 32) - 6, uint64_t{1} << 32,
+                         (uint64_t{5} << 32) - 64, (uint64_t{0xFFFFFFFF} << 32) + 3})
     expect_cpu_bytes(*on_cuda, sampler, 0xFEDCBA9876543210, first, 210);
 }
 

@@ -1,5 +1,5 @@
-// Statistics on CUDA against the CPU's. Sums are added in another order: n terms agree within n eps times the sum of their
-// magnitudes, and the sizes here make that less than 1e-12 of the largest entry.
+// Statistics on CUDA against the CPU's. Sums are added in another order: n terms agree within n eps times the sum of
+// their magnitudes, and the sizes here make that less than 1e-12 of the largest entry.
 #include <cmath>
 #include <random>
 
@@ -76,7 +76,8 @@ TEST_P(CudaStatistics, EigenvectorsOfACovariance) {
     expect_close(got.values, wanted.values, "value");
     ASSERT_EQ(got.vectors.size(), wanted.vectors.size());
     // Eigenvalues of noise lie close together: vectors agree within eps times the largest over the smallest gap.
-    for (size_t i = 0; i < got.vectors.size(); ++i) EXPECT_NEAR(got.vectors[i], wanted.vectors[i], 1e-9) << "order " << order;
+    for (size_t i = 0; i < got.vectors.size(); ++i)
+      EXPECT_NEAR(got.vectors[i], wanted.vectors[i], 1e-9) << "order " << order;
   }
   EXPECT_TRUE(cuda().symmetric_eigen({}, 0).values.empty());
 }

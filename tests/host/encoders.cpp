@@ -122,22 +122,6 @@ TEST(Csv, IntegersOfEveryLength) {
   EXPECT_EQ(csv_cells(column_of("x", ColumnKind::kInteger, Storage::kInt64), values), expected);
 }
 
-TEST(Csv, WholeNumbersKeepTheZerosOfTheOriginal) {
-  const std::vector<int64_t> values = awkward_integers();
-  for (const int zeros : {1, kMaximumDecimals}) {
-    OutputColumn column = column_of("x", ColumnKind::kInteger, Storage::kInt64);
-    column.schema.decimals = zeros;
-    column.schema.keeps_trailing_zeros = true;
-    const std::string fraction = "." + std::string(static_cast<size_t>(zeros), '0');
-    std::vector<std::string> expected;
-    for (const int64_t value : values) expected.push_back(std::to_string(value) + fraction);
-    EXPECT_EQ(csv_cells(column, values), expected);
-    column.storage = Storage::kInt32;
-    EXPECT_EQ(csv_cells(column, {-2147483648, 0, 65}),
-              (std::vector<std::string>{"-2147483648" + fraction, "0" + fraction, "65" + fraction}));
-  }
-}
-
 // quanta * 10^-decimals by taking the printed integer apart.
 std::string plain_decimal(int64_t quanta, int decimals, bool keeps_zeros) {
   std::string digits = std::to_string(quanta);

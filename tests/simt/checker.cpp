@@ -1,6 +1,9 @@
-// Sees every load and store of a kernel. The kernels are compiled with -fsanitize=thread, which calls a function at each of
-// them, and linked without the thread sanitizer's library: the functions are here. A race is found from the barriers and
-// fences between two accesses, whatever the order in which the threads happened to run.
+// Sees every load and store of a kernel. The kernels are compiled with -fsanitize=thread, which calls a function at
+// each of them, and linked without the thread sanitizer's library: the functions are here. A race is found from the
+// barriers and fences between two accesses, whatever the order in which the threads happened to run.
+#include <link.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,9 +11,6 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
-
-#include <link.h>
-#include <unistd.h>
 
 #include "tests/simt/engine.h"
 
@@ -23,7 +23,7 @@ namespace {
 struct Access {
   uint32_t launch = 0, block = 0, block_epoch = 0, warp_epoch = 0, fence = 0;
   uint16_t thread = 0;
-  uint8_t bytes = 0;          // mask of the 4 bytes
+  uint8_t bytes = 0;  // mask of the 4 bytes
   bool atomic = false;
   bool many_threads = false;  // several threads of one warp since the last barrier
   bool many_warps = false;
@@ -49,7 +49,8 @@ class Cells {
     return last_page_->cells[(address >> 2) & 1023];
   }
   void forget(const Range& range) {
-    const auto first = reinterpret_cast<uintptr_t>(range.begin) >> 12, last = (reinterpret_cast<uintptr_t>(range.end) - 1) >> 12;
+    const auto first = reinterpret_cast<uintptr_t>(range.begin) >> 12,
+               last = (reinterpret_cast<uintptr_t>(range.end) - 1) >> 12;
     for (uintptr_t key = first; key <= last; ++key) {
       if (const auto found = pages_.find(key); found != pages_.end()) *found->second = Page{};
     }
@@ -62,8 +63,8 @@ class Cells {
 };
 
 Cells cells;
-std::unordered_set<std::string> reported;           // one report a place and kind
-std::unordered_map<uint32_t, uint32_t> fences;      // __threadfence() calls, by block
+std::unordered_set<std::string> reported;       // one report a place and kind
+std::unordered_map<uint32_t, uint32_t> fences;  // __threadfence() calls, by block
 uint32_t own_fences = 0, fences_of_launch = 0;
 
 uintptr_t load_address() {
@@ -96,8 +97,8 @@ std::string source_line(const void* caller) {
 void report_access(const char* what, size_t bytes, bool write, const void* caller, const Access* other) {
   const bool in_kernel = std::exchange(running.in_kernel, false);
   if (reported.insert(what + std::to_string(reinterpret_cast<uintptr_t>(caller))).second) {
-    std::string text = std::string(what) + ": " + (write ? "write" : "read") + " of " + std::to_string(bytes) + " bytes at " +
-                       source_line(caller) + " by block " + std::to_string(running.block) + ", thread " +
+    std::string text = std::string(what) + ": " + (write ? "write" : "read") + " of " + std::to_string(bytes) +
+                       " bytes at " + source_line(caller) + " by block " + std::to_string(running.block) + ", thread " +
                        std::to_string(running.thread);
     if (other) text += " against block " + std::to_string(other->block) + ", thread " + std::to_string(other->thread);
     report(text + " [kernel " + running.kernel + "]");
@@ -132,9 +133,15 @@ void remember(Access& access, uint8_t bytes, bool write, bool atomic) {
   const bool many_warps = others && (access.many_warps || other_warp);
   const bool many_threads = others && (access.many_threads || (other_thread && !other_warp));
   if (same_epoch) bytes |= access.bytes;
-  access = Access{running.launch,     running.block, running.block_epoch,
-                  running.warp_epoch, own_fences,    static_cast<uint16_t>(running.thread),
-                  bytes,              atomic,        many_threads,
+  access = Access{running.launch,
+                  running.block,
+                  running.block_epoch,
+                  running.warp_epoch,
+                  own_fences,
+                  static_cast<uint16_t>(running.thread),
+                  bytes,
+                  atomic,
+                  many_threads,
                   many_warps};
 }
 
@@ -158,10 +165,16 @@ void check_cell(Cell& cell, uint8_t mask, size_t bytes, bool write, bool atomic,
 // Is it memory that a kernel may touch? Ends the launch if it can't go on.
 bool allowed(const void* address, size_t bytes, bool write, const void* caller) {
   switch (residence(address, bytes)) {
-    case Residence::kDevice: return true;
-    case Residence::kPastTheEnd: report_access("out of bounds", bytes, write, caller, nullptr); return false;
-    case Residence::kPinnedHost: report_access("host memory", bytes, write, caller, nullptr); return false;
-    case Residence::kUnknown: break;
+    case Residence::kDevice:
+      return true;
+    case Residence::kPastTheEnd:
+      report_access("out of bounds", bytes, write, caller, nullptr);
+      return false;
+    case Residence::kPinnedHost:
+      report_access("host memory", bytes, write, caller, nullptr);
+      return false;
+    case Residence::kUnknown:
+      break;
   }
   const auto* byte = static_cast<const char*>(address);
   if (byte >= &__executable_start && byte < &end) return !write;  // __constant__ data and tables of constants
@@ -199,26 +212,44 @@ void checker_block_start() {
   own_fences = 0;
   cells.forget(running.shared);  // every block starts with shared memory that nobody wrote
 }
-void checker_fence() { own_fences = ++fences[running.block]; }
-void checker_atomic(const void* address, size_t bytes, void* caller) { check(address, bytes, true, true, caller); }
-void checker_forget_reports() { reported.clear(); }
+void checker_fence() {
+  own_fences = ++fences[running.block];
+}
+void checker_atomic(const void* address, size_t bytes, void* caller) {
+  check(address, bytes, true, true, caller);
+}
+void checker_forget_reports() {
+  reported.clear();
+}
 
 }  // namespace simt
 
 #define SIMT_CALLER __builtin_return_address(0)
-#define SIMT_HOOKS(n)                                                                                             \
-  extern "C" void __tsan_read##n(void* p) { simt::check(p, n, false, false, SIMT_CALLER); }                       \
-  extern "C" void __tsan_write##n(void* p) { simt::check(p, n, true, false, SIMT_CALLER); }                       \
-  extern "C" void __tsan_unaligned_read##n(void* p) { simt::check(p, n, false, false, SIMT_CALLER); }             \
-  extern "C" void __tsan_unaligned_write##n(void* p) { simt::check(p, n, true, false, SIMT_CALLER); }
+#define SIMT_HOOKS(n)                                  \
+  extern "C" void __tsan_read##n(void* p) {            \
+    simt::check(p, n, false, false, SIMT_CALLER);      \
+  }                                                    \
+  extern "C" void __tsan_write##n(void* p) {           \
+    simt::check(p, n, true, false, SIMT_CALLER);       \
+  }                                                    \
+  extern "C" void __tsan_unaligned_read##n(void* p) {  \
+    simt::check(p, n, false, false, SIMT_CALLER);      \
+  }                                                    \
+  extern "C" void __tsan_unaligned_write##n(void* p) { \
+    simt::check(p, n, true, false, SIMT_CALLER);       \
+  }
 SIMT_HOOKS(1)
 SIMT_HOOKS(2)
 SIMT_HOOKS(4)
 SIMT_HOOKS(8)
 SIMT_HOOKS(16)
 extern "C" {
-void __tsan_read_range(void* p, size_t n) { simt::check_range(p, n, false, SIMT_CALLER); }
-void __tsan_write_range(void* p, size_t n) { simt::check_range(p, n, true, SIMT_CALLER); }
+void __tsan_read_range(void* p, size_t n) {
+  simt::check_range(p, n, false, SIMT_CALLER);
+}
+void __tsan_write_range(void* p, size_t n) {
+  simt::check_range(p, n, true, SIMT_CALLER);
+}
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
@@ -226,17 +257,21 @@ void __tsan_vptr_update(void*, void*) {}
 void __tsan_vptr_read(void*) {}
 }
 // Host code in a kernel's file (reference counts, once-flags) takes the sanitizer's atomics: plain atomics here.
-#define SIMT_ATOMICS(bits, T)                                                                                           \
-  extern "C" T __tsan_atomic##bits##_load(const volatile T* p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }    \
-  extern "C" void __tsan_atomic##bits##_store(volatile T* p, T v, int) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }    \
-  extern "C" T __tsan_atomic##bits##_fetch_add(volatile T* p, T v, int) {                                               \
-    return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);                                                                  \
-  }                                                                                                                     \
-  extern "C" T __tsan_atomic##bits##_fetch_sub(volatile T* p, T v, int) {                                               \
-    return __atomic_fetch_sub(p, v, __ATOMIC_SEQ_CST);                                                                  \
-  }                                                                                                                     \
-  extern "C" int __tsan_atomic##bits##_compare_exchange_strong(volatile T* p, T* e, T v, int, int) {                    \
-    return __atomic_compare_exchange_n(p, e, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                             \
+#define SIMT_ATOMICS(bits, T)                                                                        \
+  extern "C" T __tsan_atomic##bits##_load(const volatile T* p, int) {                                \
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                                     \
+  }                                                                                                  \
+  extern "C" void __tsan_atomic##bits##_store(volatile T* p, T v, int) {                             \
+    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                                        \
+  }                                                                                                  \
+  extern "C" T __tsan_atomic##bits##_fetch_add(volatile T* p, T v, int) {                            \
+    return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);                                               \
+  }                                                                                                  \
+  extern "C" T __tsan_atomic##bits##_fetch_sub(volatile T* p, T v, int) {                            \
+    return __atomic_fetch_sub(p, v, __ATOMIC_SEQ_CST);                                               \
+  }                                                                                                  \
+  extern "C" int __tsan_atomic##bits##_compare_exchange_strong(volatile T* p, T* e, T v, int, int) { \
+    return __atomic_compare_exchange_n(p, e, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);          \
   }
 SIMT_ATOMICS(8, unsigned char)
 SIMT_ATOMICS(32, unsigned)

@@ -1,5 +1,5 @@
-// CUDA's device language for g++: a .cu file that includes kernels/cuda/simt.h compiles as plain C++ and its kernels run on
-// the emulator. Include it last (through simt.h): threadIdx and the like are macros here.
+// CUDA's device language for g++: a .cu file that includes kernels/cuda/simt.h compiles as plain C++ and its kernels
+// run on the emulator. Included through simt.h: threadIdx and the like are macros here.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -54,7 +54,8 @@ struct Body {
   size_t bytes = 0;
   void (*call)(const void* closure) = nullptr;
 };
-cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Body body);
+cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                           Body body);
 
 template <class... Parameters, class... Arguments>
 cudaError_t start(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
@@ -95,7 +96,9 @@ struct Shuffle {  // an object, so that the macros below can take an optional la
     return from_word<T>(collective(site, kind, mask, to_word(value), argument, width));
   }
 };
-inline unsigned optional_mask(unsigned mask = 0xffffffffu) { return mask; }
+inline unsigned optional_mask(unsigned mask = 0xffffffffu) {
+  return mask;
+}
 
 // Not instrumented: the checker is told that this is one atomic access.
 template <class T, class Update>
@@ -113,11 +116,13 @@ __attribute__((no_sanitize("thread"), noinline)) T read_modify_write(T* address,
 #define blockDim (simt::indices.block_size)
 #define gridDim (simt::indices.grid_size)
 
-#define SIMT_SITE \
-  simt::Site { __FILE__, __LINE__ }
-#define SIMT_SHARED(T, name, dimensions)                 \
-  using simt_type_##name = T dimensions;                 \
-  static char simt_site_##name;                          \
+#define SIMT_SITE      \
+  simt::Site {         \
+    __FILE__, __LINE__ \
+  }
+#define SIMT_SHARED(T, name, dimensions)                    \
+  using simt_type_##name = T dimensions;                    \
+  static char simt_site_##name;                             \
   simt_type_##name& name = *static_cast<simt_type_##name*>( \
       simt::allocate_shared(&simt_site_##name, sizeof(simt_type_##name), alignof(simt_type_##name), #name))
 #define SIMT_DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(simt::indices.dynamic_shared)
@@ -137,7 +142,9 @@ __attribute__((no_sanitize("thread"), noinline)) T read_modify_write(T* address,
 #define __any_sync(mask, p) static_cast<int>(SIMT_VOTE(kAny, mask, p))
 #define __all_sync(mask, p) static_cast<int>(SIMT_VOTE(kAll, mask, p))
 
-inline void __threadfence() { simt::note_fence(); }
+inline void __threadfence() {
+  simt::note_fence();
+}
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
   return simt::read_modify_write(address, [value](T old) { return static_cast<T>(old + value); });
@@ -159,9 +166,21 @@ template <class T>
 void __stcs(T* address, T value) {
   *address = value;
 }
-inline int __popc(unsigned value) { return __builtin_popcount(value); }
-inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32); }
-inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
-inline float __int_as_float(int value) { return simt::from_word<float>(simt::to_word(value)); }
-inline int __float_as_int(float value) { return simt::from_word<int>(simt::to_word(value)); }
+inline int __popc(unsigned value) {
+  return __builtin_popcount(value);
+}
+inline unsigned __umulhi(unsigned a, unsigned b) {
+  return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32);
+}
+inline float __fmaf_rn(float a, float b, float c) {
+  return std::fma(a, b, c);
+}
+inline double __fma_rn(double a, double b, double c) {
+  return std::fma(a, b, c);
+}
+inline float __int_as_float(int value) {
+  return simt::from_word<float>(simt::to_word(value));
+}
+inline int __float_as_int(float value) {
+  return simt::from_word<int>(simt::to_word(value));
+}

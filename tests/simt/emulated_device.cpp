@@ -1,4 +1,5 @@
-// The device of test_simt: the emulator, in three orders of threads. The backend's own code is linked in, not the plugin.
+// The device of test_simt: the emulator, in three orders of threads. The backend's own code is linked in, not the
+// plugin.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -14,7 +15,9 @@ extern "C" const doppel::CudaPlugin doppel_cuda_plugin;
 
 namespace doppel {
 
-std::vector<std::string> devices_under_test() { return {"Ascending", "Descending", "Random"}; }
+std::vector<std::string> devices_under_test() {
+  return {"Ascending", "Descending", "Random"};
+}
 
 std::unique_ptr<Backend> make_backend_under_test(const std::string& device) {
   simt::options() = {};
@@ -25,7 +28,9 @@ std::unique_ptr<Backend> make_backend_under_test(const std::string& device) {
   return doppel_cuda_plugin.make(0);
 }
 
-std::vector<std::string> reports_of_device() { return simt::take_reports(); }
+std::vector<std::string> reports_of_device() {
+  return simt::take_reports();
+}
 
 namespace {
 
@@ -77,7 +82,8 @@ TEST(CudaPipeline, NoDeviceIsAnErrorWithCudasWords) {
     doppel_cuda_plugin.make(0);
     FAIL() << "was made";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "no CUDA device: no CUDA-capable device is detected (cudaErrorNoDevice); take --backend cpu");
+    EXPECT_STREQ(error.what(),
+                 "no CUDA device: no CUDA-capable device is detected (cudaErrorNoDevice); take --backend cpu");
   }
   simt::options() = {};
   EXPECT_THROW(doppel_cuda_plugin.make(1), Error);

@@ -1,5 +1,5 @@
-// The SIMT emulator as a test sees it: CUDA kernels, compiled by g++ from the very .cu files that nvcc compiles, run on the
-// CPU, one fiber a CUDA thread, and everything that breaks CUDA's rules is reported.
+// The SIMT emulator as a test sees it: CUDA kernels, compiled by g++ from the very .cu files that nvcc compiles, run on
+// the CPU, one fiber a CUDA thread, and everything that breaks CUDA's rules is reported.
 //
 //   device_language.h  what nvcc understands and g++ does not: threadIdx, __syncthreads, shuffles, atomics
 //   engine.cpp         fibers, the scheduler of a block's threads, barriers, warp collectives, shared memory
@@ -7,11 +7,12 @@
 //   runtime.cpp        the CUDA runtime's functions: streams and events that run late, device and pinned memory
 //   libraries.cpp      the used subset of cuBLAS and cuSOLVER on OpenBLAS and LAPACK
 //
-// Reported: out-of-bounds and host pointers, use after free, races within a block and between blocks, reads of shared memory
-// that nobody wrote, divergent barriers, collectives with a wrong mask, too much shared memory, too many threads. A report
-// ends the launch where going on makes no sense; the runtime then answers cudaErrorLaunchFailure.
-// Not shown by it: speed, registers and occupancy, weak memory order, fast-math. Blocks run one after another, so a kernel in
-// which blocks wait for each other hangs. One host thread at a time; x86-64 only (engine.cpp switches stacks by hand).
+// Reported: out-of-bounds and host pointers, use after free, races within a block and between blocks, reads of shared
+// memory that nobody wrote, divergent barriers, collectives with a wrong mask, too much shared memory, too many
+// threads. A report ends the launch where going on makes no sense; the runtime then answers cudaErrorLaunchFailure. Not
+// shown by it: speed, registers and occupancy, weak memory order, fast-math. Blocks run one after another, so a kernel
+// in which blocks wait for each other hangs. One host thread at a time; x86-64 only (engine.cpp switches stacks by
+// hand).
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ enum class Order { kAscending, kDescending, kRandom };
 
 struct Options {
   Order order = Order::kAscending;
-  uint64_t seed = 1;                     // of kRandom, and of the progress that streams make by themselves
-  size_t shared_limit = 48 << 10;        // bytes of shared memory a block may have
+  uint64_t seed = 1;               // of kRandom, and of the progress that streams make by themselves
+  size_t shared_limit = 48 << 10;  // bytes of shared memory a block may have
   size_t device_memory = size_t{1} << 30;
   int devices = 1;
 };

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -59,11 +59,11 @@ class Emulator : public testing::TestWithParam<simt::Order> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Order, Emulator,
-                         testing::Values(simt::Order::kAscending, simt::Order::kDescending, simt::Order::kRandom),
-                         [](const auto& order) {
-                           return std::string(std::vector{"Ascending", "Descending", "Random"}[static_cast<int>(order.param)]);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Order, Emulator, testing::Values(simt::Order::kAscending, simt::Order::kDescending, simt::Order::kRandom),
+    [](const auto& order) {
+      return std::string(std::vector{"Ascending", "Descending", "Random"}[static_cast<int>(order.param)]);
+    });
 
 TEST_P(Emulator, RunsRightKernelsWithoutAReport) {
   const uint64_t threads = simt::counts().threads, barriers = simt::counts().barriers;
@@ -74,25 +74,57 @@ TEST_P(Emulator, RunsRightKernelsWithoutAReport) {
   EXPECT_EQ(simt::counts().barriers - barriers, 6u);  // two in each of three blocks
 }
 
-TEST_P(Emulator, ReportsAMissingBarrier) { expect_report(Bug::kMissingBarrier, "planted_bugs.cu"); }
-TEST_P(Emulator, ReportsAMissingSecondBarrier) { expect_report(Bug::kMissingSecondBarrier, "race"); }
-TEST_P(Emulator, ReportsAMissingWarpBarrier) { expect_report(Bug::kMissingWarpBarrier, "race"); }
-TEST_P(Emulator, ReportsADivergentBarrier) { expect_report(Bug::kDivergentBarrier, "divergent barrier; 64 threads"); }
-TEST_P(Emulator, ReportsAnExitBeforeABarrier) { expect_report(Bug::kExitBeforeBarrier, "32 threads (first: 96) exited"); }
-TEST_P(Emulator, ReportsDifferentBarriers) { expect_report(Bug::kTwoBarriers, "different __syncthreads"); }
-TEST_P(Emulator, ReportsAWrongMask) { expect_report(Bug::kWrongMask, "not in the mask"); }
-TEST_P(Emulator, ReportsAFullMaskInABranch) { expect_report(Bug::kShuffleInBranch, "__shfl_down_sync(mask 0xffffffff)"); }
+TEST_P(Emulator, ReportsAMissingBarrier) {
+  expect_report(Bug::kMissingBarrier, "planted_bugs.cu");
+}
+TEST_P(Emulator, ReportsAMissingSecondBarrier) {
+  expect_report(Bug::kMissingSecondBarrier, "race");
+}
+TEST_P(Emulator, ReportsAMissingWarpBarrier) {
+  expect_report(Bug::kMissingWarpBarrier, "race");
+}
+TEST_P(Emulator, ReportsADivergentBarrier) {
+  expect_report(Bug::kDivergentBarrier, "divergent barrier; 64 threads");
+}
+TEST_P(Emulator, ReportsAnExitBeforeABarrier) {
+  expect_report(Bug::kExitBeforeBarrier, "32 threads (first: 96) exited");
+}
+TEST_P(Emulator, ReportsDifferentBarriers) {
+  expect_report(Bug::kTwoBarriers, "different __syncthreads");
+}
+TEST_P(Emulator, ReportsAWrongMask) {
+  expect_report(Bug::kWrongMask, "not in the mask");
+}
+TEST_P(Emulator, ReportsAFullMaskInABranch) {
+  expect_report(Bug::kShuffleInBranch, "__shfl_down_sync(mask 0xffffffff)");
+}
 TEST_P(Emulator, ReportsUninitialisedSharedMemory) {
   expect_report(Bug::kUninitialisedShared, "uninitialised shared memory: read of 4 bytes at planted_bugs.cu");
 }
-TEST_P(Emulator, ReportsAWritePastASharedArray) { expect_report(Bug::kWritePastShared, "write past the end of shared array 'sums'"); }
-TEST_P(Emulator, ReportsAReadPastGlobalMemory) { expect_report(Bug::kReadPastGlobal, "read of 4 bytes at planted_bugs.cu"); }
-TEST_P(Emulator, ReportsAWritePastGlobalMemory) { expect_report(Bug::kWritePastGlobal, "out of bounds: write of 4 bytes"); }
-TEST_P(Emulator, ReportsALostUpdateOfSharedMemory) { expect_report(Bug::kLostUpdateShared, "race"); }
-TEST_P(Emulator, ReportsALostUpdateBetweenBlocks) { expect_report(Bug::kLostUpdateGlobal, "race"); }
-TEST_P(Emulator, ReportsMisalignedVectors) { expect_report(Bug::kMisaligned, "misaligned: read of 16 bytes"); }
-TEST_P(Emulator, ReportsTooMuchSharedMemory) { expect_report(Bug::kTooMuchShared, "a block uses 65536 bytes of shared memory"); }
-TEST_P(Emulator, ReportsAStackOverflow) { expect_report(Bug::kEndlessRecursion, "invalid memory access"); }
+TEST_P(Emulator, ReportsAWritePastASharedArray) {
+  expect_report(Bug::kWritePastShared, "write past the end of shared array 'sums'");
+}
+TEST_P(Emulator, ReportsAReadPastGlobalMemory) {
+  expect_report(Bug::kReadPastGlobal, "read of 4 bytes at planted_bugs.cu");
+}
+TEST_P(Emulator, ReportsAWritePastGlobalMemory) {
+  expect_report(Bug::kWritePastGlobal, "out of bounds: write of 4 bytes");
+}
+TEST_P(Emulator, ReportsALostUpdateOfSharedMemory) {
+  expect_report(Bug::kLostUpdateShared, "race");
+}
+TEST_P(Emulator, ReportsALostUpdateBetweenBlocks) {
+  expect_report(Bug::kLostUpdateGlobal, "race");
+}
+TEST_P(Emulator, ReportsMisalignedVectors) {
+  expect_report(Bug::kMisaligned, "misaligned: read of 16 bytes");
+}
+TEST_P(Emulator, ReportsTooMuchSharedMemory) {
+  expect_report(Bug::kTooMuchShared, "a block uses 65536 bytes of shared memory");
+}
+TEST_P(Emulator, ReportsAStackOverflow) {
+  expect_report(Bug::kEndlessRecursion, "invalid memory access");
+}
 
 TEST_P(Emulator, ReportsAHostPointer) {
   std::vector<float> values(kValues, 1.0f);
@@ -126,7 +158,8 @@ TEST_P(Emulator, RefusesWhatADeviceRefuses) {
   const DeviceBuffer<float> x(8, stream.get());
   std::vector<float> host(9);
   EXPECT_EQ(cudaMemcpyAsync(x.data(), host.data(), 36, cudaMemcpyHostToDevice, stream.get()), cudaErrorInvalidValue);
-  EXPECT_EQ(cudaMemcpyAsync(x.data(), host.data(), 32, cudaMemcpyDeviceToHost, stream.get()), cudaErrorInvalidMemcpyDirection);
+  EXPECT_EQ(cudaMemcpyAsync(x.data(), host.data(), 32, cudaMemcpyDeviceToHost, stream.get()),
+            cudaErrorInvalidMemcpyDirection);
   EXPECT_EQ(simt::take_reports().size(), 2u);
 }
 
@@ -159,9 +192,15 @@ class Streams : public testing::Test {
   }
 };
 
-TEST_F(Streams, RightOrderAlwaysGivesTheResult) { EXPECT_EQ(right_rounds(true, true), kRounds); }
-TEST_F(Streams, AForgottenEventShows) { EXPECT_LT(right_rounds(false, true), kRounds * 3 / 4); }
-TEST_F(Streams, AForgottenWaitShows) { EXPECT_LT(right_rounds(true, false), kRounds * 3 / 4); }
+TEST_F(Streams, RightOrderAlwaysGivesTheResult) {
+  EXPECT_EQ(right_rounds(true, true), kRounds);
+}
+TEST_F(Streams, AForgottenEventShows) {
+  EXPECT_LT(right_rounds(false, true), kRounds * 3 / 4);
+}
+TEST_F(Streams, AForgottenWaitShows) {
+  EXPECT_LT(right_rounds(true, false), kRounds * 3 / 4);
+}
 
 }  // namespace
 }  // namespace doppel

@@ -19,8 +19,8 @@
 #undef blockDim
 #undef gridDim
 
-// Saves the callee-saved registers and the stack pointer at *save and goes on where `to` was saved. `pop; jmp` and not `ret`:
-// the processor's return predictor would be wrong at every switch (3-5 times slower).
+// Saves the callee-saved registers and the stack pointer at *save and goes on where `to` was saved. `pop; jmp` and not
+// `ret`: the processor's return predictor would be wrong at every switch (3-5 times slower).
 extern "C" void simt_switch_stack(void** save, void* to);
 asm(R"(
 .text
@@ -98,12 +98,14 @@ unsigned char* map_pages(size_t bytes) {
 }
 
 const char* name_of(Collective kind) {
-  static constexpr const char* kNames[] = {"__syncwarp",     "__shfl_sync",   "__shfl_up_sync", "__shfl_down_sync",
+  static constexpr const char* kNames[] = {"__syncwarp",      "__shfl_sync",   "__shfl_up_sync", "__shfl_down_sync",
                                            "__shfl_xor_sync", "__ballot_sync", "__any_sync",     "__all_sync"};
   return kNames[static_cast<int>(kind)];
 }
 
-std::string text_of(Site site) { return std::string(site.file) + ":" + std::to_string(site.line); }
+std::string text_of(Site site) {
+  return std::string(site.file) + ":" + std::to_string(site.line);
+}
 
 // Runs grids, one block after another. There is one engine, and one host thread that uses it.
 class Engine {
@@ -162,8 +164,8 @@ Engine& engine() {
 std::string Engine::place() const {
   char text[160];
   const Indices& i = indices;
-  std::snprintf(text, sizeof text, " [kernel %s, block (%u,%u,%u), thread (%u,%u,%u)]", running.kernel, i.block.x, i.block.y,
-                i.block.z, i.thread.x, i.thread.y, i.thread.z);
+  std::snprintf(text, sizeof text, " [kernel %s, block (%u,%u,%u), thread (%u,%u,%u)]", running.kernel, i.block.x,
+                i.block.y, i.block.z, i.thread.x, i.thread.y, i.thread.z);
   return text;
 }
 
@@ -324,7 +326,9 @@ void Engine::release_barrier() {
     thread.state = State::kReady;
     ++thread.warp_epoch;
     const bool all = count == static_cast<uint64_t>(size_);
-    thread.result = thread.reduction == Reduction::kCount ? count : thread.reduction == Reduction::kAnd ? all : count > 0;
+    thread.result = thread.reduction == Reduction::kCount ? count
+                    : thread.reduction == Reduction::kAnd ? all
+                                                          : count > 0;
     ready_.push_back(t);
   }
 }
@@ -345,7 +349,8 @@ uint64_t Engine::wait_at_barrier(Site site, Reduction reduction, bool predicate)
 
 // ---- warp collectives
 
-uint64_t Engine::wait_at_collective(Site site, Collective kind, unsigned mask, uint64_t value, int argument, int width) {
+uint64_t Engine::wait_at_collective(Site site, Collective kind, unsigned mask, uint64_t value, int argument,
+                                    int width) {
   running.in_kernel = false;
   const int self = current_, warp = self / kWarp, lane = self % kWarp;
   Thread& thread = threads_[self];
@@ -361,7 +366,8 @@ uint64_t Engine::wait_at_collective(Site site, Collective kind, unsigned mask, u
   const unsigned others = warps_[warp].waiting & mask;
   if (others) {
     const Thread& other = threads_[warp * kWarp + __builtin_ctz(others)];
-    if (other.mask != mask || other.kind != kind) abort_launch("collectives differ between the lanes of a warp" + waiting());
+    if (other.mask != mask || other.kind != kind)
+      abort_launch("collectives differ between the lanes of a warp" + waiting());
   }
   warps_[warp].waiting |= 1u << lane;
   complete_collective(warp, mask);
@@ -404,11 +410,16 @@ void Engine::complete_collective(int warp, unsigned mask) {
 
 uint64_t Engine::collective_result(const Thread* lanes, int lane, unsigned needed, unsigned ballot) {
   switch (lanes[lane].kind) {
-    case Collective::kSync: return 0;
-    case Collective::kBallot: return ballot;
-    case Collective::kAny: return ballot != 0;
-    case Collective::kAll: return ballot == needed;
-    default: return shuffled(lanes, lane, needed);
+    case Collective::kSync:
+      return 0;
+    case Collective::kBallot:
+      return ballot;
+    case Collective::kAny:
+      return ballot != 0;
+    case Collective::kAll:
+      return ballot == needed;
+    default:
+      return shuffled(lanes, lane, needed);
   }
 }
 
@@ -422,8 +433,8 @@ uint64_t Engine::shuffled(const Thread* lanes, int lane, unsigned needed) {
   if (self.kind == Collective::kShuffleXor && (lane ^ self.argument) <= last) source = lane ^ self.argument;
   if (!(needed >> source & 1)) {
     const bool exited = self.mask >> source & 1;
-    abort_launch("shuffle reads lane " + std::to_string(source) + (exited ? ", which has exited" : ", which is not in the mask") +
-                 waiting());
+    abort_launch("shuffle reads lane " + std::to_string(source) +
+                 (exited ? ", which has exited" : ", which is not in the mask") + waiting());
   }
   return lanes[source].value;
 }
@@ -575,7 +586,9 @@ std::vector<std::string> take_reports() {
   return std::exchange(reports, {});
 }
 
-const Counts& counts() { return totals; }
+const Counts& counts() {
+  return totals;
+}
 
 void abort_launch(const std::string& what) {
   running.in_kernel = false;
@@ -592,15 +605,20 @@ uint64_t collective(Site site, Collective kind, unsigned mask, uint64_t value, i
 void* allocate_shared(const void* site, size_t bytes, size_t alignment, const char* name) {
   return engine().allocate(site, bytes, alignment, name);
 }
-void note_atomic(const void* address, size_t bytes, void* caller) { checker_atomic(address, bytes, caller); }
-void note_fence() { checker_fence(); }
+void note_atomic(const void* address, size_t bytes, void* caller) {
+  checker_atomic(address, bytes, caller);
+}
+void note_fence() {
+  checker_fence();
+}
 
-cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Body body) {
+cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                           Body body) {
   static const bool caught = (catch_faults(), true);
   (void)caught;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 ||
-      shared_bytes > options().shared_limit) {
+  if (threads == 0 || threads > 1024 || block.z > 64 || !grid.x || !grid.y || !grid.z || grid.y > 65535 ||
+      grid.z > 65535 || shared_bytes > options().shared_limit) {
     return cudaErrorInvalidConfiguration;
   }
   enqueue(stream, [launch = Launch{name, grid, block, shared_bytes, std::move(body)}] {

@@ -15,8 +15,8 @@ struct Range {
   bool holds(const void* pointer) const { return pointer >= begin && pointer < end; }
 };
 
-// The CUDA thread that runs now. Two accesses by different threads of a block are in order if a barrier lies between them
-// (the block epoch differs) or, within a warp, a __syncwarp (the warp epoch differs).
+// The CUDA thread that runs now. Two accesses by different threads of a block are in order if a barrier lies between
+// them (the block epoch differs) or, within a warp, a __syncwarp (the warp epoch differs).
 struct Running {
   bool in_kernel = false;
   const char* kernel = "";

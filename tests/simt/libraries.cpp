@@ -16,7 +16,9 @@ struct cusolverDnParams {};
 
 namespace {
 
-CBLAS_TRANSPOSE transposition(cublasOperation_t operation) { return operation == CUBLAS_OP_N ? CblasNoTrans : CblasTrans; }
+CBLAS_TRANSPOSE transposition(cublasOperation_t operation) {
+  return operation == CUBLAS_OP_N ? CblasNoTrans : CblasTrans;
+}
 bool on_device(const void* pointer, size_t values) {
   return simt::residence(pointer, values * sizeof(double)) == simt::Residence::kDevice;
 }
@@ -47,17 +49,17 @@ const char* cublasGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS ? "success" : "emulated cuBLAS error";
 }
 
-cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b, int m, int n,
-                              int k, const double* alpha, const double* a, int lda, const double* b, int ldb,
-                              const double* beta, double* c, int ldc) {
+cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b,
+                              int m, int n, int k, const double* alpha, const double* a, int lda, const double* b,
+                              int ldb, const double* beta, double* c, int ldc) {
   const int rows_a = transpose_a == CUBLAS_OP_N ? m : k, rows_b = transpose_b == CUBLAS_OP_N ? k : n;
   if (m < 0 || n < 0 || k < 0 || lda < rows_a || ldb < rows_b || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
   if (!on_device(a, extent(lda, rows_a, rows_a == m ? k : m)) || !on_device(c, extent(ldc, m, n))) {
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
   simt::enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
-    cblas_dgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha, a, lda, b, ldb, beta, c,
-                ldc);
+    cblas_dgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha, a, lda, b, ldb,
+                beta, c, ldc);
   });
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -68,8 +70,8 @@ cublasStatus_t cublasDsyrk_v2(cublasHandle_t handle, cublasFillMode_t fill, cubl
   if (n < 0 || k < 0 || lda < rows_a || ldc < n || fill == CUBLAS_FILL_MODE_FULL) return CUBLAS_STATUS_INVALID_VALUE;
   if (!on_device(c, extent(ldc, n, n))) return CUBLAS_STATUS_EXECUTION_FAILED;
   simt::enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
-    cblas_dsyrk(CblasColMajor, fill == CUBLAS_FILL_MODE_LOWER ? CblasLower : CblasUpper, transposition(transpose), n, k, alpha, a,
-                lda, beta, c, ldc);
+    cblas_dsyrk(CblasColMajor, fill == CUBLAS_FILL_MODE_LOWER ? CblasLower : CblasUpper, transposition(transpose), n, k,
+                alpha, a, lda, beta, c, ldc);
   });
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -94,26 +96,29 @@ cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t parameters) {
   delete parameters;
   return CUSOLVER_STATUS_SUCCESS;
 }
-cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t, cublasFillMode_t,
-                                             int64_t n, cudaDataType, const void*, int64_t, cudaDataType, const void*,
-                                             cudaDataType, size_t* device_bytes, size_t* host_bytes) {
+cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t,
+                                             cublasFillMode_t, int64_t n, cudaDataType, const void*, int64_t,
+                                             cudaDataType, const void*, cudaDataType, size_t* device_bytes,
+                                             size_t* host_bytes) {
   *device_bytes = kWorkspacePerColumn * static_cast<size_t>(n);
   *host_bytes = kWorkspacePerColumn;
   return CUSOLVER_STATUS_SUCCESS;
 }
 
-cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t, cusolverEigMode_t mode, cublasFillMode_t fill,
-                                  int64_t n, cudaDataType type, void* a, int64_t lda, cudaDataType, void* w, cudaDataType,
-                                  void* workspace, size_t device_bytes, void* host_workspace, size_t host_bytes, int* info) {
+cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t, cusolverEigMode_t mode,
+                                  cublasFillMode_t fill, int64_t n, cudaDataType type, void* a, int64_t lda,
+                                  cudaDataType, void* w, cudaDataType, void* workspace, size_t device_bytes,
+                                  void* host_workspace, size_t host_bytes, int* info) {
   if (type != CUDA_R_64F) return CUSOLVER_STATUS_NOT_SUPPORTED;
-  const bool enough = device_bytes >= kWorkspacePerColumn * static_cast<size_t>(n) && host_bytes >= kWorkspacePerColumn &&
-                      on_device(workspace, device_bytes / sizeof(double)) && host_workspace;
+  const bool enough = device_bytes >= kWorkspacePerColumn * static_cast<size_t>(n) &&
+                      host_bytes >= kWorkspacePerColumn && on_device(workspace, device_bytes / sizeof(double)) &&
+                      host_workspace;
   if (!enough || lda < n) return CUSOLVER_STATUS_INVALID_VALUE;
   if (simt::residence(info, sizeof(int)) != simt::Residence::kDevice) return CUSOLVER_STATUS_EXECUTION_FAILED;
   simt::enqueue(handle->stream, [=] {
     *info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, mode == CUSOLVER_EIG_MODE_VECTOR ? 'V' : 'N',
-                           fill == CUBLAS_FILL_MODE_LOWER ? 'L' : 'U', static_cast<lapack_int>(n), static_cast<double*>(a),
-                           static_cast<lapack_int>(lda), static_cast<double*>(w));
+                           fill == CUBLAS_FILL_MODE_LOWER ? 'L' : 'U', static_cast<lapack_int>(n),
+                           static_cast<double*>(a), static_cast<lapack_int>(lda), static_cast<double*>(w));
   });
   return CUSOLVER_STATUS_SUCCESS;
 }

@@ -1,11 +1,12 @@
-#include "tests/simt/planted_bugs.h"
-
 #include "kernels/cuda/simt.h"
+#include "tests/simt/planted_bugs.h"
 
 namespace doppel {
 namespace {
 
-__device__ int depth_of(volatile int* n) { return *n == 0 ? 0 : 1 + depth_of(n) + *n; }
+__device__ int depth_of(volatile int* n) {
+  return *n == 0 ? 0 : 1 + depth_of(n) + *n;
+}
 
 template <Bug kBug>
 __device__ float read_values(const float* x, int n) {
@@ -109,8 +110,10 @@ __global__ void large_kernel(const float*, int, float* total) {
 
 void launch_sum(Bug bug, const float* x, int n, float* total, int blocks, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(blocks)), block(kSumThreads);
-#define DOPPEL_CASE(kBug) \
-  case Bug::kBug: CUDA_LAUNCH(sum_kernel<Bug::kBug>, grid, block, 0, stream, x, n, total); break
+#define DOPPEL_CASE(kBug)                                                    \
+  case Bug::kBug:                                                            \
+    CUDA_LAUNCH(sum_kernel<Bug::kBug>, grid, block, 0, stream, x, n, total); \
+    break
   switch (bug) {
     DOPPEL_CASE(kNone);
     DOPPEL_CASE(kMissingBarrier);
@@ -128,8 +131,12 @@ void launch_sum(Bug bug, const float* x, int n, float* total, int blocks, cudaSt
     DOPPEL_CASE(kLostUpdateGlobal);
     DOPPEL_CASE(kMisaligned);
     DOPPEL_CASE(kEndlessRecursion);
-    case Bug::kMissingWarpBarrier: CUDA_LAUNCH(warp_tree_kernel<false>, grid, block, 0, stream, x, n, total); break;
-    case Bug::kTooMuchShared: CUDA_LAUNCH(large_kernel, grid, block, 0, stream, x, n, total); break;
+    case Bug::kMissingWarpBarrier:
+      CUDA_LAUNCH(warp_tree_kernel<false>, grid, block, 0, stream, x, n, total);
+      break;
+    case Bug::kTooMuchShared:
+      CUDA_LAUNCH(large_kernel, grid, block, 0, stream, x, n, total);
+      break;
   }
 #undef DOPPEL_CASE
 }

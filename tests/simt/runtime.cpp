@@ -1,6 +1,6 @@
-// The used subset of the CUDA runtime, under its own names, without a device. A stream is a queue and nothing in it runs
-// before somebody waits for it (or a seeded coin lets it make a little progress), so that host code which forgets to wait
-// reads garbage. Device memory is poisoned and ends at a page that faults.
+// The used subset of the CUDA runtime, under its own names, without a device. A stream is a queue and nothing in it
+// runs before somebody waits for it (or a seeded coin lets it make a little progress), so that host code which forgets
+// to wait reads garbage. Device memory is poisoned and ends at a page that faults.
 #include <cuda_runtime_api.h>
 #include <sys/mman.h>
 
@@ -168,11 +168,16 @@ const Memory* memory_at(const void* pointer, size_t* bytes_left) {
 
 bool direction_fits(cudaMemcpyKind kind, bool to_device, bool from_device) {
   switch (kind) {
-    case cudaMemcpyHostToDevice: return to_device && !from_device;
-    case cudaMemcpyDeviceToHost: return !to_device && from_device;
-    case cudaMemcpyDeviceToDevice: return to_device && from_device;
-    case cudaMemcpyHostToHost: return !to_device && !from_device;
-    default: return true;
+    case cudaMemcpyHostToDevice:
+      return to_device && !from_device;
+    case cudaMemcpyDeviceToHost:
+      return !to_device && from_device;
+    case cudaMemcpyDeviceToDevice:
+      return to_device && from_device;
+    case cudaMemcpyHostToHost:
+      return !to_device && !from_device;
+    default:
+      return true;
   }
 }
 
@@ -202,8 +207,12 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
 
 }  // namespace
 
-void enqueue(cudaStream_t stream, std::function<void()> work) { add(stream, std::move(work)); }
-void set_launch_failure() { failed_launch = true; }
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  add(stream, std::move(work));
+}
+void set_launch_failure() {
+  failed_launch = true;
+}
 
 Residence residence(const void* address, size_t bytes) {
   size_t left = 0;
@@ -215,8 +224,8 @@ Residence residence(const void* address, size_t bytes) {
 
 namespace {
 
-// A failed launch shows at the next call that waits. On a device it would stay for the life of the process; here the call
-// that reports it clears it, so that the next test begins afresh.
+// A failed launch shows at the next call that waits. On a device it would stay for the life of the process; here the
+// call that reports it clears it, so that the next test begins afresh.
 cudaError_t after_waiting() {
   if (failed_launch) {
     failed_launch = false;
@@ -250,18 +259,32 @@ SIMT_API cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   properties->totalGlobalMem = options().device_memory;
   return cudaSuccess;
 }
-SIMT_API cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-SIMT_API cudaPeekAtLastError() { return last_error; }
+SIMT_API cudaGetLastError() {
+  return std::exchange(last_error, cudaSuccess);
+}
+SIMT_API cudaPeekAtLastError() {
+  return last_error;
+}
 SIMT_API cudaDeviceSynchronize() {
   run_everything();
   return after_waiting();
 }
 
-SIMT_API cudaMalloc(void** pointer, size_t bytes) { return remember(allocate(pointer, bytes, false)); }
-SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) { return remember(allocate(pointer, bytes, false)); }
-SIMT_API cudaMallocHost(void** pointer, size_t bytes) { return remember(allocate(pointer, bytes, true)); }
-SIMT_API cudaFree(void* pointer) { return release_after_everything(pointer); }
-SIMT_API cudaFreeHost(void* pointer) { return release_after_everything(pointer); }
+SIMT_API cudaMalloc(void** pointer, size_t bytes) {
+  return remember(allocate(pointer, bytes, false));
+}
+SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) {
+  return remember(allocate(pointer, bytes, false));
+}
+SIMT_API cudaMallocHost(void** pointer, size_t bytes) {
+  return remember(allocate(pointer, bytes, true));
+}
+SIMT_API cudaFree(void* pointer) {
+  return release_after_everything(pointer);
+}
+SIMT_API cudaFreeHost(void* pointer) {
+  return release_after_everything(pointer);
+}
 SIMT_API cudaFreeAsync(void* pointer, cudaStream_t stream) {  // work of other streams that comes later finds it gone
   if (pointer) add(stream, [=] { release(pointer); });
   return cudaSuccess;
@@ -328,17 +351,26 @@ SIMT_API cudaEventSynchronize(cudaEvent_t event) {
 
 extern "C" const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "cudaSuccess";
-    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
-    case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
-    case cudaErrorNoDevice: return "cudaErrorNoDevice";
-    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
-    default: return "another CUDA error";
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    default:
+      return "another CUDA error";
   }
 }
 extern "C" const char* CUDARTAPI cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "out of memory" : error == cudaErrorNoDevice ? "no CUDA-capable device is detected"
-                                                                                           : "emulated CUDA error";
+  return error == cudaErrorMemoryAllocation ? "out of memory"
+         : error == cudaErrorNoDevice       ? "no CUDA-capable device is detected"
+                                            : "emulated CUDA error";
 }
