@@ -16,6 +16,10 @@ namespace {
 
 constexpr uint64_t kMissingHash = 0x6a09e667f3bcc909ull;
 
+// Numbers and dates with so many distinct texts are taken for what they are cell by cell: their values are counted all
+// the same, and faster than texts.
+constexpr size_t kLookAhead = 4096;
+
 // Cells are counted by their texts as long as these are few, as most columns' are, so that each is parsed once.
 class TextProfiler : public ColumnProfiler {
  public:
@@ -36,9 +40,12 @@ class TextProfiler : public ColumnProfiler {
   }
 
   bool start_second_pass() override {
-    std::unique_ptr<TextStream> next = stream_ ? stream_->next_pass() : nullptr;
-    if (!next) return false;
-    stream_ = std::move(next);
+    if (!stream_) return false;
+    NextPass next = stream_->next_pass();
+    if (!next.is_needed) return false;
+    stream_ = std::move(next.stream);
+    are_texts_ = !stream_;
+    nulls_ = 0;
     return true;
   }
 
@@ -60,10 +67,18 @@ class TextProfiler : public ColumnProfiler {
     if (stream_) return stream_->add({text, trimmed(text), hash}, 1);
     if (has_too_many_) return;
     dictionary_.add(text, hash);
-    if (dictionary_.entries().size() <= limits_.exact_distinct && dictionary_.bytes() <= limits_.text_bytes) return;
-    stream_ = make_text_stream(distinct_texts(), nulls_, hints_, limits_);
-    has_too_many_ = !stream_;
-    dictionary_ = {};
+    const size_t distinct = dictionary_.entries().size();
+    const bool is_full = distinct > limits_.exact_distinct || dictionary_.bytes() > limits_.text_bytes;
+    if (is_full || distinct == kLookAhead) start_stream(is_full);
+  }
+
+  void start_stream(bool is_full) {
+    if (!is_full && (are_texts_ || hints_.told != nullptr)) return;
+    const std::vector<DistinctText> texts = distinct_texts();
+    stream_ = are_texts_ ? make_stream_of_texts(texts, nulls_, hints_, limits_)
+                         : make_text_stream(texts, nulls_, hints_, limits_, is_full);
+    has_too_many_ = is_full && !stream_;
+    if (stream_ || has_too_many_) dictionary_ = {};
   }
 
   std::vector<DistinctText> distinct_texts() const {
@@ -80,6 +95,7 @@ class TextProfiler : public ColumnProfiler {
   ColumnLimits limits_;
   TextDictionary dictionary_;
   std::unique_ptr<TextStream> stream_;  // in place of the dictionary, once that is full
+  bool are_texts_ = false;              // as the first pass showed
   bool has_too_many_ = false;           // texts for the kind told
   int64_t nulls_ = 0;
 };

@@ -131,6 +131,8 @@ TableProfile profile_table(TableSource& source, const ProfileOptions& options) {
   for (size_t index = 0; index < fields.size(); ++index) {
     const bool fits = profilers[index]->finish(profile.schema.columns[index], profile.columns[index]);
     profilers[index].reset();
+    if (!fits && told[index] == nullptr)
+      throw InputError(source.name() + ": column '" + fields[index].name + "' changed while the table was read");
     if (!fits) throw_misfit(source, profile, index, *told[index]);
   }
   return profile;

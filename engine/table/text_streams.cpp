@@ -18,6 +18,7 @@ constexpr size_t kMostPatternsCounted = 10'000;
 // Of more texts than this a sixteenth, chosen by the hash, gives the patterns' shares.
 constexpr int64_t kTextsForPatterns = 1 << 17;
 constexpr int64_t kPatternSample = 16;
+constexpr size_t kValueSample = 1 << 13;  // of numbers and dates, whose repeats do not matter
 
 template <class Value>
 void fill_distribution(const DistributionBuilder<Value>& builder, std::vector<Value>& values, ColumnProfile& profile) {
@@ -36,7 +37,8 @@ void fill_distribution(const DistributionBuilder<Value>& builder, std::vector<Va
 // Keys and free text.
 class TextsStream : public TextStream {
  public:
-  TextsStream(const ColumnHints& hints, const ColumnLimits& limits) : TextStream(hints, limits) {}
+  TextsStream(const ColumnHints& hints, const ColumnLimits& limits)
+      : TextStream(hints, limits, 2 * limits.exact_distinct) {}
 
  protected:
   bool take(const Cell& cell, int64_t count) override {
@@ -88,13 +90,12 @@ class TextsStream : public TextStream {
 class NumbersStream : public TextStream {
  public:
   NumbersStream(const ColumnHints& hints, const ColumnLimits& limits)
-      : TextStream(hints, limits),
+      : TextStream(hints, limits, kValueSample),
         quanta_(limits.exact_distinct, limits.sketch_capacity),
         reals_(limits.exact_distinct, limits.sketch_capacity) {}
 
-  std::unique_ptr<TextStream> next_pass() const override {
-    if (hints_.told != nullptr || (!is_broken_ && summary_.are_numbers())) return nullptr;
-    return std::make_unique<TextsStream>(hints_, limits_);
+  NextPass next_pass() const override {
+    return {.is_needed = hints_.told == nullptr && (is_broken_ || !summary_.are_numbers()), .stream = nullptr};
   }
 
  protected:
@@ -197,27 +198,32 @@ class NumbersStream : public TextStream {
 
 class DatetimesStream : public TextStream {
  public:
-  // With an inference that has not seen these cells yet, or none where the format is told.
-  DatetimesStream(const ColumnHints& hints, const ColumnLimits& limits, std::string format, TimeUnit unit,
-                  bool must_infer)
-      : TextStream(hints, limits),
+  // In the format told.
+  DatetimesStream(const ColumnHints& hints, const ColumnLimits& limits, std::string format, TimeUnit unit)
+      : TextStream(hints, limits, kValueSample),
         format_(std::move(format)),
         unit_(unit),
         reader_(format_, unit),
-        must_infer_(must_infer),
         quanta_(limits.exact_distinct, limits.sketch_capacity) {}
+  // In the format of the cells that the inference has seen. Other cells may change what these leave open: the order of
+  // day and month, the digits of fractions.
+  DatetimesStream(const ColumnHints& hints, const ColumnLimits& limits, const DatetimeInference& inference)
+      : DatetimesStream(hints, limits, inference.format(), inference.unit()) {
+    inference_ = inference;
+    is_open_ = inference.is_ambiguous() || unit_ > TimeUnit::kSecond;
+  }
 
-  std::unique_ptr<TextStream> next_pass() const override {
-    if (hints_.told != nullptr || !changes()) return nullptr;
-    if (!inference_.fits()) return std::make_unique<TextsStream>(hints_, limits_);
-    return std::make_unique<DatetimesStream>(hints_, limits_, inference_.format(), inference_.unit(), must_infer_);
+  NextPass next_pass() const override {
+    if (hints_.told != nullptr || !changes()) return {};
+    if (!inference_.fits()) return {.is_needed = true, .stream = nullptr};
+    return {true, std::make_unique<DatetimesStream>(hints_, limits_, inference_)};
   }
 
  protected:
   bool take(const Cell& cell, int64_t count) override {
     const std::optional<int64_t> instant = reader_.parse(cell.value);
     if (!instant) return false;
-    if (must_infer_) inference_.add(cell.value);
+    if (is_open_) inference_.add(cell.value);
     quanta_.add(*instant, count);
     return true;
   }
@@ -231,21 +237,21 @@ class DatetimesStream : public TextStream {
     schema.kind = ColumnKind::kDatetime;
     schema.datetime_format = format_;
     schema.unit = unit_;
-    if (must_infer_ && inference_.is_ambiguous()) profile.cleaning.note = ambiguity_note(format_);
+    if (is_open_ && inference_.is_ambiguous()) profile.cleaning.note = ambiguity_note(format_);
     fill_distribution(quanta_, profile.distribution.quanta, profile);
     return true;
   }
 
  private:
   bool changes() const {
-    return has_others_ || (must_infer_ && (inference_.format() != format_ || inference_.unit() != unit_));
+    return has_others_ || (is_open_ && (inference_.format() != format_ || inference_.unit() != unit_));
   }
 
   std::string format_;
   TimeUnit unit_;
   DatetimeFormat reader_;
   DatetimeInference inference_;
-  bool must_infer_, has_others_ = false;
+  bool is_open_ = false, has_others_ = false;
   DistributionBuilder<int64_t> quanta_;
 };
 
@@ -268,17 +274,16 @@ bool are_numbers(const std::vector<DistinctText>& texts, const ColumnHints& hint
 std::unique_ptr<TextStream> make_datetimes(const std::vector<DistinctText>& texts, const ColumnHints& hints,
                                            const ColumnLimits& limits) {
   if (hints.told != nullptr && !hints.told->datetime_format.empty())
-    return std::make_unique<DatetimesStream>(hints, limits, hints.told->datetime_format, hints.told->unit, false);
+    return std::make_unique<DatetimesStream>(hints, limits, hints.told->datetime_format, hints.told->unit);
   DatetimeInference inference;
   for (const DistinctText& text : texts) {
     if (is_value(text, hints) && !inference.add(text.value)) return nullptr;
   }
-  // Other cells may settle what these leave open: the order of day and month, the digits of fractions.
-  return std::make_unique<DatetimesStream>(hints, limits, inference.format(), inference.unit(), true);
+  return std::make_unique<DatetimesStream>(hints, limits, inference);
 }
 
 std::unique_ptr<TextStream> make_stream(const std::vector<DistinctText>& texts, const ColumnHints& hints,
-                                        const ColumnLimits& limits) {
+                                        const ColumnLimits& limits, bool takes_texts) {
   if (hints.told != nullptr) {
     switch (hints.told->kind) {
       case ColumnKind::kInteger:
@@ -296,7 +301,12 @@ std::unique_ptr<TextStream> make_stream(const std::vector<DistinctText>& texts, 
   }
   if (are_numbers(texts, hints)) return std::make_unique<NumbersStream>(hints, limits);
   if (auto datetimes = make_datetimes(texts, hints, limits)) return datetimes;
-  return std::make_unique<TextsStream>(hints, limits);
+  return takes_texts ? std::make_unique<TextsStream>(hints, limits) : nullptr;
+}
+
+void add_all(const std::vector<DistinctText>& texts, int64_t nulls, TextStream& stream) {
+  for (const DistinctText& text : texts) stream.add({text.text, text.value, hash_of(text.text)}, text.count);
+  stream.add_nulls(nulls);
 }
 
 }  // namespace
@@ -326,11 +336,16 @@ bool TextStream::finish(ColumnSchema& schema, ColumnProfile& profile) {
 }
 
 std::unique_ptr<TextStream> make_text_stream(const std::vector<DistinctText>& texts, int64_t nulls,
-                                             const ColumnHints& hints, const ColumnLimits& limits) {
-  std::unique_ptr<TextStream> stream = make_stream(texts, hints, limits);
-  if (!stream) return nullptr;
-  for (const DistinctText& text : texts) stream->add({text.text, text.value, hash_of(text.text)}, text.count);
-  stream->add_nulls(nulls);
+                                             const ColumnHints& hints, const ColumnLimits& limits, bool takes_texts) {
+  std::unique_ptr<TextStream> stream = make_stream(texts, hints, limits, takes_texts);
+  if (stream) add_all(texts, nulls, *stream);
+  return stream;
+}
+
+std::unique_ptr<TextStream> make_stream_of_texts(const std::vector<DistinctText>& texts, int64_t nulls,
+                                                 const ColumnHints& hints, const ColumnLimits& limits) {
+  auto stream = std::make_unique<TextsStream>(hints, limits);
+  add_all(texts, nulls, *stream);
   return stream;
 }
 
