@@ -123,7 +123,9 @@ class CsvColumn {
     if (datetime_) return datetime_->max_bytes() + 1;
     const bool is_real = column_.storage == Storage::kFloat32 || column_.storage == Storage::kFloat64;
     if (is_real) return kRealBytes + 1;
-    return column_.storage == Storage::kInt32 ? 13 : kDecimalBytes + 1;  // "-2147483648" with a dot and separator
+    const size_t zeros = column_.schema.kind == ColumnKind::kInteger ? static_cast<size_t>(column_.schema.decimals) : 0;
+    // "-2147483648" with a dot and separator
+    return (column_.storage == Storage::kInt32 ? 13 : kDecimalBytes + 1) + zeros;
   }
 
   // `write(value, to)` writes a cell's text and returns its end.
@@ -145,6 +147,7 @@ class CsvColumn {
     if (!levels_.empty()) return format_levels(values, rows, to);
     if (datetime_)
       return format_cells(values, rows, to, [&](int64_t value, char* at) { return datetime_->write(value, at); });
+    if (schema.kind == ColumnKind::kInteger && schema.decimals > 0) return format_whole_decimals(values, rows, to);
     const int shown = schema.kind == ColumnKind::kDecimal ? schema.decimals : 0;
     if constexpr (sizeof(Integer) == sizeof(int32_t)) {
       if (shown < 8 && format_short_numbers(values, rows, shown, schema.keeps_trailing_zeros, separator_, to)) return;
@@ -156,6 +159,18 @@ class CsvColumn {
       return format_cells(values, rows, to,
                           [=](int64_t value, char* at) { return write_decimal<true>(value, decimals, at); });
     format_cells(values, rows, to, [=](int64_t value, char* at) { return write_decimal<false>(value, decimals, at); });
+  }
+
+  // "65.00": whole numbers that the original writes with decimals.
+  template <class Integer>
+  void format_whole_decimals(const Integer* values, int64_t rows, const CellSlots& to) const {
+    const auto zeros = static_cast<size_t>(column_.schema.decimals);
+    format_cells(values, rows, to, [=](int64_t value, char* at) {
+      at = write_integer(value, at);
+      *at++ = '.';
+      std::memset(at, '0', zeros);
+      return at + zeros;
+    });
   }
 
   template <class Real>

@@ -152,6 +152,18 @@ TEST(Csv, DecimalsOfEveryLengthAndPrecision) {
 }
 
 // Vector code takes blocks whose values have at most eight digits, so blocks of those alone and of others too.
+TEST(Csv, WholeNumbersWrittenWithZerosAfterThePoint) {
+  for (const Storage storage : {Storage::kInt32, Storage::kInt64}) {
+    EncoderCase table;
+    auto& column = table.add(column_of("a", ColumnKind::kInteger, storage), [](uint64_t row) {
+      return row == 0 ? int64_t{INT32_MIN} : static_cast<int64_t>(row) * 65;
+    });
+    column.schema.decimals = kMaximumDecimals;
+    column.schema.keeps_trailing_zeros = true;
+    EXPECT_EQ(encode_file(table, "csv", 0, 3, 3), "a\n-2147483648.000000000\n65.000000000\n130.000000000\n");
+  }
+}
+
 TEST(Csv, Int32sOnEveryInstructionSet) {
   std::vector<int64_t> values;
   for (const int64_t value : awkward_integers())
