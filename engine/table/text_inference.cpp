@@ -358,11 +358,15 @@ class Inference {
         std::max_element(values_.begin(), values_.end(), [](const DistinctText& a, const DistinctText& b) {
           return a.count != b.count ? a.count < b.count : a.text > b.text;
         });
-    schema_.kind = ColumnKind::kConstant;
-    schema_.levels = {std::string(most->text)};
     schema_.decimals = 0;
     schema_.keeps_trailing_zeros = false;
+    schema_.datetime_format.clear();
+    schema_.kind = ColumnKind::kConstant;
+    schema_.levels = {std::string(most->text)};
     profile_.level_counts = {profile_.present};
+    profile_.distribution = {};
+    profile_.cleaning.outliers = 0;
+    profile_.cleaning.note.clear();
     profile_.cleaning.distinct = 1;
   }
 
