@@ -12,15 +12,6 @@ constexpr double kPowersOfTen[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e
 
 }  // namespace
 
-bool is_numeric(ColumnKind kind) {
-  return kind == ColumnKind::kInteger || kind == ColumnKind::kDecimal || kind == ColumnKind::kReal ||
-         kind == ColumnKind::kDatetime;
-}
-
-bool is_discrete(ColumnKind kind) {
-  return kind == ColumnKind::kBoolean || kind == ColumnKind::kCategory;
-}
-
 double numeric_value(const ColumnSchema& schema, const Column& column, int64_t row) {
   if (column.is_missing(row)) return std::numeric_limits<double>::quiet_NaN();
   if (schema.kind == ColumnKind::kReal)

@@ -20,8 +20,6 @@ CodeMatrix make_code_matrix(const TableSchema& schema, const Table& table, const
 
 // The value of a numeric column in its own unit, NaN where missing or infinite.
 double numeric_value(const ColumnSchema& schema, const Column& column, int64_t row);
-bool is_numeric(ColumnKind kind);
-bool is_discrete(ColumnKind kind);
 
 // Features of linear learners, fitted on one table and applied to others: numbers standardised with missing values at
 // the mean and an indicator beside them, categories as one indicator a level (the most frequent kMostIndicators of

@@ -224,6 +224,15 @@ size_t TableSchema::find(const std::string& name) const {
   throw UsageError("the column '" + name + "' may be each of " + names + ": give the name exactly");
 }
 
+bool is_numeric(ColumnKind kind) {
+  return kind == ColumnKind::kInteger || kind == ColumnKind::kDecimal || kind == ColumnKind::kReal ||
+         kind == ColumnKind::kDatetime;
+}
+
+bool is_discrete(ColumnKind kind) {
+  return kind == ColumnKind::kBoolean || kind == ColumnKind::kCategory;
+}
+
 const char* to_string(ColumnKind kind) {
   return name_of(kKindNames, kind);
 }

@@ -52,6 +52,9 @@ struct TableSchema {
   size_t find(const std::string& name) const;
 };
 
+bool is_numeric(ColumnKind kind);   // kInteger, kDecimal, kReal, kDatetime: values on a line
+bool is_discrete(ColumnKind kind);  // kBoolean, kCategory: levels
+
 const char* to_string(ColumnKind kind);
 ColumnKind column_kind_from_string(const std::string& text);  // throws InputError
 

@@ -1,4 +1,4 @@
-"""Model files as the safetensors package reads them.
+"""Model files as the safetensors package reads them; principal components beside scikit-learn's.
 
 The program test_engine beside doppel writes them. Run by CTest; by hand:
 .deps/bin/python tests/oracle/test_models.py build/release/doppel
@@ -14,6 +14,8 @@ import unittest
 
 import numpy as np
 from safetensors import safe_open
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 PROGRAM = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build/release/doppel").resolve()
 TEST_ENGINE = PROGRAM.parent / "tests" / "test_engine"
@@ -44,6 +46,24 @@ class ModelFiles(unittest.TestCase):
         for name, values in expected.items():
             self.assertEqual(tensors[name].dtype, values.dtype, name)
             np.testing.assert_array_equal(tensors[name], values, name)
+
+    def test_components_are_those_of_scikit_learn(self):
+        random = np.random.default_rng(3)
+        numbers = random.standard_normal((700, 6)) @ random.standard_normal((6, 6)) + random.standard_normal(6) * 100
+        numbers[:, 2] = np.exp(numbers[:, 2] / 50)
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "numbers.json").write_text(json.dumps(numbers.T.tolist()))
+            run_case(folder, "PcaModelForTheOracle.FitsTheNumbersThatTheScriptWrote")
+            with safe_open(f"{folder}/numbers.doppel", framework="np") as file:
+                eigenvalues, components = file.get_tensor("eigenvalues"), file.get_tensor("components")
+                linear = file.get_tensor("columns.linear")
+        expected = PCA().fit(StandardScaler().fit_transform(numbers))
+        rows = len(numbers)  # scikit-learn divides by rows - 1
+        np.testing.assert_allclose(eigenvalues, expected.explained_variance_ * (rows - 1) / rows, rtol=0, atol=1e-9)
+        signs = np.sign((components * expected.components_.T).sum(0))
+        np.testing.assert_allclose(components, expected.components_.T * signs, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(linear[:, 0], numbers.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(linear[:, 1], numbers.std(0), rtol=1e-12)
 
 
 if __name__ == "__main__":

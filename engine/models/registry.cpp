@@ -1,0 +1,53 @@
+// Models by name: one line a kind.
+#include <string>
+
+#include "engine/model.h"
+#include "engine/models/pca.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+struct Kind {
+  const char* name;
+  std::unique_ptr<Model> (*fit)(TableSource&, const TableProfile&, const FitOptions&, const Backend&);
+  std::unique_ptr<Model> (*load)(const ModelFile&);
+};
+
+constexpr Kind kKinds[] = {
+    {kPcaKind, fit_pca, load_pca},
+};
+
+const Kind* find_kind(const std::string& name) {
+  for (const Kind& kind : kKinds)
+    if (name == kind.name) return &kind;
+  return nullptr;
+}
+
+std::string known_kinds() {
+  std::string names;
+  for (const Kind& kind : kKinds) names.append(names.empty() ? "" : ", ").append(kind.name);
+  return names;
+}
+
+}  // namespace
+
+std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,
+                                 const Backend& backend) {
+  const Kind* kind = find_kind(options.model);
+  if (kind == nullptr) throw UsageError("--model '" + options.model + "' is none of " + known_kinds());
+  return kind->fit(source, profile, options, backend);
+}
+
+std::unique_ptr<Model> load_model(const ModelFile& file) {
+  const auto name = file.metadata.find("kind");
+  if (name == file.metadata.end() || !name->is_string())
+    throw InputError("model file: it does not say what kind of model it is");
+  const Kind* kind = find_kind(name->get<std::string>());
+  if (kind == nullptr)
+    throw InputError("model file: its kind '" + name->get<std::string>() + "' is none of " + known_kinds() +
+                     "; it may be of a newer version");
+  return kind->load(file);
+}
+
+}  // namespace doppel

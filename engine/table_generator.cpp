@@ -1,0 +1,331 @@
+#include "engine/table_generator.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+OutputSchema make_output_schema(const TableRecipe& recipe) {
+  OutputSchema output;
+  for (size_t c = 0; c < recipe.schema.columns.size(); ++c) {
+    OutputColumn& column = output.columns.emplace_back();
+    column.schema = recipe.schema.columns[c];
+    if (column.schema.kind == ColumnKind::kKey || column.schema.kind == ColumnKind::kText)
+      column.texts = make_text_source(column.schema, recipe.texts[c], static_cast<uint32_t>(c));
+  }
+  for (size_t i = 0; i < recipe.sampled.size(); ++i)
+    output.columns[recipe.sampled[i]].storage = recipe.sampler.columns[i].storage;
+  return output;
+}
+
+class TableRowSampler : public RowSampler {
+ public:
+  TableRowSampler(const TableRecipe& recipe, const OutputSchema& schema, uint64_t seed, const Backend& backend)
+      : recipe_(recipe),
+        seed_(seed),
+        prepared_(backend.prepare_table_sampler(recipe.sampler)),
+        buffers_(recipe.sampled.size()) {
+    std::vector<bool> has_sampled_gaps(schema.columns.size());
+    for (size_t i = 0; i < recipe.sampled.size(); ++i)
+      has_sampled_gaps[recipe.sampled[i]] = recipe.sampler.columns[i].missing_latent >= 0;
+    for (size_t c = 0; c < schema.columns.size(); ++c)
+      if (!has_sampled_gaps[c]) fixed_.push_back({c, schema.columns[c].schema.kind != ColumnKind::kEmpty});
+  }
+
+  void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
+    reserve_scratch(batch.capacity());
+    for (size_t i = 0; i < buffers_.size(); ++i) {
+      buffers_[i] = batch.buffer(recipe_.sampled[i]);
+      if (buffers_[i].values == nullptr) buffers_[i].values = scratch_.get();
+      if (recipe_.sampler.columns[i].missing_latent < 0) buffers_[i].validity = nullptr;
+    }
+    if (!buffers_.empty()) prepared_->sample(seed_, first_row, rows, buffers_);
+    for (const FixedValidity& fixed : fixed_)
+      fill_validity(batch.buffer(fixed.column).validity, rows, fixed.is_present);
+    batch.seed = seed_;
+    batch.first_row = first_row;
+    batch.rows = rows;
+  }
+
+ private:
+  // A column of which every row, or no row, has a value.
+  struct FixedValidity {
+    size_t column;
+    bool is_present;
+  };
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+
+  // A key's gaps are sampled, its values are not: they go here.
+  void reserve_scratch(int64_t capacity) {
+    if (capacity <= scratch_rows_) return;
+    constexpr size_t kAlignment = 64;
+    const size_t bytes = (static_cast<size_t>(capacity) * sizeof(int64_t) + kAlignment - 1) / kAlignment * kAlignment;
+    scratch_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)));
+    if (!scratch_) throw std::bad_alloc();
+    scratch_rows_ = capacity;
+  }
+
+  static void fill_validity(uint8_t* bits, int64_t rows, bool is_present) {
+    if (bits == nullptr) return;
+    std::memset(bits, is_present ? 0xff : 0, static_cast<size_t>(rows + 7) / 8);
+    if (is_present && rows % 8 != 0) bits[rows / 8] = static_cast<uint8_t>((1 << rows % 8) - 1);
+  }
+
+  const TableRecipe& recipe_;
+  uint64_t seed_;
+  std::unique_ptr<PreparedTableSampler> prepared_;
+  std::vector<ColumnBuffer> buffers_;  // of the sampled columns
+  std::vector<FixedValidity> fixed_;
+  std::unique_ptr<std::byte, Free> scratch_;
+  int64_t scratch_rows_ = 0;
+};
+
+class TableGenerator : public Generator {
+ public:
+  TableGenerator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed, const Backend& backend)
+      : recipe_(std::move(recipe)), schema_(make_output_schema(*recipe_)), seed_(seed), backend_(backend) {}
+  const OutputSchema& schema() const override { return schema_; }
+  uint64_t seed() const override { return seed_; }
+  std::unique_ptr<RowSampler> make_sampler() const override {
+    return std::make_unique<TableRowSampler>(*recipe_, schema_, seed_, backend_);
+  }
+
+ private:
+  std::shared_ptr<const TableRecipe> recipe_;
+  OutputSchema schema_;
+  uint64_t seed_;
+  const Backend& backend_;
+};
+
+[[noreturn]] void contradiction(const ColumnSchema& column, const std::string& what) {
+  throw Error("the model contradicts itself: " + what + " (column '" + column.name + "')");
+}
+
+// Whether every integer that a column can give is within [least, greatest].
+bool stays_within(const ColumnSampler& column, int64_t least, int64_t greatest) {
+  if (column.transform == Transform::kLinear)
+    return column.minimum >= static_cast<double>(least) && column.maximum <= static_cast<double>(greatest);
+  for (size_t s = 0; s < column.base.size(); ++s)
+    if (column.base[s] < least || column.base[s] > greatest || column.width[s] - 1 > greatest - column.base[s])
+      return false;
+  return true;
+}
+
+void check_column(const ColumnSchema& schema, const ColumnSampler& column) {
+  const bool is_whole = column.storage == Storage::kInt32 || column.storage == Storage::kInt64;
+  if (schema.kind == ColumnKind::kReal) {
+    if (is_whole) contradiction(schema, "real numbers stored as whole ones");
+    return;
+  }
+  if (!is_whole) contradiction(schema, "whole numbers stored as real ones");
+  if (schema.kind == ColumnKind::kBoolean || schema.kind == ColumnKind::kCategory ||
+      schema.kind == ColumnKind::kConstant) {
+    const auto levels = static_cast<int64_t>(schema.levels.size());
+    if (column.storage != Storage::kInt32 || !stays_within(column, 0, levels - 1))
+      contradiction(schema, "a level that is not listed");
+  }
+}
+
+std::vector<int64_t> extents(size_t count) {
+  return {static_cast<int64_t>(count)};
+}
+
+// One tensor of all columns' segments, column after column.
+template <class T>
+Tensor joined(const TableSampler& sampler, const std::vector<T> ColumnSampler::*member) {
+  std::vector<T> all;
+  for (const ColumnSampler& column : sampler.columns)
+    all.insert(all.end(), (column.*member).begin(), (column.*member).end());
+  const std::vector<int64_t> shape = extents(all.size());
+  return Tensor::from(all, shape);
+}
+
+template <class T, class Function>
+Tensor of_columns(const TableSampler& sampler, Function value_of) {
+  std::vector<T> values;
+  for (const ColumnSampler& column : sampler.columns) values.push_back(static_cast<T>(value_of(column)));
+  const std::vector<int64_t> shape = extents(values.size());
+  return Tensor::from(values, shape);
+}
+
+// The members of a column that hold one number a segment, if it has such segments.
+constexpr const char* kIntegerTensors[] = {"segments.base", "segments.width"};
+constexpr const char* kScaleTensor = "segments.scale";
+constexpr const char* kRealTensors[] = {"segments.real_base", "segments.real_top", "segments.real_slope"};
+constexpr std::vector<int64_t> ColumnSampler::*kIntegerMembers[] = {&ColumnSampler::base, &ColumnSampler::width};
+constexpr std::vector<double> ColumnSampler::*kRealMembers[] = {&ColumnSampler::real_base, &ColumnSampler::real_top,
+                                                                &ColumnSampler::real_slope};
+
+// Deals out what `joined` put together.
+template <class T>
+class Dealer {
+ public:
+  Dealer(const ModelFile& file, const std::string& name) : name_(name), values_(file.tensor(name, {-1}).to<T>()) {}
+  std::vector<T> take(int64_t count) {
+    if (count < 0 || count > static_cast<int64_t>(values_.size()) - next_)
+      throw InputError("model file: tensor '" + name_ + "' is too short");
+    const auto first = values_.begin() + next_;
+    next_ += count;
+    return std::vector<T>(first, first + count);
+  }
+  void finish() const {
+    if (next_ != static_cast<int64_t>(values_.size()))
+      throw InputError("model file: tensor '" + name_ + "' is too long");
+  }
+
+ private:
+  std::string name_;
+  std::vector<T> values_;
+  int64_t next_ = 0;
+};
+
+void load_columns(const ModelFile& file, TableSampler& sampler, size_t columns) {
+  const std::vector<int64_t> shape = extents(columns);
+  const auto storage = file.tensor("columns.storage", shape).to<uint8_t>(),
+             transform = file.tensor("columns.transform", shape).to<uint8_t>();
+  const auto latent = file.tensor("columns.latent", shape).to<int32_t>(),
+             gap = file.tensor("columns.missing_latent", shape).to<int32_t>();
+  const auto threshold = file.tensor("columns.missing_threshold", shape).to<float>();
+  const auto segments = file.tensor("columns.segments", shape).to<int64_t>();
+  const auto linear = file.tensor("columns.linear", {static_cast<int64_t>(columns), 4}).to<double>();
+  Dealer<float> lower(file, "segments.lower");
+  Dealer<int64_t> base(file, kIntegerTensors[0]), width(file, kIntegerTensors[1]);
+  Dealer<double> scale(file, kScaleTensor), real_base(file, kRealTensors[0]), real_top(file, kRealTensors[1]),
+      real_slope(file, kRealTensors[2]);
+  for (size_t i = 0; i < columns; ++i) {
+    ColumnSampler& column = sampler.columns.emplace_back();
+    if (storage[i] > static_cast<uint8_t>(Storage::kFloat64) || transform[i] > static_cast<uint8_t>(Transform::kLinear))
+      throw InputError("model file: a column's storage or transform is unknown; it may be of a newer version");
+    column.storage = static_cast<Storage>(storage[i]);
+    column.transform = static_cast<Transform>(transform[i]);
+    column.latent = latent[i];
+    column.missing_latent = gap[i];
+    column.missing_threshold = threshold[i];
+    column.mean = linear[4 * i], column.deviation = linear[4 * i + 1];
+    column.minimum = linear[4 * i + 2], column.maximum = linear[4 * i + 3];
+    column.lower = lower.take(segments[i]);
+    const bool is_whole = column.storage == Storage::kInt32 || column.storage == Storage::kInt64;
+    column.base = base.take(is_whole ? segments[i] : 0);
+    column.width = width.take(is_whole ? segments[i] : 0);
+    column.scale = scale.take(is_whole ? segments[i] : 0);
+    column.real_base = real_base.take(is_whole ? 0 : segments[i]);
+    column.real_top = real_top.take(is_whole ? 0 : segments[i]);
+    column.real_slope = real_slope.take(is_whole ? 0 : segments[i]);
+  }
+  lower.finish(), base.finish(), width.finish(), scale.finish(), real_base.finish(), real_top.finish(),
+      real_slope.finish();
+}
+
+nlohmann::json texts_json(const TableRecipe& recipe) {
+  nlohmann::json texts = nlohmann::json::array();
+  for (size_t c = 0; c < recipe.texts.size(); ++c) {
+    const TextRecipe& text = recipe.texts[c];
+    if (text.patterns.empty() && !text.key_is_sequence) continue;
+    texts.push_back({{"column", c},
+                     {"patterns", text.patterns},
+                     {"key_is_sequence", text.key_is_sequence},
+                     {"first_key", text.first_key}});
+  }
+  return texts;
+}
+
+}  // namespace
+
+void check_table_recipe(const TableRecipe& recipe) {
+  check_table_sampler(recipe.sampler);
+  const auto columns = static_cast<int64_t>(recipe.schema.columns.size());
+  if (recipe.sampled.size() != recipe.sampler.columns.size() || static_cast<int64_t>(recipe.texts.size()) != columns)
+    throw Error("the model contradicts itself: columns of different number");
+  std::vector<bool> is_sampled(recipe.schema.columns.size());
+  for (size_t i = 0; i < recipe.sampled.size(); ++i) {
+    if (recipe.sampled[i] < 0 || recipe.sampled[i] >= columns || (i > 0 && recipe.sampled[i] <= recipe.sampled[i - 1]))
+      throw Error("the model contradicts itself: columns out of order");
+    const ColumnSchema& column = recipe.schema.columns[recipe.sampled[i]];
+    if (recipe.sampler.columns[i].missing_latent >= 0 && !column.has_missing)
+      contradiction(column, "gaps in a column without any");
+    check_column(column, recipe.sampler.columns[i]);
+    is_sampled[recipe.sampled[i]] = true;
+  }
+  for (size_t c = 0; c < is_sampled.size(); ++c) {
+    OutputColumn column;
+    column.schema.kind = recipe.schema.columns[c].kind;
+    if (column.has_values() && !is_sampled[c]) contradiction(recipe.schema.columns[c], "nothing makes its values");
+  }
+}
+
+void save_table_recipe(const TableRecipe& recipe, ModelFile& file) {
+  const TableSampler& sampler = recipe.sampler;
+  file.metadata["schema"] = to_json(recipe.schema);
+  file.metadata["texts"] = texts_json(recipe);
+  file.tensors["factor"] = Tensor::from(sampler.factor, {sampler.latents, sampler.components});
+  file.tensors["residual"] = Tensor::from(sampler.residual, {sampler.latents});
+  file.tensors["columns.sampled"] = Tensor::from(recipe.sampled, extents(recipe.sampled.size()));
+  file.tensors["columns.storage"] = of_columns<uint8_t>(sampler, [](const ColumnSampler& c) { return c.storage; });
+  file.tensors["columns.transform"] = of_columns<uint8_t>(sampler, [](const ColumnSampler& c) { return c.transform; });
+  file.tensors["columns.latent"] = of_columns<int32_t>(sampler, [](const ColumnSampler& c) { return c.latent; });
+  file.tensors["columns.missing_latent"] =
+      of_columns<int32_t>(sampler, [](const ColumnSampler& c) { return c.missing_latent; });
+  file.tensors["columns.missing_threshold"] =
+      of_columns<float>(sampler, [](const ColumnSampler& c) { return c.missing_threshold; });
+  file.tensors["columns.segments"] =
+      of_columns<int64_t>(sampler, [](const ColumnSampler& c) { return c.lower.size(); });
+  std::vector<double> linear;
+  for (const ColumnSampler& c : sampler.columns)
+    linear.insert(linear.end(), {c.mean, c.deviation, c.minimum, c.maximum});
+  file.tensors["columns.linear"] = Tensor::from(linear, {static_cast<int64_t>(sampler.columns.size()), 4});
+  file.tensors["segments.lower"] = joined(sampler, &ColumnSampler::lower);
+  for (size_t i = 0; i < std::size(kIntegerTensors); ++i)
+    file.tensors[kIntegerTensors[i]] = joined(sampler, kIntegerMembers[i]);
+  file.tensors[kScaleTensor] = joined(sampler, &ColumnSampler::scale);
+  for (size_t i = 0; i < std::size(kRealTensors); ++i) file.tensors[kRealTensors[i]] = joined(sampler, kRealMembers[i]);
+}
+
+TableRecipe load_table_recipe(const ModelFile& file) {
+  try {
+    TableRecipe recipe;
+    recipe.schema = table_schema_from_json(file.metadata.at("schema"));
+    recipe.texts.resize(recipe.schema.columns.size());
+    for (const nlohmann::json& text : file.metadata.at("texts")) {
+      TextRecipe& target = recipe.texts.at(text.at("column").get<size_t>());
+      text.at("patterns").get_to(target.patterns);
+      text.at("key_is_sequence").get_to(target.key_is_sequence);
+      text.at("first_key").get_to(target.first_key);
+    }
+    const Tensor& factor = file.tensor("factor", {-1, -1});
+    TableSampler& sampler = recipe.sampler;
+    constexpr int64_t kMost = 1 << 30;
+    if (factor.shape[0] > kMost || factor.shape[1] > kMost)
+      throw InputError("model file: tensor 'factor' is too large");
+    sampler.latents = static_cast<int32_t>(factor.shape[0]);
+    sampler.components = static_cast<int32_t>(factor.shape[1]);
+    sampler.factor = factor.to<float>();
+    sampler.residual = file.tensor("residual", {sampler.latents}).to<float>();
+    recipe.sampled = file.tensor("columns.sampled", {-1}).to<int32_t>();
+    load_columns(file, sampler, recipe.sampled.size());
+    check_table_recipe(recipe);
+    return recipe;
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(std::string("model file: its description lacks something (") + error.what() + ")");
+  } catch (const std::out_of_range&) {
+    throw InputError("model file: a text belongs to no column");
+  } catch (const InputError&) {
+    throw;
+  } catch (const Error& error) {
+    throw InputError(std::string("model file: ") + error.what());
+  }
+}
+
+std::shared_ptr<const Generator> make_table_generator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed,
+                                                      const Backend& backend) {
+  return std::make_shared<TableGenerator>(std::move(recipe), seed, backend);
+}
+
+}  // namespace doppel

@@ -1,0 +1,105 @@
+// Damaged model files, half of them with a right checksum: a clear error or rows, never a crash, a hang or a huge
+// allocation.
+#include <gtest/gtest.h>
+
+#include "engine/model.h"
+#include "tests/engine/pca_cases.h"
+
+namespace doppel {
+namespace {
+
+constexpr int kFiles = 10'000;
+constexpr size_t kChecksumOffset = 8 + sizeof(R"({"__metadata__":{"checksum":")") - 1;
+
+std::vector<std::byte> small_model(const std::string& space) {
+  std::vector<std::string> level, date, key, text;
+  std::vector<double> real;
+  std::vector<int64_t> whole;
+  for (int row = 0; row < 60; ++row) {
+    level.push_back(row % 7 == 0 ? "" : std::string(1, static_cast<char>('a' + row * 5 % 3)));
+    date.push_back("2020-01-" + std::to_string(10 + row % 20));
+    key.push_back("K" + std::to_string(1000 + 17 * row));
+    text.push_back("text " + std::to_string(row * 31 % 61) + (row % 2 ? " b" : " cd e"));
+    real.push_back(row * 0.37 + row % 5 * 1e-7);
+    whole.push_back(row % 11);
+  }
+  FitOptions options;
+  options.space = space;
+  return serialise(fit({text_column("level", level), text_column("date", date), text_column("key", key),
+                        text_column("text", text), real_column("real", real), integer_column("whole", whole)},
+                       options)
+                       ->save());
+}
+
+void seal(std::vector<std::byte>& bytes) {
+  const std::string checksum = model_checksum(bytes);
+  if (bytes.size() >= kChecksumOffset + checksum.size())
+    std::memcpy(bytes.data() + kChecksumOffset, checksum.data(), checksum.size());
+}
+
+// What damage looks like: bits, bytes, digits, runs, cuts, pieces copied elsewhere.
+void mutate(std::vector<std::byte>& bytes, std::mt19937_64& random) {
+  const size_t place = random() % bytes.size(), other = random() % bytes.size();
+  const size_t length = std::min<size_t>(1 + random() % 16, bytes.size() - std::max(place, other));
+  switch (random() % 7) {
+    case 0:
+      bytes[place] ^= std::byte(1 << random() % 8);
+      break;
+    case 1:
+      bytes[place] = static_cast<std::byte>(random());
+      break;
+    case 2:
+      bytes[place] = static_cast<std::byte>("0123456789-.eE\"{}[],:"[random() % 21]);
+      break;
+    case 3:
+      std::copy_n(bytes.begin() + place, length, bytes.begin() + other);
+      break;
+    case 4:
+      std::fill_n(bytes.begin() + place, length, random() % 2 ? std::byte(0xff) : std::byte(0));
+      break;
+    case 5:
+      bytes.resize(random() % 4 == 0 ? place : bytes.size());
+      break;
+    default: {  // a number in the header becomes another
+      const size_t header = std::min<size_t>(bytes.size(), 6000);
+      for (size_t i = 8 + random() % header; i < std::min(header, bytes.size()); ++i) {
+        if (bytes[i] < std::byte('0') || bytes[i] > std::byte('9')) continue;
+        bytes[i] = static_cast<std::byte>('0' + random() % 10);
+        break;
+      }
+    }
+  }
+  if (bytes.empty()) bytes.resize(1);
+}
+
+TEST(ModelFuzz, TenThousandDamagedFiles) {
+  const std::vector<std::byte> originals[] = {small_model("scores"), small_model("standardised")};
+  int refused = 0, made = 0;
+  for (int file = 0; file < kFiles; ++file) {
+    std::mt19937_64 random(file);
+    std::vector<std::byte> bytes = originals[file / 2 % 2];
+    for (uint64_t changes = 1 + random() % 3; changes > 0; --changes) mutate(bytes, random);
+    if (file % 2 == 0) seal(bytes);
+    SCOPED_TRACE(file);
+    try {
+      const auto model = load_model(parse_model_file(bytes, "fuzzed"));
+      model->describe();
+      const auto generator = model->make_generator(1, cpu());
+      const auto sampler = generator->make_sampler();
+      Batch batch(generator->schema(), 100);
+      sampler->sample(0, 100, batch);
+      std::string texts;
+      for (const OutputColumn& column : generator->schema().columns)
+        for (uint64_t row = 0; column.texts && row < 100; ++row) column.texts->append(1, row, texts);
+      ++made;
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_EQ(refused + made, kFiles);
+  EXPECT_GT(refused, kFiles / 2);  // all that are not sealed
+  EXPECT_GT(made, kFiles / 100);   // and some get all the way
+}
+
+}  // namespace
+}  // namespace doppel

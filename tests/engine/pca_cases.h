@@ -1,0 +1,131 @@
+// Tables, fits and samples for the tests of the PCA model.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/model.h"
+#include "kernels/common/error.h"
+#include "tests/engine/memory_table.h"
+
+namespace doppel {
+
+inline const Backend& cpu() {
+  static const std::unique_ptr<Backend> backend = make_backend("cpu");
+  return *backend;
+}
+
+inline MemoryColumn text_column(const std::string& name, std::vector<std::string> texts) {
+  MemoryColumn column;
+  column.field.name = name;
+  column.texts = std::move(texts);
+  return column;
+}
+inline MemoryColumn real_column(const std::string& name, std::vector<double> reals) {
+  MemoryColumn column;
+  column.field = {name, SourceType::kFloat64, TimeUnit::kSecond, ""};
+  column.reals = std::move(reals);
+  return column;
+}
+inline MemoryColumn integer_column(const std::string& name, std::vector<int64_t> integers) {
+  MemoryColumn column;
+  column.field = {name, SourceType::kInt64, TimeUnit::kSecond, ""};
+  column.integers = std::move(integers);
+  return column;
+}
+
+inline std::unique_ptr<Model> fit(MemoryTable table, const FitOptions& options = {}) {
+  const TableProfile profile = profile_table(table, {});
+  return fit_model(table, profile, options, cpu());
+}
+inline std::unique_ptr<Model> fit(std::vector<MemoryColumn> columns, const FitOptions& options = {},
+                                  int64_t chunk_rows = 1 << 20) {
+  return fit(MemoryTable(std::move(columns), chunk_rows), options);
+}
+
+// Standard normals, [dimensions] vectors of rows numbers, each pair of dimensions of this correlation.
+inline std::vector<std::vector<double>> normals(int dimensions, int rows, double correlation, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  std::vector<std::vector<double>> columns(dimensions, std::vector<double>(rows));
+  for (int row = 0; row < rows; ++row) {
+    const double shared = normal(random);
+    for (int d = 0; d < dimensions; ++d)
+      columns[d][row] = std::sqrt(correlation) * shared + std::sqrt(1 - correlation) * normal(random);
+  }
+  return columns;
+}
+
+// Rows of a model, a double for each value (NaN where missing; texts are not looked at).
+struct Sampled {
+  std::vector<std::vector<double>> columns;
+  std::vector<std::byte> bytes;  // of all values and validity bits
+};
+
+inline double value_at(const OutputColumn& column, const Batch& batch, size_t c, int64_t row) {
+  if (!batch.is_present(c, row) || !column.has_values()) return std::nan("");
+  const void* values = batch.buffer(c).values;
+  double value = 0;
+  switch (column.storage) {
+    case Storage::kInt32:
+      value = static_cast<const int32_t*>(values)[row];
+      break;
+    case Storage::kInt64:
+      value = static_cast<double>(static_cast<const int64_t*>(values)[row]);
+      break;
+    case Storage::kFloat32:
+      value = static_cast<const float*>(values)[row];
+      break;
+    case Storage::kFloat64:
+      value = static_cast<const double*>(values)[row];
+      break;
+  }
+  return column.schema.kind == ColumnKind::kDecimal ? value / std::pow(10, column.schema.decimals) : value;
+}
+
+// `next` says how many rows the next batch has, given how many are left.
+inline Sampled sample(
+    const Model& model, int64_t rows, uint64_t seed = 1,
+    const std::function<int64_t(int64_t)>& next = [](int64_t left) { return left; }, uint64_t first_row = 0) {
+  const auto generator = model.make_generator(seed, cpu());
+  const auto sampler = generator->make_sampler();
+  const auto& columns = generator->schema().columns;
+  Batch batch(generator->schema(), rows);
+  Sampled sampled;
+  sampled.columns.resize(columns.size());
+  for (int64_t done = 0; done < rows;) {
+    const int64_t count = std::min(next(rows - done), rows - done);
+    sampler->sample(first_row + static_cast<uint64_t>(done), count, batch);
+    for (size_t c = 0; c < columns.size(); ++c)
+      for (int64_t row = 0; row < count; ++row) sampled.columns[c].push_back(value_at(columns[c], batch, c, row));
+    done += count;
+  }
+  for (const auto& column : sampled.columns) {
+    const auto* start = reinterpret_cast<const std::byte*>(column.data());
+    sampled.bytes.insert(sampled.bytes.end(), start, start + column.size() * sizeof(double));
+  }
+  return sampled;
+}
+
+// Pearson's correlation over the rows where neither is NaN.
+inline double correlation(const std::vector<double>& x, const std::vector<double>& y) {
+  double n = 0, sx = 0, sy = 0, sxx = 0, syy = 0, sxy = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (std::isnan(x[i]) || std::isnan(y[i])) continue;
+    n += 1, sx += x[i], sy += y[i], sxx += x[i] * x[i], syy += y[i] * y[i], sxy += x[i] * y[i];
+  }
+  return (sxy - sx * sy / n) / std::sqrt((sxx - sx * sx / n) * (syy - sy * sy / n));
+}
+
+inline double share(const std::vector<double>& values, const std::function<bool(double)>& holds) {
+  double count = 0;
+  for (const double value : values) count += holds(value);
+  return count / static_cast<double>(values.size());
+}
+
+}  // namespace doppel
