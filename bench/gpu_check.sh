@@ -61,6 +61,7 @@ else
 fi
 step sampling 60 "$build/bench/bench_sampling" --benchmark_filter=cuda --benchmark_repetitions=3 \
   --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
+grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
 
 say "$failures failures in $SECONDS s; everything is in $results"
 exit $((failures > 0))

@@ -4,15 +4,38 @@
 #include <benchmark/benchmark.h>
 
 #include <cmath>
+#include <functional>
 
 #include "bench/roofline.h"
+#include "kernels/backend.h"
 #include "kernels/cpu/sample_table.h"
+#include "kernels/cuda/cuda_backend.h"
 
 namespace doppel {
 namespace {
 
 constexpr int32_t kColumns = 20, kComponents = 20;
-constexpr int64_t kBatchRows = 1 << 16;
+
+// Who samples: an instruction set of this machine, or a CUDA device (values in host memory, so copies included).
+struct Sampler {
+  std::string name;
+  int64_t batch_rows;
+  bool on_device;
+  std::function<std::unique_ptr<PreparedTableSampler>(const TableSampler&)> prepare;
+};
+
+std::vector<Sampler> samplers() {
+  std::vector<Sampler> all;
+  for (const InstructionSet& instructions : instruction_sets())
+    all.push_back({instructions.name, 1 << 16, false, [&instructions](const TableSampler& sampler) {
+                     return prepare_cpu_table_sampler(sampler, instructions);
+                   }});
+  if (cuda_devices() == 0) return all;
+  const std::shared_ptr<Backend> cuda = make_backend("cuda");
+  all.push_back(
+      {"cuda", 1 << 21, true, [cuda](const TableSampler& sampler) { return cuda->prepare_table_sampler(sampler); }});
+  return all;
+}
 
 // Inverse of the normal distribution function by bisection: only to cut the score axis.
 double quantile(double probability) {
@@ -65,9 +88,10 @@ TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals) {
   return sampler;
 }
 
-void sample(benchmark::State& state, const TableSampler& sampler, const InstructionSet& instructions) {
-  const auto prepared = prepare_cpu_table_sampler(sampler, instructions);
-  const roofline::TouchedMemory memory(static_cast<size_t>(kBatchRows) * kColumns * 9);
+void sample(benchmark::State& state, const TableSampler& sampler, const Sampler& who) {
+  const auto prepared = who.prepare(sampler);
+  const int64_t batch_rows = who.batch_rows;
+  const roofline::TouchedMemory memory(static_cast<size_t>(batch_rows) * kColumns * 9);
   std::byte* next = memory.data();
   std::vector<ColumnBuffer> buffers;
   double bytes_per_row = 0;
@@ -75,18 +99,18 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Instruct
     const size_t bytes = bytes_per_value(column.storage);
     bytes_per_row += static_cast<double>(bytes) + (column.missing_latent >= 0 ? 0.125 : 0);
     buffers.push_back({next, nullptr});
-    next += bytes * kBatchRows;
+    next += bytes * batch_rows;
     if (column.missing_latent < 0) continue;
     buffers.back().validity = reinterpret_cast<uint8_t*>(next);
-    next += kBatchRows / 8;
+    next += batch_rows / 8;
   }
   uint64_t row = 0;
   for (auto _ : state) {
-    prepared->sample(1, row, kBatchRows, buffers);
+    prepared->sample(1, row, batch_rows, buffers);
     benchmark::ClobberMemory();
-    row += kBatchRows;
+    row += batch_rows;
   }
-  const auto rows = static_cast<double>(kBatchRows);
+  const auto rows = static_cast<double>(batch_rows);
   const auto rate = [](double amount) {
     return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
   };
@@ -95,6 +119,7 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Instruct
   state.counters["bytes/s"] = rate(rows * bytes_per_row);
   state.counters["ns/row"] =
       benchmark::Counter(rows * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  if (who.on_device) return;  // the host's ceilings are not the device's
   // The normals' operations and the product's; what columns do besides is not counted.
   const double normals = 28.0 * 4 * prepare_table(sampler).blocks;
   roofline::set_ceiling(
@@ -144,12 +169,12 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   doppel::roofline::print_ceilings(false);
   const auto tables = doppel::tables();
-  for (const doppel::InstructionSet& instructions : doppel::instruction_sets())
+  const auto samplers = doppel::samplers();
+  for (const doppel::Sampler& who : samplers)
     for (const auto& [name, sampler] : tables)
-      benchmark::RegisterBenchmark((name + "/" + instructions.name).c_str(),
-                                   [&sampler = sampler, &instructions](benchmark::State& state) {
-                                     doppel::sample(state, sampler, instructions);
-                                   });
+      benchmark::RegisterBenchmark(
+          (name + "/" + who.name).c_str(),
+          [&sampler = sampler, &who](benchmark::State& state) { doppel::sample(state, sampler, who); });
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

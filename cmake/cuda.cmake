@@ -26,7 +26,7 @@ add_library(doppel_cuda MODULE ${cuda_sources})
 target_link_libraries(doppel_cuda PRIVATE doppel_options CUDA::cudart_static CUDA::cublas CUDA::cusolver)
 target_compile_definitions(doppel_cuda PRIVATE DOPPEL_VERSION="${PROJECT_VERSION}")
 set_target_properties(doppel_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static
-  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} INSTALL_RPATH_USE_LINK_PATH ON)  # finds cuBLAS where it was linked
 # The bit law on the device: no contraction of a multiply and an add, IEEE division and square root, denormals kept.
 target_compile_options(doppel_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --prec-div=true --prec-sqrt=true --ftz=false -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-ffp-contract=off>)

@@ -95,9 +95,9 @@ DOPPEL_PORTABLE void philox_blocks(const PhiloxRow<L>& row, uint32_t block, Phil
       Words high0, low0, high1, low1;
       L::multiply_wide(out[i][0], kPhiloxMultiplier0, high0, low0);
       L::multiply_wide(out[i][2], kPhiloxMultiplier1, high1, low1);
-      out[i][0] = L::exclusive_or(high1, L::exclusive_or(out[i][1], keys.low[round]));
+      out[i][0] = L::exclusive_or(high1, out[i][1], keys.low[round]);
       out[i][1] = low1;
-      out[i][2] = L::exclusive_or(high0, L::exclusive_or(out[i][3], keys.high[round]));
+      out[i][2] = L::exclusive_or(high0, out[i][3], keys.high[round]);
       out[i][3] = low0;
     }
   }

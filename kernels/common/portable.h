@@ -134,6 +134,9 @@ struct PlainLanes {
   DOPPEL_HOST_DEVICE static Words exclusive_or(Words a, Words b) {
     return a ^ b;
   }
+  DOPPEL_HOST_DEVICE static Words exclusive_or(Words a, Words b, Words c) {
+    return a ^ b ^ c;
+  }
   DOPPEL_HOST_DEVICE static Int int_of_words(Words w) {
     return static_cast<int32_t>(w);
   }

@@ -84,6 +84,9 @@ struct HighwayLanes {
     high.odd = hn::ShiftRight<32>(low.odd);
   }
   static HWY_INLINE Words exclusive_or(Words a, Words b) { return {hn::Xor(a.even, b.even), hn::Xor(a.odd, b.odd)}; }
+  static HWY_INLINE Words exclusive_or(Words a, Words b, Words c) {  // one operation of AVX-512
+    return {hn::Xor3(a.even, b.even, c.even), hn::Xor3(a.odd, b.odd, c.odd)};
+  }
   static HWY_INLINE Int int_of_words(Words w) {
     return hn::OddEven(hn::BitCast(IntTag(), hn::ShiftLeft<32>(w.odd)), hn::BitCast(IntTag(), w.even));
   }

@@ -162,25 +162,6 @@ template <class T>
 T __ldg(const T* address) {
   return *address;
 }
-template <class T>
-void __stcs(T* address, T value) {
-  *address = value;
-}
-inline int __popc(unsigned value) {
-  return __builtin_popcount(value);
-}
-inline unsigned __umulhi(unsigned a, unsigned b) {
-  return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32);
-}
-inline float __fmaf_rn(float a, float b, float c) {
-  return std::fma(a, b, c);
-}
 inline double __fma_rn(double a, double b, double c) {
   return std::fma(a, b, c);
-}
-inline float __int_as_float(int value) {
-  return simt::from_word<float>(simt::to_word(value));
-}
-inline int __float_as_int(float value) {
-  return simt::from_word<int>(simt::to_word(value));
 }

@@ -9,6 +9,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/device.h"
+#include "tests/simt/language.h"
 #include "tests/simt/planted_bugs.h"
 
 namespace doppel {
@@ -72,6 +73,53 @@ TEST_P(Emulator, RunsRightKernelsWithoutAReport) {
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
   EXPECT_EQ(simt::counts().threads - threads, 4u * kSumThreads);
   EXPECT_EQ(simt::counts().barriers - barriers, 6u);  // two in each of three blocks
+}
+
+TEST_P(Emulator, CollectivesDoWhatCudasGuideSays) {
+  const cuda::Stream stream = cuda::make_stream();
+  const DeviceBuffer<unsigned> out(kLanguageRows * kLanguageThreads, stream.get());
+  launch_language(out.data(), stream.get());
+  std::vector<unsigned> got(out.size());
+  CUDA_CHECK(cudaMemcpyAsync(got.data(), out.data(), got.size() * 4, cudaMemcpyDeviceToHost, stream.get()));
+  CUDA_CHECK(cudaStreamSynchronize(stream.get()));
+  for (unsigned t = 0; t < kLanguageThreads; ++t) {
+    const unsigned warp = t / 32, lane = t % 32;
+    const unsigned threes = warp == 0 ? 0x49249249u : 0x92492492u;  // lanes whose thread is a multiple of 3
+    const std::vector<unsigned> wanted = {warp * 32 + 5,
+                                          t / 8 * 8 + 3,
+                                          lane == 0 ? t : t - 1,
+                                          t % 16 < 14 ? t + 2 : t,
+                                          t ^ 16,
+                                          threes,
+                                          warp,
+                                          1 - warp,
+                                          10,
+                                          0,
+                                          1,
+                                          warp * 32 + 7,
+                                          lane < 16 ? t ^ 1 : 0,
+                                          63,
+                                          1};
+    for (unsigned row = 0; row < kLanguageRows; ++row)
+      EXPECT_EQ(got[row * kLanguageThreads + t], wanted[row]) << "row " << row << ", thread " << t;
+  }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// Blocks that publish by __threadfence and an atomic do not race.
+TEST_P(Emulator, PublicationByAFenceIsNoRace) {
+  const cuda::Stream stream = cuda::make_stream();
+  const std::vector<float> values(200, 0.5f);
+  const DeviceBuffer<float> x(values.size(), stream.get()), partial(4, stream.get()), total(1, stream.get());
+  const DeviceBuffer<unsigned> finished(1, stream.get());
+  CUDA_CHECK(cudaMemcpyAsync(x.data(), values.data(), 800, cudaMemcpyHostToDevice, stream.get()));
+  CUDA_CHECK(cudaMemsetAsync(finished.data(), 0, 4, stream.get()));
+  launch_last_block_sum(x.data(), 200, partial.data(), finished.data(), total.data(), 4, stream.get());
+  float sum = 0;
+  CUDA_CHECK(cudaMemcpyAsync(&sum, total.data(), 4, cudaMemcpyDeviceToHost, stream.get()));
+  CUDA_CHECK(cudaStreamSynchronize(stream.get()));
+  EXPECT_EQ(sum, 100.0f);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
 TEST_P(Emulator, ReportsAMissingBarrier) {
