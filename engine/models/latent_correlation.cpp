@@ -114,6 +114,26 @@ bool is_own_gap(const Latent& a, const Latent& b) {
   return a.column == b.column;
 }
 
+// Two latents that are functions of one another (a code and its number) correlate alike with all others: where the
+// pairs, each measured in its own way, disagree, both take the mean. Left to the nearest correlation matrix, the
+// disagreement would be paid for by their own correlation, and codes would come with wrong numbers.
+void unite_equal_latents(std::vector<double>& matrix, size_t n) {
+  constexpr double kEqual = 0.9999;
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (std::abs(matrix[i * n + j]) < kEqual) continue;
+      const double sign = matrix[i * n + j] > 0 ? 1 : -1;
+      matrix[i * n + j] = matrix[j * n + i] = sign;
+      for (size_t k = 0; k < n; ++k) {
+        if (k == i || k == j) continue;
+        const double mean = 0.5 * (matrix[i * n + k] + sign * matrix[j * n + k]);
+        matrix[i * n + k] = matrix[k * n + i] = mean;
+        matrix[j * n + k] = matrix[k * n + j] = sign * mean;
+      }
+    }
+  }
+}
+
 // One projection onto the positive semidefinite matrices.
 std::vector<double> clip_eigenvalues(const std::vector<double>& matrix, int64_t order, const Backend& backend,
                                      double& least) {
@@ -183,6 +203,7 @@ std::vector<double> pairwise_correlation(const std::vector<Latent>& latents, con
       matrix[i * n + j] = matrix[j * n + i] = value;
     }
   }
+  if (space == Space::kScores) unite_equal_latents(matrix, n);
   return matrix;
 }
 

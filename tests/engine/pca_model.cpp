@@ -164,16 +164,18 @@ TEST(PcaModel, RecoversTheAssociationOfCategories) {
     EXPECT_NEAR(difference, 0, 5 * std::sqrt(0.25 * 0.75 * 2 / kRows)) << levels.first << levels.second;
 }
 
-TEST(PcaModel, EqualColumnsStayEqual) {
-  const auto z = normals(1, 5000, 0, 17);
+TEST(PcaModel, ACodeKeepsItsNumberBesideOtherColumns) {
+  const auto z = normals(3, 5000, 0.6, 17);
   std::vector<std::string> name;
-  std::vector<int64_t> number;
-  for (const double value : z[0]) {
-    const int level = std::clamp(static_cast<int>(std::floor(2 * value)) + 3, 0, 6);
+  std::vector<int64_t> number, skewed;
+  for (size_t row = 0; row < z[0].size(); ++row) {
+    const int level = std::clamp(static_cast<int>(std::floor(2 * z[0][row])) + 3, 0, 6);
     name.push_back(std::string("level ") + "dagbfce"[level]);
     number.push_back(level);
+    skewed.push_back(std::lround(std::exp(2 * z[1][row])));  // its values and its scores say different things
   }
-  const auto model = fit({text_column("name", name), integer_column("number", number)});
+  const auto model = fit({text_column("name", name), integer_column("number", number), integer_column("skewed", skewed),
+                          real_column("other", z[2])});
   const auto made = sample(*model, 20000).columns;
   int unequal = 0;
   for (size_t row = 0; row < made[0].size(); ++row)
