@@ -49,13 +49,18 @@ class Reader {
   int file_;
 };
 
-// "" or what is wrong with the file.
-std::string check_file(const std::string& path, const ManifestEntry& entry, std::vector<std::byte>& buffer) {
+// "" or what is wrong with the file's size.
+std::string check_size(const std::string& path, const ManifestEntry& entry) {
   std::error_code error;
   const auto size = static_cast<int64_t>(fs::file_size(path, error));
-  if (!error && size != entry.bytes) {
-    return entry.file + ": its size is " + std::to_string(size) + " bytes, not " + std::to_string(entry.bytes);
-  }
+  if (error || size == entry.bytes) return "";
+  return entry.file + ": its size is " + std::to_string(size) + " bytes, not " + std::to_string(entry.bytes);
+}
+
+// "" or what is wrong with the file.
+std::string check_file(const std::string& path, const ManifestEntry& entry, std::vector<std::byte>& buffer) {
+  const std::string wrong_size = check_size(path, entry);
+  if (!wrong_size.empty()) return wrong_size;
   Reader reader(path);
   Checksum checksum;
   for (size_t got = buffer.size(); got == buffer.size();) {
@@ -140,6 +145,32 @@ void find_unlisted(const std::string& folder, const std::set<std::string>& liste
   std::sort(check.extra.begin(), check.extra.end());
 }
 
+// find(entries) returns what is wrong with each entry's file, as check_files does.
+template <class Find>
+FolderCheck survey(const std::string& folder, const Find& find) {
+  if (!fs::is_directory(folder)) throw InputError(folder + ": no such folder");
+  FolderCheck check;
+  FileLayout layout;
+  const std::vector<ManifestEntry> entries = read_entries(folder, check, layout);
+  std::set<std::string> listed;
+  for (const ManifestEntry& entry : entries) listed.insert(entry.file);
+
+  const std::vector<std::string> findings = find(entries);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (findings[i] == kAbsent) {
+      check.missing.push_back(entries[i].file);
+    } else if (!findings[i].empty()) {
+      check.corrupt.push_back(findings[i]);
+    } else {
+      check.whole.push_back(entries[i]);
+      check.whole_rows += entries[i].rows;
+      check.whole_bytes += entries[i].bytes;
+    }
+  }
+  find_unlisted(folder, listed, layout, check);
+  return check;
+}
+
 // Compares what it is given with the files that are there.
 class CompareSink : public OutputSink {
  public:
@@ -183,27 +214,19 @@ class CompareSink : public OutputSink {
 }  // namespace
 
 FolderCheck check_folder(const std::string& folder, int threads) {
-  if (!fs::is_directory(folder)) throw InputError(folder + ": no such folder");
-  FolderCheck check;
-  FileLayout layout;
-  const std::vector<ManifestEntry> entries = read_entries(folder, check, layout);
-  std::set<std::string> listed;
-  for (const ManifestEntry& entry : entries) listed.insert(entry.file);
+  return survey(folder,
+                [&](const std::vector<ManifestEntry>& entries) { return check_files(folder, entries, threads); });
+}
 
-  const std::vector<std::string> findings = check_files(folder, entries, threads);
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (findings[i] == kAbsent) {
-      check.missing.push_back(entries[i].file);
-    } else if (!findings[i].empty()) {
-      check.corrupt.push_back(findings[i]);
-    } else {
-      check.whole.push_back(entries[i]);
-      check.whole_rows += entries[i].rows;
-      check.whole_bytes += entries[i].bytes;
+FolderCheck list_folder(const std::string& folder) {
+  return survey(folder, [&](const std::vector<ManifestEntry>& entries) {
+    std::vector<std::string> findings;
+    for (const ManifestEntry& entry : entries) {
+      const std::string path = (fs::path(folder) / entry.file).string();
+      findings.push_back(fs::exists(path) ? check_size(path, entry) : kAbsent);
     }
-  }
-  find_unlisted(folder, listed, layout, check);
-  return check;
+    return findings;
+  });
 }
 
 Recomputation recompute_files(const std::string& folder, const ManifestHead& head,

@@ -21,6 +21,8 @@ struct FolderCheck {
 
 // Reads every listed file, on `threads` threads. Throws InputError where there is no manifest or manifests disagree.
 FolderCheck check_folder(const std::string& folder, int threads);
+// The same by the files' sizes alone: nothing is read but the manifests.
+FolderCheck list_folder(const std::string& folder);
 
 struct Recomputation {
   int64_t files = 0, rows = 0;

@@ -43,6 +43,7 @@ Examples:
 )";
 
 constexpr size_t kShownColumns = 200, kShownLevels = 4, kShownLevelCharacters = 24;
+constexpr const char* kReading = "reading";
 constexpr int64_t kLeastChunkBytes = 1 << 20, kMostChunkBytes = 16 << 20;
 
 struct FitCommand {
@@ -79,18 +80,24 @@ std::string describe_levels(const std::vector<std::string>& levels) {
 }
 
 // "-0.05" of -5 and two decimals.
-std::string decimal_text(int64_t quanta, int decimals) {
+std::string decimal_text(int64_t quanta, int decimals, bool keeps_zeros) {
   double unit = 1;
   for (int i = 0; i < decimals; ++i) unit *= 10;
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, static_cast<double>(quanta) / unit);
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*f", decimals, static_cast<double>(quanta) / unit);
+  std::string text = buffer;
+  if (keeps_zeros || decimals == 0) return text;
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
   return text;
 }
 
 std::string describe_range(const ColumnSchema& column, const Distribution& values) {
   if (!values.quanta.empty()) {
     const int decimals = column.kind == ColumnKind::kDecimal ? column.decimals : 0;
-    return decimal_text(values.quanta.front(), decimals) + " to " + decimal_text(values.quanta.back(), decimals);
+    const bool keeps_zeros = column.keeps_trailing_zeros;
+    return decimal_text(values.quanta.front(), decimals, keeps_zeros) + " to " +
+           decimal_text(values.quanta.back(), decimals, keeps_zeros);
   }
   if (values.reals.empty()) return "";
   char text[80];
@@ -155,6 +162,10 @@ void print_cleaning(const TableProfile& profile) {
   if (shown < profile.columns.size()) {
     std::printf("and %zu more columns (--json tells of all)\n", profile.columns.size() - shown);
   }
+  for (size_t i = 0; i < shown; ++i) {
+    const std::string& note = profile.columns[i].cleaning.note;
+    if (!note.empty()) std::printf("%s: %s\n", quoted(profile.schema.columns[i].name).c_str(), note.c_str());
+  }
   std::printf("%s rows", std::to_string(profile.rows).c_str());
   if (profile.duplicate_rows >= 0)
     std::printf(", %s equal to an earlier one", std::to_string(profile.duplicate_rows).c_str());
@@ -173,20 +184,23 @@ Json cleaning_json(const TableProfile& profile) {
                        {"trimmed", cleaning.trimmed},
                        {"outliers", cleaning.outliers},
                        {"distinct", cleaning.distinct},
-                       {"distinct_is_exact", cleaning.distinct_is_exact}});
+                       {"distinct_is_exact", cleaning.distinct_is_exact},
+                       {"note", cleaning.note}});
   }
   return columns;
 }
 
+// Reading shows as progress until `is_reading` is false: later passes belong to the model's stages.
 std::unique_ptr<TableSource> open_data(const FitCommand& command, const CommonOptions& common, StageProgress& progress,
-                                       const std::string& stage) {
+                                       const bool& is_reading) {
   ReadOptions options;
   options.delimiter = parse_delimiter(command.delimiter);
   options.chunk_bytes = std::clamp(common.memory_bytes / 64, kLeastChunkBytes, kMostChunkBytes);
-  return watch_table(open_table(command.data, options), [&progress, &stage](int64_t done, int64_t total) {
+  return watch_table(open_table(command.data, options), [&progress, &is_reading](int64_t done, int64_t total) {
+    if (!is_reading) return;
     const double seconds = progress.seconds_in_stage();
     const std::string rate = seconds > 0 ? format_bytes(static_cast<double>(done) / seconds) + "/s" : "";
-    progress.update(stage, static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)), rate);
+    progress.update(kReading, static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)), rate);
   });
 }
 
@@ -238,18 +252,18 @@ void fit(FitCommand command, const CommonOptions& common) {
   const std::unique_ptr<Backend> backend = make_backend(common.backend);
 
   StageProgress progress(Progress::style_for(common.quiet));
-  std::string stage = "reading";
-  progress.update(stage, 0);
-  const std::unique_ptr<TableSource> source = open_data(command, common, progress, stage);
+  progress.update(kReading, 0);
+  bool is_reading = true;
+  const std::unique_ptr<TableSource> source = open_data(command, common, progress, is_reading);
   const TableProfile profile = profile_table(*source, profile_options);
   if (!command.fit.target.empty()) {
     command.fit.target = profile.schema.columns[profile.schema.find(command.fit.target)].name;
   }
-  stage = "learning";
+  is_reading = false;
+  progress.update("learning", 0);
   command.fit.memory_bytes = common.memory_bytes;
-  command.fit.progress = [&](const std::string& name, double share) {
+  command.fit.progress = [&](const std::string& stage, double share) {
     throw_if_interrupted();
-    stage = name;
     progress.update(stage, share);
   };
   const std::unique_ptr<Model> model = fit_model(*source, profile, command.fit, *backend);

@@ -80,6 +80,18 @@ TEST_F(Verification, NamesMissingShortAndUnlistedFiles) {
   EXPECT_EQ(check.whole.size(), 3u);
 }
 
+TEST_F(Verification, ListingLooksAtSizesOnly) {
+  std::filesystem::remove(file("part-00001.txt"));
+  std::filesystem::resize_file(file("part-00003.txt"), 12);
+  std::string changed = read_text(file("part-00000.txt"));
+  changed[5] ^= 1;
+  write_text(file("part-00000.txt"), changed);
+  const FolderCheck check = list_folder(out_);
+  EXPECT_EQ(check.missing, std::vector<std::string>{"part-00001.txt"});
+  EXPECT_EQ(check.corrupt.size(), 1u);
+  EXPECT_EQ(check.whole.size(), 3u);
+}
+
 TEST_F(Verification, PartThatWasNotStartedIsMissing) {
   std::filesystem::remove(file("manifest-2-of-2.jsonl"));
   const FolderCheck check = check_folder(out_, 2);
