@@ -34,6 +34,21 @@ std::string quote_command(int argc, char** argv) {
 
 }  // namespace
 
+namespace {
+
+// CLI11 would only say that a command is required.
+void check_command(const CLI::App& app, const std::string& name) {
+  if (name.starts_with('-')) return;
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    if (command->get_name() == name) return;
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  throw UsageError("there is no command '" + name + "': the commands are " + names);
+}
+
+}  // namespace
+
 int run_command_line(int argc, char** argv) {
   CLI::App app{"Learns a data set and writes its synthetic double at the speed of the hardware.", "doppel"};
   CommonOptions common;
@@ -47,6 +62,7 @@ int run_command_line(int argc, char** argv) {
       std::fputs(app.help().c_str(), stderr);
       return static_cast<int>(ExitStatus::kWrongUsage);
     }
+    check_command(app, argv[1]);
     app.parse(argc, argv);
     return status;
   } catch (const CLI::ParseError& error) {

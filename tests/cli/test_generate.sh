@@ -64,17 +64,25 @@ expect_status 2 "${generate[@]}" --rows 200k -o one
 expect_error "--resume completes it, --overwrite starts anew"
 expect_status 2 "$doppel" generate m.doppel --seed 8 --rows 200k --format csv -o one --resume
 expect_error "differs in seed (7, now 8)"
-for delay in 0.02 0.05 0.08 0.1 0.12 0.15 0.2 0.25 0.3 0.4; do
-  for attempt in 1 2; do
-    "${generate[@]}" --rows 200k -o killed --resume -q 2>/dev/null &
-    sleep $delay
-    kill -KILL $! 2>/dev/null
-    wait $! 2>/dev/null
-  done
-  expect_status 0 "${generate[@]}" --rows 200k -o killed --resume
-  diff -r one killed || fail "resumed after $delay s: not the same folder"
+# Killed 20 times, at instants spread over the time that the whole job takes: the same bytes after --resume
+rows=1M
+start=$(date +%s%N)
+expect_status 0 "${generate[@]}" --rows $rows -o whole
+took=$(( ($(date +%s%N) - start) / 1000000 ))
+killed=0
+for ((i = 1; i <= 20; ++i)); do
+  "${generate[@]}" --rows $rows -o killed --resume -q 2>/dev/null &
+  sleep "$(printf '%d.%03d' $((took * (i * 8 % 21) / 21 / 1000)) $((took * (i * 8 % 21) / 21 % 1000)))"
+  kill -KILL $! 2>/dev/null
+  wait $! 2>/dev/null
+  [[ $? == 137 ]] && killed=$((killed + 1))
+  ((i % 2 == 0)) || continue
+  expect_status 0 "${generate[@]}" --rows $rows -o killed --resume
+  diff -r whole killed || fail "resumed after kill $i: not the same folder"
   rm -r killed
 done
+((killed > 0)) || fail "no run was killed before its end"
+rm -r whole
 
 # Interruption: status 130, whole files only, then resumable
 "${generate[@]}" --rows 2e9 -o long -q 2>stderr.txt &
@@ -99,6 +107,47 @@ expect_status 1 "$doppel" generate m.doppel --rows 10 -o data.csv/rows --format 
 expect_status 1 bash -c 'ulimit -f 100; "$0" generate m.doppel --rows 1e6 --format csv -o limited' "$doppel"
 expect_error "raise the limit on file sizes"
 [[ $(ls -A limited) == manifest.jsonl ]] || fail "a partial file stays"
+# A full disk and one that may not be written to, where a small one can be mounted
+mkdir small
+if mount -t tmpfs -o size=8m none small 2>/dev/null; then
+  trap 'umount small 2>/dev/null; rm -rf "$work"' EXIT
+  expect_status 1 "${generate[@]}" --rows 2M -o small/rows
+  expect_error "No space left on device"
+  [[ -z $(ls -A small/rows | grep tmp) ]] || fail "a partial file stays on a full disk"
+  expect_status 4 "$doppel" verify small/rows
+  if grep -q corrupt stderr.txt; then fail "a full disk leaves a damaged file"; fi
+  mount -o remount,size=200m small
+  expect_status 0 "${generate[@]}" --rows 2M -o small/rows --resume
+  expect_status 0 "$doppel" verify small/rows
+  expect_status 0 "${generate[@]}" --rows 2M -o roomy
+  diff -r roomy small/rows || fail "resumed after a full disk: not the same folder"
+  rm -r roomy
+  mount -o remount,size=200m,ro small
+  expect_status 1 "$doppel" generate m.doppel --rows 10 -o small/more
+  expect_error "Read-only file system"
+  expect_status 1 "$doppel" generate m.doppel --rows 10 -o small/more.csv
+  expect_status 1 "$doppel" fit data.csv -o small/m.doppel
+  umount small
+else
+  echo "skipped in part: no small file system can be mounted here"
+fi
+if ((EUID != 0)); then
+  mkdir closed && chmod 555 closed
+  expect_status 1 "$doppel" generate m.doppel --rows 10 -o closed/rows
+  expect_error "Permission denied"
+  expect_status 1 "$doppel" generate m.doppel --rows 10 -o closed/rows.csv
+  chmod 755 closed
+fi
+
+# A folder that is deleted while it is written
+"${generate[@]}" --rows 2e9 -o gone -q 2>stderr.txt &
+until compgen -G 'gone/part-*' >/dev/null; do sleep 0.05; done
+until rm -rf gone 2>/dev/null; do :; done
+wait $!
+[[ $? == 1 ]] || fail "deleted folder: not status 1"
+expect_error "doppel: error: cannot "
+rm -rf gone
+
 expect_status 2 "$doppel" generate m.doppel --rows 10 --memory 1M -o little
 expect_error "give at least --memory"
 expect_status 3 "$doppel" generate nothing.doppel --rows 10 -o x

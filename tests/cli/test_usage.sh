@@ -10,13 +10,22 @@ expect() {  # expect STATUS STREAM PATTERN ARGUMENTS...: the status, and a line 
   got=$?
   err=$("$program" "$@" 2>&1 >/dev/null)
   [[ $stream == out ]] || out=$err
-  if [[ $got != "$status" ]] || ! grep -qE "$pattern" <<<"$out"; then
+  if [[ $got != "$status" ]] || ! grep -qE -e "$pattern" <<<"$out"; then
     echo "doppel $*: status $got, expected $status; $stream was: $out"
     failures=$((failures + 1))
   fi
 }
 expect 0 out 'Usage|usage' --help
-expect 2 err '.' no-such-command
+for command in evaluate; do
+  expect 0 out "^  $command " --help
+  expect 0 out '^Examples:' "$command" --help
+  expect 0 out "^  doppel $command [^ ]" "$command" --help
+  expect 2 err '^doppel: error: ' "$command"
+  expect 2 err '^doppel: error: ' "$command" --no-such-option
+done
+expect 0 out '^doppel [0-9]+\.[0-9]+' --version
+expect 2 err 'not a number of bytes' evaluate --real x --synthetic y --memory lots
+expect 2 err "no command 'no-such-command': the commands are " no-such-command
 expect 2 err '.' --no-such-option
 expect 2 err '.'
 exit $((failures > 0))
