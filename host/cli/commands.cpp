@@ -56,7 +56,11 @@ int run_command_line(int argc, char** argv) {
   int status = 0;
   try {
     app.require_subcommand(1);
+    add_fit_command(app, common, status);
+    add_generate_command(app, common, status);
     add_evaluate_command(app, common, status);
+    add_inspect_command(app, common, status);
+    add_verify_command(app, common, status);
     app.set_version_flag("--version", std::string("doppel ") + DOPPEL_VERSION);
     if (argc == 1) {
       std::fputs(app.help().c_str(), stderr);

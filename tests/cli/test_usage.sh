@@ -16,7 +16,7 @@ expect() {  # expect STATUS STREAM PATTERN ARGUMENTS...: the status, and a line 
   fi
 }
 expect 0 out 'Usage|usage' --help
-for command in evaluate; do
+for command in fit generate evaluate inspect verify; do
   expect 0 out "^  $command " --help
   expect 0 out '^Examples:' "$command" --help
   expect 0 out "^  doppel $command [^ ]" "$command" --help
@@ -24,8 +24,8 @@ for command in evaluate; do
   expect 2 err '^doppel: error: ' "$command" --no-such-option
 done
 expect 0 out '^doppel [0-9]+\.[0-9]+' --version
-expect 2 err 'not a number of bytes' evaluate --real x --synthetic y --memory lots
-expect 2 err "no command 'no-such-command': the commands are " no-such-command
+expect 2 err 'not a number of bytes' verify x --memory lots
+expect 2 err "no command 'no-such-command': the commands are fit, " no-such-command
 expect 2 err '.' --no-such-option
 expect 2 err '.'
 exit $((failures > 0))
