@@ -2,7 +2,8 @@
 // `sample_rows` and `fill_normals` are the entries.
 //
 // Rows go through in tiles that stay in the L1 cache: words -> normals [draw, row] -> scores [latent, row] by a
-// register-blocked product -> one column after another.
+// register-blocked product -> one column after another. Each step is a function of its own (only what works on single
+// vectors is DOPPEL_PORTABLE, always inlined): as one function, sanitizer builds took more than ten minutes.
 //
 // 20 float32 columns of kLinear from 20 components, AVX2 (Zen 3, 3.0 GHz), ns a row, by the busiest execution units and
 // measured alone, out of the cache: Philox 8.7 and 12.6 (32 multiplications, 32 shifts and 64 exclusive-ors a block of
@@ -33,8 +34,7 @@ DOPPEL_PORTABLE_BEGIN
 
 // Words of rows whose numbers share their high word, [4 * blocks, stride], kept as floats by their bits.
 template <class L>
-DOPPEL_PORTABLE void words_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words,
-                                   int64_t stride) {
+void words_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words, int64_t stride) {
   const PhiloxKey key = philox_key(seed);
   const PhiloxKeys<L> keys = philox_keys<L>(key);
   constexpr auto kStream = static_cast<uint32_t>(Stream::kRows);
@@ -61,7 +61,7 @@ DOPPEL_PORTABLE void words_of_rows(uint64_t seed, uint64_t first_row, int64_t ro
 // Words to normals, in place. A pass of its own: Philox and Box-Muller are long chains of dependent operations, and a
 // processor overlaps more iterations of two short loops than of one long loop (a third faster on Zen 3).
 template <class L>
-DOPPEL_PORTABLE void normals_of_words(int64_t rows, int32_t blocks, float* words, int64_t stride) {
+void normals_of_words(int64_t rows, int32_t blocks, float* words, int64_t stride) {
   for (int32_t pair = 0; pair < 2 * blocks; ++pair) {
     float* first = words + 2 * pair * stride;
     float* second = first + stride;
@@ -77,8 +77,7 @@ DOPPEL_PORTABLE void normals_of_words(int64_t rows, int32_t blocks, float* words
 // `rows` is a multiple of L::kLanes. `One` is a lane type of width one, for the vector in which the low word of the row
 // number wraps.
 template <class L, class One>
-DOPPEL_PORTABLE void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals,
-                                  int64_t stride) {
+void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals, int64_t stride) {
   const uint64_t until_wrap = (uint64_t{1} << 32) - (first_row & 0xFFFFFFFFu);
   if (static_cast<uint64_t>(rows) <= until_wrap) {
     words_of_rows<L>(seed, first_row, rows, blocks, normals, stride);
@@ -95,8 +94,7 @@ DOPPEL_PORTABLE void fill_normals(uint64_t seed, uint64_t first_row, int64_t row
 
 // scores[latent, row] for four latents, two vectors of rows at a time: eight independent sums hide the latency of fma.
 template <class L>
-DOPPEL_PORTABLE void scores_of_group(const LatentGroup& group, const float* normals, int64_t rows, int64_t stride,
-                                     float* scores) {
+void scores_of_group(const LatentGroup& group, const float* normals, int64_t rows, int64_t stride, float* scores) {
   using Float = typename L::Float;
   for (int64_t row = 0; row < rows; row += 2 * L::kLanes) {
     Float a0 = L::set(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
@@ -134,7 +132,7 @@ DOPPEL_PORTABLE typename L::Float within_limit(typename L::Float z) {
 }
 
 template <class L>
-DOPPEL_PORTABLE void find_buckets(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* buckets) {
+void find_buckets(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* buckets) {
   const auto scale = L::set(column.bucket_scale), offset = L::set(column.bucket_offset);
   for (int64_t row = 0; row < rows; row += L::kLanes)
     L::store(L::truncate(L::fused(within_limit<L>(L::load(scores + row)), scale, offset)), buckets + row);
@@ -156,8 +154,8 @@ DOPPEL_PORTABLE size_t find_segment(const PreparedColumn& column, const float* l
 }
 
 template <int kCompared, class Value>
-DOPPEL_PORTABLE void copy_atoms(const PreparedColumn& column, const std::vector<Value>& atoms, const float* scores,
-                                const int32_t* buckets, int64_t rows, Value* out) {
+void copy_atoms(const PreparedColumn& column, const std::vector<Value>& atoms, const float* scores,
+                const int32_t* buckets, int64_t rows, Value* out) {
   const uint16_t* first = column.first.data();
   const float* lower = column.lower.data();
   const Value* values = atoms.data();
@@ -168,7 +166,7 @@ DOPPEL_PORTABLE void copy_atoms(const PreparedColumn& column, const std::vector<
 // Few atoms: starting from the first one's value, each that begins at or below z takes over. Four vectors of rows share
 // the loads of constants.
 template <class L>
-DOPPEL_PORTABLE void choose_atoms(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* out) {
+void choose_atoms(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* out) {
   const size_t segments = column.atoms32.size();
   const auto value_of = [&](size_t s) { return L::set_int(static_cast<int32_t>(column.atoms32[s])); };
   for (int64_t row = 0; row < rows; row += 4 * L::kLanes) {
@@ -203,8 +201,8 @@ DOPPEL_PORTABLE void store_value_of_segment(typename L::Float offset, const type
 }
 
 template <class L, int kCompared, class Value>
-DOPPEL_PORTABLE void values_of_segments32(const PreparedColumn& column, const float* scores, const int32_t* buckets,
-                                          int64_t rows, Value* out) {
+void values_of_segments32(const PreparedColumn& column, const float* scores, const int32_t* buckets, int64_t rows,
+                          Value* out) {
   static_assert(offsetof(Segment32, slope) == 4 && offsetof(Segment32, top) == 8 && offsetof(Segment32, base) == 12);
   const uint16_t* first = column.first.data();
   const float* lower = column.lower.data();
@@ -232,8 +230,8 @@ DOPPEL_PORTABLE double value_of_segment(float offset, const Segment64& segment, 
 
 // One row at a time: a transposition of doubles would move more than it computes.
 template <int kCompared, class Value>
-DOPPEL_PORTABLE void values_of_segments64(const PreparedColumn& column, const float* scores, const int32_t* buckets,
-                                          int64_t rows, Value* out) {
+void values_of_segments64(const PreparedColumn& column, const float* scores, const int32_t* buckets, int64_t rows,
+                          Value* out) {
   const uint16_t* first = column.first.data();
   const float* lower = column.lower.data();
   const Segment64* segments = column.segments64.data();
@@ -247,8 +245,8 @@ DOPPEL_PORTABLE void values_of_segments64(const PreparedColumn& column, const fl
 }
 
 template <class L, int kCompared>
-DOPPEL_PORTABLE void values_of_segments(const PreparedColumn& column, const float* scores, const int32_t* buckets,
-                                        int64_t rows, void* out) {
+void values_of_segments(const PreparedColumn& column, const float* scores, const int32_t* buckets, int64_t rows,
+                        void* out) {
   const bool atoms = column.lookup == PreparedColumn::Lookup::kAtoms;
   if (atoms && bytes_per_value(column.storage) == 4) {
     copy_atoms<kCompared>(column, column.atoms32, scores, buckets, rows, static_cast<uint32_t*>(out));
@@ -266,8 +264,7 @@ DOPPEL_PORTABLE void values_of_segments(const PreparedColumn& column, const floa
 }
 
 template <class L>
-DOPPEL_PORTABLE void segments(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* buckets,
-                              void* out) {
+void segments(const PreparedColumn& column, const float* scores, int64_t rows, int32_t* buckets, void* out) {
   if (column.lookup == PreparedColumn::Lookup::kChain) {
     choose_atoms<L>(column, scores, rows, static_cast<int32_t*>(out));
     return;
@@ -288,7 +285,7 @@ DOPPEL_PORTABLE void segments(const PreparedColumn& column, const float* scores,
 }
 
 template <class L>
-DOPPEL_PORTABLE void linear_to_float32(const PreparedColumn& column, const float* scores, int64_t rows, float* out) {
+void linear_to_float32(const PreparedColumn& column, const float* scores, int64_t rows, float* out) {
   const auto mean = L::set(static_cast<float>(column.mean)), deviation = L::set(static_cast<float>(column.deviation));
   const auto low = L::set(static_cast<float>(column.minimum)), high = L::set(static_cast<float>(column.maximum));
   for (int64_t row = 0; row < rows; row += L::kLanes) {
@@ -312,7 +309,7 @@ DOPPEL_PORTABLE void store_linear(typename L::Double value, int32_t* to) {
 
 // In double: kFloat64 and the rounded integers.
 template <class L, class Value>
-DOPPEL_PORTABLE void linear(const PreparedColumn& column, const float* scores, int64_t rows, Value* out) {
+void linear(const PreparedColumn& column, const float* scores, int64_t rows, Value* out) {
   const auto mean = L::set_double(column.mean), deviation = L::set_double(column.deviation);
   const auto low = L::set_double(column.minimum), high = L::set_double(column.maximum);
   for (int64_t row = 0; row < rows; row += L::kDoubleLanes) {
@@ -322,8 +319,8 @@ DOPPEL_PORTABLE void linear(const PreparedColumn& column, const float* scores, i
 }
 
 template <class L>
-DOPPEL_PORTABLE void values_of_column(const PreparedColumn& column, const float* scores, int64_t rows,
-                                      TileScratch& scratch, void* out) {
+void values_of_column(const PreparedColumn& column, const float* scores, int64_t rows, TileScratch& scratch,
+                      void* out) {
   if (column.transform == Transform::kSegments) return segments<L>(column, scores, rows, scratch.buckets, out);
   switch (column.storage) {
     case Storage::kInt32:
@@ -348,15 +345,15 @@ DOPPEL_PORTABLE uint64_t presence(const float* scores, float threshold) {
 
 // Zeroes the values of missing rows, which are few: by their bits.
 template <class Value>
-DOPPEL_PORTABLE void clear_missing(uint64_t present, int64_t rows, Value* values) {
+void clear_missing(uint64_t present, int64_t rows, Value* values) {
   uint64_t missing = ~present;
   if (rows < 64) missing &= (uint64_t{1} << rows) - 1;
   for (; missing != 0; missing &= missing - 1) values[__builtin_ctzll(missing)] = 0;
 }
 
 template <class L>
-DOPPEL_PORTABLE void validity_of_column(const PreparedColumn& column, const float* scores, int64_t rows, void* values,
-                                        uint8_t* validity) {
+void validity_of_column(const PreparedColumn& column, const float* scores, int64_t rows, void* values,
+                        uint8_t* validity) {
   for (int64_t row = 0; row < rows; row += 64) {
     const int64_t count = std::min<int64_t>(64, rows - row);
     uint64_t present = column.missing_latent < 0 ? ~uint64_t{0} : presence<L>(scores + row, column.missing_threshold);
@@ -371,8 +368,8 @@ DOPPEL_PORTABLE void validity_of_column(const PreparedColumn& column, const floa
 }
 
 template <class L>
-DOPPEL_PORTABLE void column_of_tile(const PreparedColumn& column, int64_t tile_rows, int64_t first, int64_t rows,
-                                    TileScratch& scratch, const ColumnBuffer& buffer) {
+void column_of_tile(const PreparedColumn& column, int64_t tile_rows, int64_t first, int64_t rows, TileScratch& scratch,
+                    const ColumnBuffer& buffer) {
   const size_t size = bytes_per_value(column.storage);
   std::byte* out = static_cast<std::byte*>(buffer.values) + static_cast<size_t>(first) * size;
   const bool whole = rows == tile_rows;  // otherwise vectors would write past the last row
@@ -387,8 +384,8 @@ DOPPEL_PORTABLE void column_of_tile(const PreparedColumn& column, int64_t tile_r
 
 // Asks for the cache lines that a tile will be written to, so that they arrive while its normals are drawn: columns are
 // far apart, and the hardware's own prefetching starts anew at each.
-DOPPEL_PORTABLE void prefetch_tile(const PreparedTable& table, int64_t first, int64_t rows,
-                                   std::span<const ColumnBuffer> columns) {
+inline void prefetch_tile(const PreparedTable& table, int64_t first, int64_t rows,
+                          std::span<const ColumnBuffer> columns) {
   for (size_t column = 0; column < columns.size(); ++column) {
     const size_t size = bytes_per_value(table.columns[column].storage);
     const auto* line = static_cast<const std::byte*>(columns[column].values) + static_cast<size_t>(first) * size;
@@ -398,8 +395,8 @@ DOPPEL_PORTABLE void prefetch_tile(const PreparedTable& table, int64_t first, in
 }
 
 template <class L, class One>
-DOPPEL_PORTABLE void sample_rows(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row,
-                                 int64_t rows, std::span<const ColumnBuffer> columns) {
+void sample_rows(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+                 std::span<const ColumnBuffer> columns) {
   const int64_t tile_rows = table.tile_rows;
   for (int64_t first = 0; first < rows; first += tile_rows) {
     prefetch_tile(table, first, std::min(tile_rows, rows - first), columns);
