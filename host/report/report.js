@@ -66,6 +66,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const element of drawn.keys()) draw(element);
 });
 
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});
+
 // Small multiples
 const multiples = document.querySelector(".multiples");
 const compare_names = new Intl.Collator(undefined, { numeric: true }).compare;
