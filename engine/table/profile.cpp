@@ -19,7 +19,7 @@ ColumnLimits limits_of(size_t columns) {
   ColumnLimits limits;
   limits.exact_distinct = std::clamp<size_t>(bytes / kDistinctEntryBytes, 512, kExactDistinct);
   limits.text_bytes = std::clamp<size_t>(bytes, size_t{64} << 10, size_t{16} << 20);
-  limits.sketch_capacity = std::clamp<size_t>(bytes / 64, 1024, size_t{1} << 15);
+  limits.sketch_capacity = std::clamp<size_t>(bytes / 128, 1024, size_t{1} << 15);
   return limits;
 }
 
