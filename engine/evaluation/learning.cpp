@@ -2,8 +2,10 @@
 #include <lapacke.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
+#include <span>
 
 #include "engine/evaluation/evaluation.h"
 #include "engine/evaluation/features.h"
@@ -18,12 +20,23 @@ constexpr int64_t kDetectionRows = 50'000, kDrawnRows = 2'000, kComponentRows = 
 constexpr int64_t kFewestRows = 20;
 constexpr int kMostClasses = 100;
 
-// A hash of (seed, row): splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014).
-uint64_t hash_row(uint64_t seed, int64_t row) {
-  uint64_t z = seed * 0xd1342543de82ef95u + (static_cast<uint64_t>(row) + 1) * 0x9e3779b97f4a7c15u;
+// splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) of a seed and a number.
+uint64_t hash(uint64_t seed, uint64_t number) {
+  uint64_t z = seed * 0xd1342543de82ef95u + (number + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
+}
+
+uint64_t hash_row(uint64_t seed, int64_t row) {
+  return hash(seed, static_cast<uint64_t>(row));
+}
+
+// Equal rows of either table are in one fold: a learner that saw a row with one label in training would be sure of the
+// wrong one where the same row comes again with the other, and copies would count as told apart.
+int fold_of(uint64_t seed, std::span<const float> values) {
+  for (const float value : values) seed = hash(seed, std::bit_cast<uint32_t>(value));
+  return static_cast<int>(seed % kFolds);
 }
 
 // At most `limit` rows, in ascending order: those with the smallest hashes.
@@ -200,11 +213,10 @@ double evaluate_detection(const TableSchema& schema, const Table& real, const Ta
     std::vector<float> targets;
     for (int side = 0; side < 2; ++side) {
       for (int64_t row = 0; row < sides[side].rows; ++row) {
-        const bool asked =
-            hash_row(seed + 2 + static_cast<uint64_t>(side), row) % kFolds == static_cast<uint64_t>(fold);
+        const auto values = std::span(sides[side].values).subspan(row * test.columns, test.columns);
+        const bool asked = fold_of(seed, values) == fold;
         CodeMatrix& matrix = asked ? test : train;
-        const float* values = &sides[side].values[row * matrix.columns];
-        matrix.values.insert(matrix.values.end(), values, values + matrix.columns);
+        matrix.values.insert(matrix.values.end(), values.begin(), values.end());
         ++matrix.rows;
         if (asked)
           labels.push_back(static_cast<uint8_t>(side));
@@ -212,7 +224,7 @@ double evaluate_detection(const TableSchema& schema, const Table& real, const Ta
           targets.push_back(static_cast<float>(side));
       }
     }
-    if (test.rows == 0) continue;
+    if (test.rows == 0 || train.rows == 0) continue;
     const std::vector<float> predicted =
         train_and_predict(TreeLearner::kBoosting, kDetectionRounds, train, targets, 2, test, seed);
     scores.insert(scores.end(), predicted.begin(), predicted.end());

@@ -165,6 +165,11 @@ TEST(EvaluationLearning, DetectionTellsApartWhatDiffersAndNotWhatDoesNot) {
   EXPECT_GT(evaluate_detection(real.schema, real.table, different.table, 1), 0.8);
 }
 
+TEST(EvaluationLearning, DetectionCannotTellATableFromItsCopy) {
+  const TableMaker real = learnable(1, 1000, ColumnKind::kReal, 0.1);
+  EXPECT_NEAR(evaluate_detection(real.schema, real.table, real.table, 1), 0.5, 1e-6);
+}
+
 TEST(EvaluationLearning, PrincipalComponentsAreThoseOfTheRealTable) {
   // The first two columns are one direction, the third is noise of a tenth: after standardising, 2 of 3 units and 1
   // of 3.
