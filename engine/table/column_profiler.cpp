@@ -190,8 +190,7 @@ class NumberProfiler : public ColumnProfiler {
       decimals_.add(value);
     } else {
       if (present_ == 0) first_ = value;
-      is_sequence_ = is_sequence_ &&
-                     static_cast<uint64_t>(value) - static_cast<uint64_t>(first_) == static_cast<uint64_t>(present_);
+      is_sequence_ = is_sequence_ && is_in_sequence(value, first_, present_);
     }
     ++present_;
     builder_.add(value);

@@ -219,7 +219,7 @@ class Inference {
       const Number number = parse_number(values_[index].value);
       if (index == 0) first = number.quanta;
       if (number.form != NumberForm::kInteger || values_[index].count != 1) return false;
-      if (number.quanta - first != static_cast<int64_t>(index)) return false;
+      if (!is_in_sequence(number.quanta, first, static_cast<int64_t>(index))) return false;
     }
     return true;
   }

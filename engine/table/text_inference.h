@@ -42,6 +42,10 @@ void count_outliers(ColumnProfile& profile);
 // True where `present` texts are a key rather than free text or a category.
 bool is_key_of_texts(int64_t present, bool has_repeats);
 std::string ambiguity_note(const std::string& datetime_format);
+// True for the value in row `index` of first, first + 1, first + 2, ...
+inline bool is_in_sequence(int64_t value, int64_t first, int64_t index) {
+  return static_cast<uint64_t>(value) - static_cast<uint64_t>(first) == static_cast<uint64_t>(index);
+}
 // True where whole numbers that are unique and ascend by one from `first` are a key.
 bool is_key_sequence(int64_t first, int64_t count);
 

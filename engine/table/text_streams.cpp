@@ -70,7 +70,7 @@ class TextsStream : public TextStream {
     if (!is_sequence_) return;
     const Number number = parse_number(cell.value);
     if (present_ == 0) first_ = number.quanta;
-    is_sequence_ = number.form == NumberForm::kInteger && count == 1 && number.quanta - present_ == first_;
+    is_sequence_ = number.form == NumberForm::kInteger && count == 1 && is_in_sequence(number.quanta, first_, present_);
   }
 
   void count_pattern(std::string_view value, int64_t count) {
@@ -154,7 +154,7 @@ class NumbersStream : public TextStream {
   void follow_sequence(const Number& number, int64_t count) {
     if (!is_sequence_) return;
     if (present_ == 0) first_ = number.quanta;
-    is_sequence_ = number.form == NumberForm::kInteger && count == 1 && number.quanta - present_ == first_;
+    is_sequence_ = number.form == NumberForm::kInteger && count == 1 && is_in_sequence(number.quanta, first_, present_);
   }
 
   bool fits_quanta(const Number& number, int64_t& quanta) {

@@ -178,6 +178,12 @@ TEST(TableInference, TellsKeysTextsAndCategories) {
   EXPECT_EQ(kind(countries), ColumnKind::kCategory);
 }
 
+TEST(TableInference, NumbersAtTheEndsOfInt64) {
+  const Inferred column = infer({"1", "-9223372036854775808", "9223372036854775807"});
+  EXPECT_EQ(column.schema.kind, ColumnKind::kInteger);
+  EXPECT_EQ(column.profile.distribution.quanta, (std::vector<int64_t>{INT64_MIN, 1, INT64_MAX}));
+}
+
 TEST(TableInference, InfinitiesAreMissingNumbers) {
   const Inferred column = infer({"1.5", "inf", "-Infinity", "2.5"});
   EXPECT_EQ(column.schema.kind, ColumnKind::kDecimal);
