@@ -40,7 +40,10 @@ class Model {
   virtual nlohmann::json describe() const = 0;
 };
 
-// Learns from a profiled source (read again from its start, as often as the model needs).
+// Throws UsageError for an unknown kind of model and for options that make no sense to it, whatever the table.
+void check_fit_options(const FitOptions& options);
+
+// Checks the options, then learns from a profiled source (read again from its start, as often as the model needs).
 std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options, const Backend& backend);
 std::unique_ptr<Model> load_model(const ModelFile& file);  // throws InputError
 

@@ -75,6 +75,23 @@ class PcaModel : public Model {
   PcaParameters parameters_;
 };
 
+// --components as it was meant.
+struct ComponentRule {
+  enum class Kind : uint8_t { kAll, kAuto, kShare, kCount } kind;
+  double number = 0;  // kShare: in (0, 1); kCount: whole, at least 1
+};
+
+ComponentRule parse_components(const std::string& text) {
+  if (text == "all") return {ComponentRule::Kind::kAll};
+  if (text == "auto") return {ComponentRule::Kind::kAuto};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (is_number && number > 0 && number < 1) return {ComponentRule::Kind::kShare, number};
+  if (is_number && number >= 1 && number == std::floor(number)) return {ComponentRule::Kind::kCount, number};
+  throw UsageError("--components '" + text + "': a count, a share of variance between 0 and 1, all or auto");
+}
+
 // How many of the components to keep, by --components.
 int64_t count_components(const std::string& wanted, const std::vector<double>& eigenvalues) {
   const auto latents = static_cast<int64_t>(eigenvalues.size());
@@ -86,18 +103,21 @@ int64_t count_components(const std::string& wanted, const std::vector<double>& e
     while (count < real && sum < share * static_cast<double>(latents)) sum += eigenvalues[count++];
     return count;
   };
-  if (wanted == "all") return real;
-  if (wanted == "auto") return latents <= kAutoComponents ? real : std::min(explaining(kAutoShare), kAutoComponents);
-  double number = 0;
-  const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), number);
-  const bool is_number = error == std::errc() && end == wanted.data() + wanted.size();
-  if (is_number && number > 0 && number < 1) return explaining(number);
-  if (!is_number || number < 1 || number != std::floor(number))
-    throw UsageError("--components '" + wanted + "': a count, a share of variance between 0 and 1, all or auto");
-  if (number > static_cast<double>(latents))
+  const ComponentRule rule = parse_components(wanted);
+  switch (rule.kind) {
+    case ComponentRule::Kind::kAll:
+      return real;
+    case ComponentRule::Kind::kAuto:
+      return latents <= kAutoComponents ? real : std::min(explaining(kAutoShare), kAutoComponents);
+    case ComponentRule::Kind::kShare:
+      return explaining(rule.number);
+    case ComponentRule::Kind::kCount:
+      break;
+  }
+  if (rule.number > static_cast<double>(latents))
     throw UsageError("--components " + wanted + ": the table has " + std::to_string(latents) +
                      " latent dimensions; give fewer, or all");
-  return std::min(static_cast<int64_t>(number), static_cast<int64_t>(real));
+  return std::min(static_cast<int64_t>(rule.number), static_cast<int64_t>(real));
 }
 
 Space parse_space(const std::string& text) {
@@ -207,6 +227,11 @@ PcaParameters decompose(const std::vector<double>& correlation, size_t latents, 
 }
 
 }  // namespace
+
+void check_pca_options(const FitOptions& options) {
+  parse_components(options.components);
+  parse_space(options.space);
+}
 
 std::unique_ptr<Model> fit_pca(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                const Backend& backend) {

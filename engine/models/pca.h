@@ -24,7 +24,10 @@ inline constexpr const char* kPcaKind = "pca";
 inline constexpr int64_t kAutoComponents = 256;
 inline constexpr double kAutoShare = 0.99;
 
-// Throws UsageError for options that make no sense and for a table too wide for options.memory_bytes.
+// Throws UsageError for options that make no sense for any table.
+void check_pca_options(const FitOptions& options);
+// Throws UsageError for more components than the table has latent dimensions and for a table too wide for
+// options.memory_bytes. The options have passed the check.
 std::unique_ptr<Model> fit_pca(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                const Backend& backend);
 std::unique_ptr<Model> load_pca(const ModelFile& file);

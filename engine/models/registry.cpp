@@ -10,12 +10,13 @@ namespace {
 
 struct Kind {
   const char* name;
+  void (*check)(const FitOptions&);
   std::unique_ptr<Model> (*fit)(TableSource&, const TableProfile&, const FitOptions&, const Backend&);
   std::unique_ptr<Model> (*load)(const ModelFile&);
 };
 
 constexpr Kind kKinds[] = {
-    {kPcaKind, fit_pca, load_pca},
+    {kPcaKind, check_pca_options, fit_pca, load_pca},
 };
 
 const Kind* find_kind(const std::string& name) {
@@ -30,13 +31,22 @@ std::string known_kinds() {
   return names;
 }
 
+const Kind& require_kind(const FitOptions& options) {
+  const Kind* kind = find_kind(options.model);
+  if (kind == nullptr) throw UsageError("--model '" + options.model + "' is none of " + known_kinds());
+  return *kind;
+}
+
 }  // namespace
+
+void check_fit_options(const FitOptions& options) {
+  require_kind(options).check(options);
+}
 
 std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                  const Backend& backend) {
-  const Kind* kind = find_kind(options.model);
-  if (kind == nullptr) throw UsageError("--model '" + options.model + "' is none of " + known_kinds());
-  return kind->fit(source, profile, options, backend);
+  check_fit_options(options);
+  return require_kind(options).fit(source, profile, options, backend);
 }
 
 std::unique_ptr<Model> load_model(const ModelFile& file) {

@@ -194,6 +194,7 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
   options.seed = command.seed;
   options.detection = !command.no_detection;
   options.on_stage = [&common](const std::string& stage) {
+    throw_if_interrupted();
     if (!common.quiet) std::fprintf(stderr, "doppel: evaluating: %s\n", stage.c_str());
   };
   options.on_stage("reading");
@@ -209,6 +210,7 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
   evaluation.quality_seconds = seconds_since(start);
   evaluate_learning(schema, real, synthetic, holdout ? &*holdout : nullptr, options, evaluation);
 
+  throw_if_interrupted();
   write_report(command, common, evaluation);
   if (!common.quiet && common.json != "-") {
     print_columns(evaluation);

@@ -245,6 +245,7 @@ Json report(const FitCommand& command, const TableProfile& profile, const Writte
 }
 
 void fit(FitCommand command, const CommonOptions& common) {
+  check_fit_options(command.fit);
   check_output(command.output);
   if (!command.write_schema.empty()) check_output(command.write_schema);
   ProfileOptions profile_options;

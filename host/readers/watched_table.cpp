@@ -35,7 +35,7 @@ std::unique_ptr<TableSource> watch_table(std::unique_ptr<TableSource> source,
 }
 
 void throw_if_interrupted() {
-  if (interrupted()) throw Error("nothing was written", ExitStatus::kInterrupted);
+  if (interrupted()) throw Error("no result was written", ExitStatus::kInterrupted);
 }
 
 }  // namespace doppel

@@ -88,10 +88,16 @@ expect_status 2 "$doppel" fit made.csv -o x.doppel --target scor
 expect_error "' score '"
 
 # Wrong use and bad data: a clear line, the right status, no file
-expect_status 2 "$doppel" fit made.csv -o x.doppel --model gan
+# Wrong use is found before files are looked at: the table need not even be there
+expect_status 2 "$doppel" fit nothing.csv -o x.doppel --model gan
 expect_error "none of"
-expect_status 2 "$doppel" fit made.csv -o x.doppel --components nine
-expect_status 2 "$doppel" fit made.csv -o x.doppel --space latent
+for components in nine 0 -1 1.5 nan ''; do
+  expect_status 2 "$doppel" fit nothing.csv -o x.doppel --components "$components"
+  expect_error "--components '$components'"
+done
+expect_status 2 "$doppel" fit made.csv -o x.doppel --components 1000  # more than this table has
+expect_error "latent dimensions"
+expect_status 2 "$doppel" fit nothing.csv -o x.doppel --space latent
 expect_status 2 "$doppel" fit made.csv -o .
 expect_status 2 "$doppel" fit made.csv
 expect_status 1 "$doppel" fit made.csv -o nowhere/x.doppel
@@ -118,7 +124,7 @@ kill -INT $! 2>/dev/null
 wait $!
 status=$?
 if [[ $status == 130 ]]; then
-  expect_error "doppel: interrupted: nothing was written"
+  expect_error "doppel: interrupted: no result was written"
   [[ -z $(ls -A | grep -E 'cut|tmp') ]] || fail "an interrupted fit leaves files"
 elif [[ $status != 0 ]]; then
   fail "interrupted fit: status $status"
