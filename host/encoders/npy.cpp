@@ -8,9 +8,9 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // where NumPy wants the data to begin
 
-class NpyEncoder : public Encoder {
+class NpyEncoder : public RecordEncoder {
  public:
-  explicit NpyEncoder(const OutputSchema& schema) : records_(schema) {}
+  using RecordEncoder::RecordEncoder;
 
   void head(int64_t file_rows, ByteBuffer& out) override {
     std::string text = "{'descr': " + records_.description() + ", 'fortran_order': False, 'shape': (" +
@@ -25,17 +25,6 @@ class NpyEncoder : public Encoder {
     out.append(&length, is_long ? 4 : 2);
     out.append(text.data(), text.size());
   }
-
-  EncodedBatch encode(const Batch& batch, ByteBuffer& out) override {
-    const size_t before = out.size();
-    records_.write(batch, out);
-    return {batch.rows, static_cast<int64_t>(out.size() - before), nullptr};
-  }
-
-  void tail(std::span<const EncodedBatch>, ByteBuffer&) override {}
-
- private:
-  RecordLayout records_;
 };
 
 std::unique_ptr<Encoder> make_npy_encoder(const OutputSchema& schema, const EncoderOptions& options) {

@@ -5,24 +5,9 @@
 namespace doppel {
 namespace {
 
-class RawEncoder : public Encoder {
- public:
-  explicit RawEncoder(const OutputSchema& schema) : records_(schema) {}
-  void head(int64_t, ByteBuffer&) override {}
-  EncodedBatch encode(const Batch& batch, ByteBuffer& out) override {
-    const size_t before = out.size();
-    records_.write(batch, out);
-    return {batch.rows, static_cast<int64_t>(out.size() - before), nullptr};
-  }
-  void tail(std::span<const EncodedBatch>, ByteBuffer&) override {}
-
- private:
-  RecordLayout records_;
-};
-
 std::unique_ptr<Encoder> make_raw_encoder(const OutputSchema& schema, const EncoderOptions& options) {
   check_uncompressed("raw", options);
-  return std::make_unique<RawEncoder>(schema);
+  return std::make_unique<RecordEncoder>(schema);
 }
 
 }  // namespace

@@ -198,6 +198,12 @@ void RecordLayout::write_field(const Field& field, size_t index, const Batch& ba
       std::memcpy(out + static_cast<size_t>(row) * bytes_per_row_, field.missing.data(), field.bytes);
 }
 
+EncodedBatch RecordEncoder::encode(const Batch& batch, ByteBuffer& out) {
+  const size_t before = out.size();
+  records_.write(batch, out);
+  return {batch.rows, static_cast<int64_t>(out.size() - before), nullptr};
+}
+
 int64_t record_rows_per_batch(const OutputSchema& schema) {
   const auto rows = static_cast<int64_t>((size_t{1} << 20) / std::max<size_t>(1, RecordLayout(schema).bytes_per_row()));
   return std::clamp<int64_t>(rows / 1024 * 1024, 1024, 1 << 16);

@@ -44,6 +44,18 @@ class RecordLayout {
   std::string scratch_;
 };
 
+// Records and nothing else; a format with a header overrides head.
+class RecordEncoder : public Encoder {
+ public:
+  explicit RecordEncoder(const OutputSchema& schema) : records_(schema) {}
+  void head(int64_t, ByteBuffer&) override {}
+  EncodedBatch encode(const Batch& batch, ByteBuffer& out) override;
+  void tail(std::span<const EncodedBatch>, ByteBuffer&) override {}
+
+ protected:
+  RecordLayout records_;
+};
+
 // A batch's rows: about a MiB of records, a multiple of 1,024.
 int64_t record_rows_per_batch(const OutputSchema& schema);
 

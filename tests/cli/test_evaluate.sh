@@ -1,21 +1,7 @@
 #!/usr/bin/env bash
 # doppel evaluate as a user runs it: scores, JSON, the report and its command line, exit statuses.
 # bash tests/cli/test_evaluate.sh PATH/TO/doppel
-set -uo pipefail
-doppel=$(realpath "$1")
-"$doppel" --help | grep -q '^  evaluate' || { echo "skipped: this build has no evaluate"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-expect_status() {  # expect_status STATUS COMMAND...: also at most one error line
-  local wanted=$1; shift
-  "$@" >stdout.txt 2>stderr.txt
-  local status=$?
-  [[ $status == "$wanted" ]] || fail "status $status, not $wanted: $* ($(tail -1 stderr.txt))"
-  (( $(grep -c '^doppel: error: ' stderr.txt) <= 1 )) || fail "more than one error line: $*"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 
 table() {  # table SHIFT: 300 rows
   echo "age,</script> city,income"

@@ -1,26 +1,10 @@
 #!/usr/bin/env bash
 # doppel fit, and that what comes back has the original's form: a made table and the real ones, where they are there.
 # bash tests/cli/test_fit.sh PATH/TO/doppel
-set -uo pipefail
-doppel=$(realpath "$1")
-"$doppel" --help | grep -q '^  fit' || { echo "skipped: this build has no fit"; exit 77; }
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 data=${DOPPEL_DATA:-$here/../../../shared/data}
 [[ -d $data ]] && data=$(realpath "$data")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-expect_status() {  # expect_status STATUS COMMAND...: also at most one error line
-  local wanted=$1; shift
-  "$@" >stdout.txt 2>stderr.txt
-  local status=$?
-  [[ $status == "$wanted" ]] || fail "status $status, not $wanted: $* ($(tail -1 stderr.txt))"
-  (( $(grep -c '^doppel: error: ' stderr.txt) <= 1 )) || fail "more than one error line: $*"
-}
-expect_error() { grep -qF -- "$1" stderr.txt || fail "no '$1' in: $(cat stderr.txt)"; }
-expect_output() { grep -qE -- "$1" stdout.txt || fail "no '$1' in: $(cat stdout.txt)"; }
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 cells() {  # cells FILE N: column N of a CSV without quotes
   tail -n +2 "$1" | cut -d, -f"$2"
 }

@@ -1,24 +1,7 @@
 #!/usr/bin/env bash
 # doppel generate and verify as a user runs them: the same bytes however the job is run, kills and interruptions, exit
 # statuses, standard output. bash tests/cli/test_generate.sh PATH/TO/doppel
-set -uo pipefail
-doppel=$(realpath "$1")
-"$doppel" --help | grep -q '^  fit' || { echo "skipped: this build has no fit"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-expect_status() {  # expect_status STATUS COMMAND...: also at most one error line
-  local wanted=$1; shift
-  "$@" >stdout.txt 2>stderr.txt
-  local status=$?
-  [[ $status == "$wanted" ]] || fail "status $status, not $wanted: $* ($(tail -1 stderr.txt))"
-  (( $(grep -c '^doppel: error: ' stderr.txt) <= 1 )) || fail "more than one error line: $*"
-}
-expect_error() {  # expect_error TEXT: on the last command's standard error
-  grep -qF -- "$1" stderr.txt || fail "no '$1' in: $(cat stderr.txt)"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 data_of() { (cd "$1" && cat part-*); }
 
 {
