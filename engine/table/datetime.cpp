@@ -1,5 +1,6 @@
 #include "engine/table/datetime.h"
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/common/error.h"
@@ -41,6 +42,27 @@ bool is_offset(std::string_view text) {
   if (text.empty()) return true;
   take_char(text, ':');
   return take_number(text, 2, 2, minutes) && text.empty() && hours <= 14 && minutes < 60;
+}
+
+// POSIX's century of a year of two digits.
+int full_year(int year) {
+  return year + (year < 69 ? 2000 : 1900);
+}
+
+constexpr std::array<std::string_view, 12> kMonths = {"January",   "February", "March",    "April",
+                                                      "May",       "June",     "July",     "August",
+                                                      "September", "October",  "November", "December"};
+
+// Takes the name of a month off the front, of three letters or whole.
+bool take_month(std::string_view& rest, bool is_whole, int& month) {
+  for (size_t index = 0; index < kMonths.size(); ++index) {
+    const std::string_view name = is_whole ? kMonths[index] : kMonths[index].substr(0, kShortMonth);
+    if (!rest.starts_with(name)) continue;
+    rest.remove_prefix(name.size());
+    month = static_cast<int>(index) + 1;
+    return true;
+  }
+  return false;
 }
 
 int64_t divide_down(int64_t value, int64_t divisor) {
@@ -87,62 +109,87 @@ bool convert_unit(int64_t value, TimeUnit from, TimeUnit to, int64_t& converted)
   return true;
 }
 
-DatetimeFormat::DatetimeFormat(const std::string& format, TimeUnit unit) : unit_(unit) {
+std::string_view month_name(int64_t month) {
+  return kMonths[static_cast<size_t>(month - 1)];
+}
+
+std::vector<DatetimeItem> datetime_items(const std::string& format) {
+  std::vector<DatetimeItem> items;
   for (size_t at = 0; at < format.size(); ++at) {
     if (format[at] != '%' || at + 1 == format.size()) {
-      items_.push_back({0, format[at]});
+      items.push_back({0, format[at]});
       continue;
     }
-    const char letter = format[++at];
-    if (letter == '%') {
-      items_.push_back({0, '%'});
-    } else if (std::string_view("YmdHMSf").find(letter) != std::string_view::npos) {
-      items_.push_back({letter, 0});
+    const bool is_unpadded = format[at + 1] == '-';
+    at += is_unpadded ? 2 : 1;
+    const char letter = at < format.size() ? format[at] : '-';
+    if (letter == '%' && !is_unpadded) {
+      items.push_back({0, '%'});
+    } else if (std::string_view(is_unpadded ? "mdH" : "YymdbBHMSf").find(letter) != std::string_view::npos) {
+      items.push_back({letter, 0, is_unpadded});
     } else {
-      throw InputError("datetime format '" + format + "': %" + letter + " is none of %Y %m %d %H %M %S %f");
+      throw InputError("datetime format '" + format + "': %" + (is_unpadded ? "-" : "") + letter +
+                       " is none of %Y %y %m %-m %b %B %d %-d %H %-H %M %S %f");
     }
+  }
+  return items;
+}
+
+DatetimeFormat::DatetimeFormat(const std::string& format, TimeUnit unit)
+    : items_(datetime_items(format)), unit_(unit) {}
+
+namespace {
+
+struct Fields {
+  int year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0;
+  int fraction = 0;  // nanoseconds
+};
+
+bool take_fraction(std::string_view& rest, int& fraction) {
+  size_t digits = 0;
+  if (!take_number(rest, 1, kFractionDigits, fraction, &digits)) return false;
+  for (; digits < kFractionDigits; ++digits) fraction *= 10;
+  return true;
+}
+
+bool take_field(char field, std::string_view& rest, Fields& fields) {
+  switch (field) {
+    case 'Y':
+      return take_number(rest, 4, 4, fields.year);
+    case 'y':
+      if (!take_number(rest, 2, 2, fields.year)) return false;
+      fields.year = full_year(fields.year);
+      return true;
+    case 'm':
+      return take_number(rest, 1, 2, fields.month);
+    case 'b':
+    case 'B':
+      return take_month(rest, field == 'B', fields.month);
+    case 'd':
+      return take_number(rest, 1, 2, fields.day);
+    case 'H':
+      return take_number(rest, 1, 2, fields.hour);
+    case 'M':
+      return take_number(rest, 2, 2, fields.minute);
+    case 'S':
+      return take_number(rest, 2, 2, fields.second);
+    default:
+      return take_fraction(rest, fields.fraction);
   }
 }
 
+}  // namespace
+
 std::optional<int64_t> DatetimeFormat::parse(std::string_view rest) const {
-  int year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0, fraction = 0;
+  Fields fields;
   for (size_t at = 0; at < items_.size(); ++at) {
-    const Item& item = items_[at];
-    bool read = true;
-    switch (item.field) {
-      case 'Y':
-        read = take_number(rest, 4, 4, year);
-        break;
-      case 'm':
-        read = take_number(rest, 1, 2, month);
-        break;
-      case 'd':
-        read = take_number(rest, 1, 2, day);
-        break;
-      case 'H':
-        read = take_number(rest, 1, 2, hour);
-        break;
-      case 'M':
-        read = take_number(rest, 2, 2, minute);
-        break;
-      case 'S':
-        read = take_number(rest, 2, 2, second);
-        break;
-      case 'f': {
-        size_t digits = 0;
-        read = take_number(rest, 1, kFractionDigits, fraction, &digits);
-        for (; digits < kFractionDigits; ++digits) fraction *= 10;
-        break;
-      }
-      default:
-        read = take_char(rest, item.literal);
-        if (!read && item.literal == '.' && at + 1 < items_.size() && items_[at + 1].field == 'f') {
-          ++at;  // no fraction
-          read = true;
-        }
-    }
-    if (!read) return std::nullopt;
+    const DatetimeItem& item = items_[at];
+    if (item.field != 0 ? take_field(item.field, rest, fields) : take_char(rest, item.literal)) continue;
+    const bool lacks_fraction = item.literal == '.' && at + 1 < items_.size() && items_[at + 1].field == 'f';
+    if (!lacks_fraction) return std::nullopt;
+    ++at;
   }
+  const auto& [year, month, day, hour, minute, second, fraction] = fields;
   if (!rest.empty() || hour > 23 || minute > 59 || second > 59 || !is_date(year, month, day)) return std::nullopt;
   const int64_t days = days_of_date(year, month, day);
   if (unit_ == TimeUnit::kDay) return days;
@@ -154,34 +201,107 @@ std::optional<int64_t> DatetimeFormat::parse(std::string_view rest) const {
   return value;
 }
 
-bool DatetimeInference::read_date(std::string_view& rest, Reading& reading) {
+namespace {
+
+// A name may also stand between blanks.
+bool is_separator(char c, bool is_beside_name) {
+  return c == '-' || c == '/' || c == '.' || (c == ' ' && is_beside_name);
+}
+
+}  // namespace
+
+bool DatetimeInference::read_name(std::string_view& rest, Reading& reading) {
+  std::string_view whole = rest;
+  if (!take_month(rest, false, reading.first.value)) return false;
+  reading.is_long_name = take_month(whole, true, reading.first.value);
+  reading.is_short_name = !reading.is_long_name || whole.size() == rest.size();  // "May" is both
+  if (reading.is_long_name) rest = whole;
+  return true;
+}
+
+// "Mar 12, 2015", "Mar-12-2015", "March 2015"; the name is taken.
+bool DatetimeInference::read_from_name(std::string_view& rest, Reading& reading) {
+  Layout& layout = reading.layout;
+  if (rest.empty() || !is_separator(rest.front(), true)) return false;
+  layout.separator = rest.front();
+  rest.remove_prefix(1);
   size_t digits = 0;
-  int leading = 0;
-  std::string_view begin = rest;
-  if (!take_number(rest, 1, 4, leading, &digits) || rest.empty()) return false;
+  int value = 0;
+  if (!take_number(rest, 1, 4, value, &digits)) return false;
+  if (digits == 4) {
+    layout.date = Date::kNameYear;
+    reading.year = value;
+    return true;
+  }
+  layout.date = Date::kNameDay;
+  reading.second = {value, digits};
+  layout.has_comma = layout.separator == ' ' && take_char(rest, ',');
+  return digits <= 2 && take_char(rest, layout.separator) && take_number(rest, 4, 4, reading.year);
+}
+
+// The rest of "12-Mar-15", "12 March 2015"; the day and the separator are taken.
+bool DatetimeInference::read_day_and_name(std::string_view& rest, Reading& reading) {
+  Layout& layout = reading.layout;
+  layout.date = Date::kDayName;
+  size_t digits = 0;
+  if (!read_name(rest, reading) || !take_char(rest, layout.separator) ||
+      !take_number(rest, 2, 4, reading.year, &digits))
+    return false;
+  layout.has_short_year = digits == 2;
+  if (layout.has_short_year) reading.year = full_year(reading.year);
+  return digits != 3;
+}
+
+// The rest of "2015-03-12", "2015-03", "2015-Mar-12"; the year and the separator are taken.
+bool DatetimeInference::read_from_year(std::string_view& rest, Reading& reading) {
+  Layout& layout = reading.layout;
+  const bool is_name = read_name(rest, reading);
+  if (!is_name && !take_number(rest, 1, 2, reading.first.value, &reading.first.digits)) return false;
+  layout.date = is_name ? Date::kYearName : Date::kYearMonth;
+  if (!take_char(rest, layout.separator)) return !is_name;
+  if (!is_name) layout.date = Date::kYearFirst;
+  return take_number(rest, 1, 2, reading.second.value, &reading.second.digits);
+}
+
+// The rest of "12.03.2015", "12.03.15"; the first field and the separator are taken.
+bool DatetimeInference::read_numbers(std::string_view& rest, Reading& reading) {
+  size_t digits = 0;
+  int value = 0;
+  if (!take_number(rest, 1, 2, reading.second.value, &reading.second.digits) ||
+      !take_char(rest, reading.layout.separator) || !take_number(rest, 1, 4, value, &digits))
+    return false;
+  reading.layout.date = digits == 4 ? Date::kDayAndMonth : Date::kShortYear;
+  if (digits == 4)
+    reading.year = value;
+  else
+    reading.third = {value, digits};
+  return digits != 3;
+}
+
+bool DatetimeInference::read_date(std::string_view& rest, Reading& reading) {
+  if (!is_digit(rest.front())) return read_name(rest, reading) && read_from_name(rest, reading);
+  const std::string_view begin = rest;
+  ShortField leading;
+  if (!take_number(rest, 1, 4, leading.value, &leading.digits) || rest.empty()) return false;
   const char separator = rest.front();
-  if (separator != '-' && separator != '/' && separator != '.') {
+  const bool is_before_name = rest.size() > 1 && rest[1] >= 'A';
+  if (!is_separator(separator, is_before_name)) {
     rest = begin;
-    return separator == ':' && digits <= 2;  // a time alone
+    return separator == ':' && leading.digits <= 2;  // a time alone
   }
   rest.remove_prefix(1);
   reading.layout.separator = separator;
-  if (digits == 4) {
-    reading.year = leading;
-    if (!take_number(rest, 1, 2, reading.first)) return false;
-    reading.layout.date = Date::kYearMonth;
-    if (!take_char(rest, separator)) return true;
-    reading.layout.date = Date::kYearFirst;
-    return take_number(rest, 1, 2, reading.second);
+  if (leading.digits == 4) {
+    reading.year = leading.value;
+    return read_from_year(rest, reading);
   }
-  reading.layout.date = Date::kDayAndMonth;
-  reading.first = leading;
-  return digits <= 2 && take_number(rest, 1, 2, reading.second) && take_char(rest, separator) &&
-         take_number(rest, 4, 4, reading.year);
+  (is_before_name ? reading.second : reading.first) = leading;
+  return leading.digits <= 2 && (is_before_name ? read_day_and_name(rest, reading) : read_numbers(rest, reading));
 }
 
 bool DatetimeInference::read_time(std::string_view& rest, Reading& reading) {
-  if (!take_number(rest, 1, 2, reading.hour) || !take_char(rest, ':') || !take_number(rest, 2, 2, reading.minute))
+  if (!take_number(rest, 1, 2, reading.hour.value, &reading.hour.digits) || !take_char(rest, ':') ||
+      !take_number(rest, 2, 2, reading.minute))
     return false;
   reading.layout.time = 2;
   if (!take_char(rest, ':')) return true;
@@ -196,7 +316,7 @@ bool DatetimeInference::read_time(std::string_view& rest, Reading& reading) {
 }
 
 bool DatetimeInference::read(std::string_view rest, Reading& reading) {
-  if (rest.size() < 4 || rest.size() > 40 || !is_digit(rest.front()) || !read_date(rest, reading)) return false;
+  if (rest.size() < 4 || rest.size() > 40 || !read_date(rest, reading)) return false;
   const bool has_date = reading.layout.date != Date::kNone;
   if (has_date && rest.empty()) return true;
   if (has_date) {
@@ -205,8 +325,34 @@ bool DatetimeInference::read(std::string_view rest, Reading& reading) {
     rest.remove_prefix(1);
   }
   if (!read_time(rest, reading)) return false;
-  reading.layout.suffix = rest;
-  return is_offset(rest) && reading.hour < 24 && reading.minute < 60 && reading.seconds < 60;
+  reading.suffix = rest;
+  return is_offset(rest) && reading.hour.value < 24 && reading.minute < 60 && reading.seconds < 60;
+}
+
+// Keeps the orders in which every date so far is one.
+bool DatetimeInference::fit_date(const Reading& reading) {
+  const int first = reading.first.value, second = reading.second.value, third = reading.third.value;
+  if (reading.layout.date == Date::kDayAndMonth) {
+    day_first_ = day_first_ && is_date(reading.year, second, first);
+    month_first_ = month_first_ && is_date(reading.year, first, second);
+    return day_first_ || month_first_;
+  }
+  if (reading.layout.date != Date::kShortYear) return is_date(reading.year, first, second);
+  const bool is_year_last = reading.third.digits == 2, has_dots = reading.layout.separator == '.';
+  day_first_ = day_first_ && is_year_last && is_date(full_year(third), second, first);
+  month_first_ = month_first_ && !has_dots && is_year_last && is_date(full_year(third), first, second);
+  year_first_ = year_first_ && !has_dots && reading.first.digits == 2 && is_date(full_year(first), second, third);
+  return day_first_ || month_first_ || year_first_;
+}
+
+void DatetimeInference::count_zeros(const Reading& reading) {
+  const std::array<ShortField, kPlaces> fields = {reading.first, reading.second, reading.third, reading.hour};
+  for (size_t place = 0; place < kPlaces; ++place) {
+    Zeros& zeros = zeros_[place];
+    zeros.is_used = zeros.is_used || fields[place].digits > 0;
+    zeros.has_some = zeros.has_some || (fields[place].digits == 2 && fields[place].value < 10);
+    zeros.lacks_some = zeros.lacks_some || fields[place].digits == 1;
+  }
 }
 
 bool DatetimeInference::add(std::string_view text) {
@@ -215,22 +361,17 @@ bool DatetimeInference::add(std::string_view text) {
   fits_ = read(text, reading);
   if (!fits_) return false;
   if (!seen_) {
-    suffix_ = reading.layout.suffix;
+    suffix_ = reading.suffix;
     layout_ = reading.layout;
-    layout_.suffix = {};  // points into the cell
     seen_ = true;
   }
-  const Layout& layout = reading.layout;
-  fits_ = layout.date == layout_.date && layout.separator == layout_.separator && layout.joint == layout_.joint &&
-          layout.time == layout_.time && layout.suffix == suffix_;
-  if (layout.date == Date::kDayAndMonth) {
-    day_first_ = day_first_ && is_date(reading.year, reading.second, reading.first);
-    month_first_ = month_first_ && is_date(reading.year, reading.first, reading.second);
-    fits_ = fits_ && (day_first_ || month_first_);
-  } else {
-    fits_ = fits_ && is_date(reading.year, reading.first, reading.second);
-  }
-  if (reading.fraction_digits > fraction_digits_) fraction_digits_ = reading.fraction_digits;
+  short_names_ = short_names_ && reading.is_short_name;
+  long_names_ = long_names_ && reading.is_long_name;
+  fits_ = reading.layout == layout_ && reading.suffix == suffix_ && (short_names_ || long_names_) &&
+          (layout_.date == Date::kNone || fit_date(reading));
+  count_zeros(reading);
+  fraction_digits_ = std::max(fraction_digits_, reading.fraction_digits);
+  least_fraction_digits_ = std::min(least_fraction_digits_, reading.fraction_digits);
   return fits_;
 }
 
@@ -238,23 +379,77 @@ bool DatetimeInference::is_day_first() const {
   return day_first_ && (!month_first_ || layout_.separator != '/');
 }
 
-std::string DatetimeInference::format() const {
+bool DatetimeInference::may_have_zero(size_t place) const {
+  const bool is_year = layout_.date == Date::kShortYear && place == (year_first_ ? kFirst : kThird);
+  return zeros_[place].is_used && !is_year;
+}
+
+bool DatetimeInference::is_mixed() const {
+  for (size_t place = 0; place < kPlaces; ++place) {
+    if (may_have_zero(place) && zeros_[place].has_some && zeros_[place].lacks_some) return true;
+  }
+  return false;
+}
+
+// The writer has 3, 6 or 9 digits of a fraction.
+bool DatetimeInference::is_exact() const {
+  return !is_mixed() && least_fraction_digits_ == fraction_digits_ && fraction_digits_ % 3 == 0;
+}
+
+bool DatetimeInference::is_unpadded(size_t place) const {
+  if (is_mixed()) return false;
+  if (zeros_[place].is_known()) return !zeros_[place].has_some;
+  for (size_t other = 0; other < kPlaces; ++other) {
+    if (may_have_zero(other) && zeros_[other].is_known()) return !zeros_[other].has_some;
+  }
+  return false;
+}
+
+bool DatetimeInference::is_open() const {
+  for (size_t place = 0; place < kPlaces; ++place) {
+    if (may_have_zero(place) && !zeros_[place].has_some) return true;
+  }
+  return is_ambiguous() || fraction_digits_ > 0 || !is_plain();
+}
+
+std::string DatetimeInference::field(char letter, size_t place) const {
+  return std::string(is_unpadded(place) ? "%-" : "%") + letter;
+}
+
+std::string DatetimeInference::date_format() const {
   const std::string separator(1, layout_.separator);
-  std::string format;
+  const std::string name = short_names_ ? "%b" : "%B", day = field('d', kSecond);
   switch (layout_.date) {
     case Date::kNone:
-      break;
+      return "";
     case Date::kYearFirst:
-      format = "%Y" + separator + "%m" + separator + "%d";
-      break;
+      return "%Y" + separator + field('m', kFirst) + separator + day;
     case Date::kYearMonth:
-      format = "%Y" + separator + "%m";
-      break;
+      return "%Y" + separator + field('m', kFirst);
+    case Date::kShortYear:
+      if (is_undecided()) return "";
+      if (year_first_) return "%y" + separator + field('m', kSecond) + separator + field('d', kThird);
+      [[fallthrough]];
     case Date::kDayAndMonth:
-      format = (is_day_first() ? "%d" + separator + "%m" : "%m" + separator + "%d") + separator + "%Y";
+      return (is_day_first() ? field('d', kFirst) + separator + field('m', kSecond)
+                             : field('m', kFirst) + separator + day) +
+             separator + (layout_.date == Date::kShortYear ? "%y" : "%Y");
+    case Date::kDayName:
+      return day + separator + name + separator + (layout_.has_short_year ? "%y" : "%Y");
+    case Date::kNameDay:
+      return name + separator + day + (layout_.has_comma ? "," : "") + separator + "%Y";
+    case Date::kNameYear:
+      return name + separator + "%Y";
+    case Date::kYearName:
+      return "%Y" + separator + name + separator + day;
   }
+  return "";
+}
+
+std::string DatetimeInference::format() const {
+  std::string format = date_format();
   if (layout_.joint != 0) format += layout_.joint;
-  if (layout_.time >= 2) format += "%H:%M";
+  if (layout_.time >= 2) format += field('H', kHour) + ":%M";
   if (layout_.time == 3) format += ":%S";
   if (fraction_digits_ > 0) format += ".%f";
   return format + suffix_;

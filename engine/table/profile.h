@@ -11,8 +11,8 @@
 //   more.
 //                       Other numbers stay numbers, though all be distinct
 //   all dates           kDatetime of one format; where day and month fit either way round, month first after '/', day
-//   first
-//                       otherwise, and the cleaning report's note says so
+//                       first otherwise, and the cleaning report's note says so. Years of two digits only where one
+//                       order fits
 //   two truth values    kBoolean: true/false, yes/no, t/f, y/n in one spelling each
 //   all distinct        kKey, over 10 rows or more
 //   few levels          kCategory: up to 20 levels, or up to a quarter of the rows that have a value, 10,000 at most

@@ -39,7 +39,7 @@ struct ColumnSchema {
   // kDecimal: quanta are 10^-decimals. kInteger of a text source: zeros written after the point of whole numbers ("65.0")
   int decimals = 0;
   bool keeps_trailing_zeros = false;  // kDecimal in text: "1.50" stays "1.50" (else "1.5"); kInteger with decimals: true
-  std::string datetime_format;      // kDatetime in text: strftime-like with %Y %m %d %H %M %S %f, e.g. "%d/%m/%Y"
+  std::string datetime_format;      // kDatetime in text: strftime-like (datetime.h says the letters), e.g. "%d/%m/%Y"
   TimeUnit unit = TimeUnit::kSecond;  // kDatetime: quanta are this unit since 1970-01-01 (UTC or wall time, unconverted)
   std::string timezone;             // kDatetime from a binary format with a zone
   std::vector<std::string> levels;  // kCategory, kBoolean: texts; position = code. kConstant: the one text

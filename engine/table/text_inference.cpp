@@ -242,6 +242,7 @@ class Inference {
       for (const DistinctText& text : values_) {
         if (!inference.add(text.value)) return false;
       }
+      if (!inference.fits()) return false;
       format = inference.format();
       unit = inference.unit();
       if (inference.is_ambiguous()) profile_.cleaning.note = ambiguity_note(format);

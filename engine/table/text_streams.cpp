@@ -206,11 +206,11 @@ class DatetimesStream : public TextStream {
         reader_(format_, unit),
         quanta_(limits.exact_distinct, limits.sketch_capacity) {}
   // In the format of the cells that the inference has seen. Other cells may change what these leave open: the order of
-  // day and month, the digits of fractions.
+  // day and month, leading zeros, the digits of fractions.
   DatetimesStream(const ColumnHints& hints, const ColumnLimits& limits, const DatetimeInference& inference)
       : DatetimesStream(hints, limits, inference.format(), inference.unit()) {
     inference_ = inference;
-    is_open_ = inference.is_ambiguous() || unit_ > TimeUnit::kSecond;
+    is_open_ = inference.is_open();
   }
 
   NextPass next_pass() const override {
@@ -244,7 +244,8 @@ class DatetimesStream : public TextStream {
 
  private:
   bool changes() const {
-    return has_others_ || (is_open_ && (inference_.format() != format_ || inference_.unit() != unit_));
+    return has_others_ ||
+           (is_open_ && (!inference_.fits() || inference_.format() != format_ || inference_.unit() != unit_));
   }
 
   std::string format_;
@@ -279,6 +280,7 @@ std::unique_ptr<TextStream> make_datetimes(const std::vector<DistinctText>& text
   for (const DistinctText& text : texts) {
     if (is_value(text, hints) && !inference.add(text.value)) return nullptr;
   }
+  if (!inference.fits()) return nullptr;  // an order of short years that later cells would settle is given up
   return std::make_unique<DatetimesStream>(hints, limits, inference);
 }
 

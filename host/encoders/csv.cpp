@@ -45,6 +45,15 @@ std::string cell_text(std::string_view text, bool is_only_column, char separator
   return cell + separator;
 }
 
+// Fields of dates need no quotes, so a datetime format says whether its cells do ("%B %-d, %Y").
+ColumnSchema with_quotes(ColumnSchema schema) {
+  if (!needs_quotes(schema.datetime_format)) return schema;
+  std::string format;
+  append_quoted(schema.datetime_format, format);
+  schema.datetime_format = format;
+  return schema;
+}
+
 // A cell too wide for a slot: its slot says where it is.
 struct LongCell {
   const char* text;
@@ -66,7 +75,7 @@ class CsvColumn {
     missing_ = cell_text(schema.missing_text, is_only_column, separator);
     has_missing_ = schema.has_missing || schema.kind == ColumnKind::kEmpty;
     for (const std::string& level : schema.levels) levels_.push_back(cell_text(level, is_only_column, separator));
-    if (schema.kind == ColumnKind::kDatetime) datetime_ = std::make_unique<DatetimeWriter>(schema);
+    if (schema.kind == ColumnKind::kDatetime) datetime_ = std::make_unique<DatetimeWriter>(with_quotes(schema));
     const size_t widest = std::max(value_bytes(), has_missing_ ? missing_.size() : 0);
     slot_bytes_ = column.texts || widest > kWidestSlot ? 0 : widest <= 16 ? 16 : widest <= 32 ? 32 : kWidestSlot;
     if (is_long() && !column.texts && levels_.empty() && column.has_values()) {

@@ -1,12 +1,14 @@
 #include "host/encoders/csv_cells.h"
 
+#include <algorithm>
+
 #include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
 
 constexpr int64_t kSecondsPerDay = 86400;
-constexpr size_t kYearDigits = 4, kWidestYear = 20;
+constexpr size_t kYearDigits = 4, kWidestYear = 20, kWidestMonth = 9;
 constexpr std::string_view kFields = "YmdHMSf";
 
 // "00" to "99".
@@ -21,6 +23,17 @@ constexpr auto kTwoDigits = [] {
 
 void write_two(uint32_t value, char* to) {
   std::memcpy(to, &kTwoDigits[2 * value], 2);
+}
+
+void write_fraction(uint32_t value, int digits, char* to) {
+  for (; digits-- > 0; value /= 10) to[digits] = static_cast<char>('0' + value % 10);
+}
+
+char* write_year(int64_t year, char* to) {
+  if (year < 0 || year > 9999) return write_integer(year, to);
+  write_two(static_cast<uint32_t>(year / 100), to);
+  write_two(static_cast<uint32_t>(year % 100), to + 2);
+  return to + kYearDigits;
 }
 
 int64_t divide_down(int64_t value, int64_t divisor) {
@@ -78,28 +91,36 @@ std::string default_format(const ColumnSchema& schema) {
   return format + (schema.timezone.empty() ? "" : "+00:00");
 }
 
+// The width of a field in the template.
+size_t least_bytes(const DatetimeItem& item, int fraction_digits) {
+  if (item.field == 'Y') return kYearDigits;
+  if (item.field == 'f') return static_cast<size_t>(fraction_digits);
+  return item.field == 0 ? 1 : 2;
+}
+
+size_t most_bytes(const DatetimeItem& item, int fraction_digits) {
+  if (item.field == 'Y') return kWidestYear;
+  return item.field == 'b' || item.field == 'B' ? kWidestMonth : least_bytes(item, fraction_digits);
+}
+
 }  // namespace
 
 DatetimeWriter::DatetimeWriter(const ColumnSchema& schema) : unit_(schema.unit) {
   if (unit_ == TimeUnit::kMillisecond) fraction_digits_ = 3;
   if (unit_ == TimeUnit::kNanosecond) fraction_digits_ = 9;
   const std::string format = schema.datetime_format.empty() ? default_format(schema) : schema.datetime_format;
-  for (size_t at = 0; at < format.size(); ++at) {
-    const char letter = format[at] == '%' && at + 1 < format.size() ? format[++at] : '\0';
-    if (letter == '\0' || letter == '%') {
-      text_ += letter == '%' ? '%' : format[at];
-      continue;
-    }
-    const size_t value = kFields.find(letter);
-    if (value == std::string_view::npos) {
-      throw Error("column '" + schema.name + "': cannot write the datetime format '" + format + "': %" + letter +
-                  " is none of %Y %m %d %H %M %S %f");
-    }
-    fields_.push_back({static_cast<uint8_t>(value), text_.size()});
-    text_.append(letter == 'Y' ? kYearDigits : letter == 'f' ? static_cast<size_t>(fraction_digits_) : 2, '0');
-    max_bytes_ += letter == 'Y' ? kWidestYear - kYearDigits : 0;
+  try {
+    items_ = datetime_items(format);
+  } catch (const InputError& error) {
+    throw InputError("column '" + schema.name + "': " + error.what());
   }
-  max_bytes_ += text_.size();
+  for (const DatetimeItem& item : items_) {
+    const size_t value = item.field == 0 ? std::string_view::npos : kFields.find(item.field);
+    has_fixed_width_ = has_fixed_width_ && !item.is_unpadded && (item.field == 0 || value != std::string_view::npos);
+    if (value != std::string_view::npos) fields_.push_back({static_cast<uint8_t>(value), text_.size()});
+    text_.append(least_bytes(item, fraction_digits_), item.field == 0 ? item.literal : '0');
+    max_bytes_ += most_bytes(item, fraction_digits_);
+  }
 }
 
 char* DatetimeWriter::write(int64_t value, char* to) const {
@@ -109,8 +130,8 @@ char* DatetimeWriter::write(int64_t value, char* to) const {
   const std::array<uint32_t, 7> values = {
       static_cast<uint32_t>(date.year),       date.month, date.day, second / 3600, second / 60 % 60, second % 60,
       static_cast<uint32_t>(instant.fraction)};
-  if (date.year < 0 || date.year > 9999) [[unlikely]]
-    return write_wide_year(date.year, values, to);
+  if (date.year < 0 || date.year > 9999 || !has_fixed_width_) [[unlikely]]
+    return write_pieces(date.year, values, to);
   std::memcpy(to, text_.data(), text_.size());
   write_fields(values, to);
   return to + text_.size();
@@ -126,27 +147,43 @@ void DatetimeWriter::write_fields(const std::array<uint32_t, 7>& values, char* t
     } else if (field.value < kFields.size() - 1) {
       write_two(value, at);
     } else {
-      uint32_t rest = value;
-      for (int digit = fraction_digits_; digit-- > 0; rest /= 10) at[digit] = static_cast<char>('0' + rest % 10);
+      write_fraction(value, fraction_digits_, at);
     }
   }
 }
 
-// Piece by piece: the text between two years, then a year of any width.
-char* DatetimeWriter::write_wide_year(int64_t year, const std::array<uint32_t, 7>& values, char* to) const {
-  std::string text = text_;
-  std::array<uint32_t, 7> others = values;
-  others[0] = 0;
-  write_fields(others, text.data());
-  size_t copied = 0;
-  for (const Field& field : fields_) {
-    if (field.value != 0) continue;
-    std::memcpy(to, text.data() + copied, field.offset - copied);
-    to = write_integer(year, to + field.offset - copied);
-    copied = field.offset + kYearDigits;
+char* DatetimeWriter::write_pieces(int64_t year, const std::array<uint32_t, 7>& values, char* to) const {
+  for (const DatetimeItem& item : items_) {
+    switch (item.field) {
+      case 0:
+        *to++ = item.literal;
+        break;
+      case 'Y':
+        to = write_year(year, to);
+        break;
+      case 'y':
+        write_two(static_cast<uint32_t>((year % 100 + 100) % 100), to);
+        to += 2;
+        break;
+      case 'b':
+      case 'B': {
+        const std::string_view name = month_name(values[1]);
+        to = std::copy_n(name.data(), item.field == 'b' ? kShortMonth : name.size(), to);
+        break;
+      }
+      case 'f':
+        write_fraction(values.back(), fraction_digits_, to);
+        to += fraction_digits_;
+        break;
+      default: {
+        const uint32_t value = values[kFields.find(item.field)];
+        write_two(value, to);
+        if (item.is_unpadded && value < 10) to[0] = to[1];
+        to += item.is_unpadded && value < 10 ? 1 : 2;
+      }
+    }
   }
-  std::memcpy(to, text.data() + copied, text.size() - copied);
-  return to + text.size() - copied;
+  return to;
 }
 
 }  // namespace doppel

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/table/datetime.h"
 #include "engine/table/schema.h"
 
 namespace doppel {
@@ -95,8 +96,11 @@ inline char* write_real(Real value, char* to) {
   return std::to_chars(to, to + kRealBytes, value).ptr;
 }
 
-// A datetime format made ready: %Y %m %d %H %M %S and %f, which has as many digits as the unit (3, 6, 9; for seconds
-// and days 6 zeros); %% is a percent sign and other characters stand for themselves.
+// A datetime format made ready (datetime.h says its letters). %f has as many digits as the unit (3, 6, 9; for seconds
+// and days 6 zeros).
+//
+// Where all fields have one width, a cell is a copy of a template whose fields are filled in. Fields without leading
+// zeros, names of months, years of two digits and years beyond four digits are written piece by piece.
 class DatetimeWriter {
  public:
   // An empty format means ISO 8601 with a space: "%Y-%m-%d %H:%M:%S", as far as the unit goes, "+00:00" if there is a
@@ -111,11 +115,13 @@ class DatetimeWriter {
     uint8_t value = 0;  // position in "YmdHMSf"
     size_t offset = 0;
   };
-  char* write_wide_year(int64_t year, const std::array<uint32_t, 7>& values, char* to) const;
+  char* write_pieces(int64_t year, const std::array<uint32_t, 7>& values, char* to) const;
   void write_fields(const std::array<uint32_t, 7>& values, char* to) const;
 
   std::string text_;  // the literals, with zeros for the fields; years from 0 to 9999 have four digits
   std::vector<Field> fields_;
+  std::vector<DatetimeItem> items_;
+  bool has_fixed_width_ = true;
   TimeUnit unit_;
   int fraction_digits_ = 6;
   size_t max_bytes_ = 0;

@@ -88,6 +88,14 @@ TEST(TableConversion, DatesToTheirUnit) {
   schema.datetime_format = "%d.%m.%Y";
   schema.unit = TimeUnit::kDay;
   EXPECT_EQ(convert({"29.02.2000", "1.1.1970", "31.12.1969"}, schema).quanta, (std::vector<int64_t>{11016, 0, -1}));
+  schema.datetime_format = "%-d.%-m.%y";
+  EXPECT_EQ(convert({"29.2.00", "01.01.70", "31.12.69", "31.12.68"}, schema).quanta,
+            (std::vector<int64_t>{11016, 0, -1, 36159}));
+  schema.datetime_format = "%B %-d, %Y";
+  EXPECT_EQ(convert({"February 29, 2000", "May 1, 1970"}, schema).quanta, (std::vector<int64_t>{11016, 120}));
+  EXPECT_NE(conversion_error({"Feb 29, 2000"}, schema), "");
+  schema.datetime_format = "%-Y";
+  EXPECT_THROW(convert({"2000"}, schema), InputError);
 }
 
 TEST(TableConversion, ErrorsSayWhereWhatAndWhatToDo) {

@@ -109,6 +109,83 @@ TEST(TableInference, FindsDatetimeFormats) {
   }
 }
 
+TEST(TableInference, DatesWithoutLeadingZeros) {
+  const std::vector<std::pair<Texts, std::string>> cases = {
+      {{"1/2/2015", "12/31/2015"}, "%-m/%-d/%Y"},
+      {{"1/2/2015", "31/12/2015"}, "%-d/%-m/%Y"},
+      {{"1.12.2015", "31.11.2015", "30.11.2015"}, ""},
+      {{"1.12.2015", "30.11.2015"}, "%-d.%-m.%Y"},  // no month below 10: as the day
+      {{"1.02.2015", "30.11.2015"}, "%-d.%m.%Y"},
+      {{"2015-1-2", "2015-12-31"}, "%Y-%-m-%-d"},
+      {{"2015-1", "2015-12"}, "%Y-%-m"},
+      {{"9:05", "10:00"}, "%-H:%M"},
+      {{"2015-01-02 9:05:00", "2015-01-02 10:00:00"}, "%Y-%m-%d %-H:%M:%S"},
+      {{"13/1/2015 10:05", "13/1/2015 11:05"}, "%-d/%-m/%Y %-H:%M"},
+      {{"13/10/2015 10:05", "14/11/2015 11:05"}, "%d/%m/%Y %H:%M"},
+      {{"1/2/2015", "01/13/2015"}, "%m/%d/%Y"},  // both ways
+      {{"10/2/2015 09:00", "10/2/2015 9:00", "10/13/2015 9:00"}, "%m/%d/%Y %H:%M"},
+  };
+  for (const auto& [texts, format] : cases) {
+    EXPECT_EQ(infer(texts).schema.datetime_format, format) << texts[0];
+  }
+}
+
+TEST(TableInference, YearsOfTwoDigitsWhereOneOrderFits) {
+  const std::vector<std::pair<Texts, std::string>> cases = {
+      {{"01/31/69", "12/01/68"}, "%m/%d/%y"},
+      {{"31/01/69", "01/12/68"}, "%d/%m/%y"},
+      {{"69-01-31", "68-12-01"}, "%y-%m-%d"},
+      {{"5/31/15", "12/1/16"}, "%-m/%-d/%y"},
+      {{"05.06.07", "12.12.15"}, "%d.%m.%y"},  // no other order after a dot
+      {{"99-1-5", "98-12-31"}, "%y-%-m-%-d"},
+      {{"5/31/05 9:15", "12/1/16 10:15"}, "%-m/%-d/%y %-H:%M"},
+      {{"05/06/07", "06/07/08"}, ""},  // any order
+      {{"5/6/07", "6/7/08"}, ""},      // day or month first
+      {{"31/12/15", "30/11/16"}, ""},  // could be 2031-12-15
+      {{"05/31/69", "5/30/69"}, ""},   // zeros both ways
+      {{"29.02.00", "29.02.01"}, ""},  // 2001 has no such day
+      {{"05/31/69 10:00:00.5", "05/30/69 10:00:00.25"}, ""},
+      {{"5/6/7", "5/6/8"}, ""},
+      {{"5/31/2015", "5/31/15"}, ""},
+  };
+  for (const auto& [texts, format] : cases) {
+    const Inferred column = infer(texts);
+    EXPECT_EQ(column.schema.kind, format.empty() ? ColumnKind::kCategory : ColumnKind::kDatetime) << texts[0];
+    EXPECT_EQ(column.schema.datetime_format, format) << texts[0];
+    EXPECT_EQ(column.profile.cleaning.note, "") << texts[0];
+  }
+  // 1969-01-31 and 2068-12-01
+  EXPECT_EQ(infer(cases[0].first).profile.distribution.quanta, (std::vector<int64_t>{-335, 36129}));
+  EXPECT_EQ(infer(cases[2].first).profile.distribution.quanta, (std::vector<int64_t>{-335, 36129}));
+}
+
+TEST(TableInference, NamesOfMonths) {
+  const std::vector<std::pair<Texts, std::string>> cases = {
+      {{"12-Jan-15", "01-Feb-69"}, "%d-%b-%y"},
+      {{"12-Jan-2015", "1-Feb-2016"}, "%-d-%b-%Y"},
+      {{"3 March 2015", "12 May 2015"}, "%-d %B %Y"},
+      {{"3 Mar 2015", "12 May 2015"}, "%-d %b %Y"},
+      {{"January 2, 2015", "May 12, 2015"}, "%B %-d, %Y"},
+      {{"Jan 02 2015 10:20:30", "May 12 2015 01:02:03"}, "%b %d %Y %H:%M:%S"},
+      {{"Mar 2015", "Dec 2016"}, "%b %Y"},
+      {{"2015-Mar-02", "2015-Dec-31"}, "%Y-%b-%d"},
+      {{"12-Jan-15", "12-March-15"}, ""},
+      {{"12-Jan-15", "12-JAN-15"}, ""},
+      {{"12-jan-15", "13-jan-15"}, ""},
+      {{"12-Jan-15", "12-Jan-2015"}, ""},
+      {{"12-Jan-15", "1-Jan-15", "01-Jan-15"}, ""},  // zeros both ways
+      {{"30 Feb 2015", "1 Mar 2015"}, ""},
+      {{"12 Janx 2015", "13 Jan 2015"}, ""},
+      {{"Jan 2, 2015", "Jan 2 2015"}, ""},
+      {{"1 02 2015", "2 02 2015"}, ""},
+  };
+  for (const auto& [texts, format] : cases) {
+    const Inferred column = infer(texts);
+    EXPECT_EQ(column.schema.kind, format.empty() ? ColumnKind::kCategory : ColumnKind::kDatetime) << texts[0];
+    EXPECT_EQ(column.schema.datetime_format, format) << texts[0];
+  }
+}
+
 TEST(TableInference, SaysWhichWayAnAmbiguousDateIsRead) {
   const Inferred column = infer({"01/02/2016", "03/04/2017"});
   EXPECT_EQ(column.schema.datetime_format, "%m/%d/%Y");

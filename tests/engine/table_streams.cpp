@@ -235,6 +235,21 @@ TEST(TableStreams, Datetimes) {
                  [&](int row) { return row < 4000 ? "2015-03-01 " + clock(row) : "never " + std::to_string(row); }),
       2);
 }
+TEST(TableStreams, DatetimesWhoseZerosAndNamesSettleLate) {
+  const auto clock = [](int row, int hour) {
+    return std::to_string(hour) + ":" + two(row / 60 % 60) + ":" + two(row % 60);
+  };
+  expect_same(make_texts(3000, [&](int row) { return "3/31/2015 " + clock(row, 10 + row / 3600); }));
+  expect_same(make_texts(3000, [&](int row) { return "10/31/2015 " + clock(row, row < 2900 ? 10 : 9); }), 2);
+  expect_same(make_texts(3000, [&](int row) { return (row < 2900 ? "3/31/2015 " : "03/31/2015 ") + clock(row, 10); }),
+              2);
+  expect_same(make_texts(3000, [&](int row) { return (row < 2900 ? "5/31/69 " : "05/31/69 ") + clock(row, 10); }), 2);
+  expect_same(make_texts(3000, [&](int row) { return (row < 2900 ? "05/31/69 " : "5/31/69 ") + clock(row, 10); }), 2);
+  expect_same(make_texts(3000, [&](int row) { return (row < 2900 ? "12-May-15 " : "12-June-15 ") + clock(row, 10); }),
+              2);
+  expect_same(make_texts(3000, [&](int row) { return (row < 2900 ? "12-Jan-15 " : "12-June-15 ") + clock(row, 10); }),
+              2);
+}
 TEST(TableStreams, TextsAndKeys) {
   expect_same(make_texts(5000, [](int row) { return "K-" + std::to_string(10'000 + row); }));
   expect_same(make_texts(5000, [](int row) { return "T-" + std::to_string(10'000 + row % 2500); }));

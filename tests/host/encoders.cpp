@@ -226,8 +226,8 @@ TEST(Csv, TimesBefore1970RoundDown) {
   OutputColumn column = column_of("x", ColumnKind::kDatetime, Storage::kInt64);
   column.schema.unit = TimeUnit::kMicrosecond, column.schema.datetime_format = "%d.%m.%Y %H-%M-%S,%f%%";
   EXPECT_EQ(csv_cells(column, {-1, 0, 86399999999}),
-            (std::vector<std::string>{"31.12.1969 23-59-59,999999%", "01.01.1970 00-00-00,000000%",
-                                      "01.01.1970 23-59-59,999999%"}));
+            (std::vector<std::string>{"\"31.12.1969 23-59-59,999999%\"", "\"01.01.1970 00-00-00,000000%\"",
+                                      "\"01.01.1970 23-59-59,999999%\""}));
 }
 
 TEST(Csv, YearsBeyondFourDigits) {
@@ -235,6 +235,27 @@ TEST(Csv, YearsBeyondFourDigits) {
   column.schema.unit = TimeUnit::kDay, column.schema.datetime_format = "%d %Y/%m %Y!";
   EXPECT_EQ(csv_cells(column, {2932897, -719529, 0}),
             (std::vector<std::string>{"01 10000/01 10000!", "31 -1/12 -1!", "01 1970/01 1970!"}));
+}
+
+TEST(Csv, DatesOfVaryingWidth) {
+  OutputColumn column = column_of("x", ColumnKind::kDatetime, Storage::kInt64);
+  column.schema.unit = TimeUnit::kDay;
+  const auto dates = [&](const char* format, const std::vector<int64_t>& days) {
+    column.schema.datetime_format = format;
+    return csv_cells(column, days);
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(dates("%-m/%-d/%Y", {0, 9, 273, 364, 2932897, -719529}),
+            (Texts{"1/1/1970", "1/10/1970", "10/1/1970", "12/31/1970", "1/1/10000", "12/31/-1"}));
+  EXPECT_EQ(dates("%d.%m.%y", {-365, -1, 10957, 36159}), (Texts{"01.01.69", "31.12.69", "01.01.00", "31.12.68"}));
+  EXPECT_EQ(dates("%-d-%b-%y", {0, 31, 120, 243, 364}),
+            (Texts{"1-Jan-70", "1-Feb-70", "1-May-70", "1-Sep-70", "31-Dec-70"}));
+  EXPECT_EQ(dates("%B %-d, %Y%%", {0, 243}), (Texts{"\"January 1, 1970%\"", "\"September 1, 1970%\""}));
+  column.schema.unit = TimeUnit::kMillisecond;
+  EXPECT_EQ(dates("%-H:%M:%S.%f", {0, 36'000'000, 32'705'007}), (Texts{"0:00:00.000", "10:00:00.000", "9:05:05.007"}));
+  EXPECT_THROW(dates("%-Y", {0}), InputError);
+  EXPECT_THROW(dates("%Y%-", {0}), InputError);
+  EXPECT_THROW(dates("%q", {0}), InputError);
 }
 
 TEST(Csv, EmptyCellOfTheOnlyColumnIsQuoted) {

@@ -199,7 +199,13 @@ void add_random_column(EncoderCase& table, std::mt19937_64& random) {
                                                                      {"%Y-%m-%d", TimeUnit::kDay},
                                                                      {"%Y-%m-%dT%H:%M:%SZ", TimeUnit::kSecond},
                                                                      {"%m/%d/%Y %H:%M:%S.%f", TimeUnit::kMillisecond},
-                                                                     {"%Y/%m/%d %H:%M:%S.%f", TimeUnit::kMicrosecond}};
+                                                                     {"%Y/%m/%d %H:%M:%S.%f", TimeUnit::kMicrosecond},
+                                                                     {"%-m/%-d/%Y", TimeUnit::kDay},
+                                                                     {"%-d/%-m/%y", TimeUnit::kDay},
+                                                                     {"%d-%b-%y", TimeUnit::kDay},
+                                                                     {"%-d %B %Y", TimeUnit::kDay},
+                                                                     {"%B %-d, %Y", TimeUnit::kDay},
+                                                                     {"%Y-%-m-%-d %-H:%M:%S", TimeUnit::kSecond}};
       const auto& [format, unit] = formats[random() % formats.size()];
       schema.datetime_format = format;
       schema.unit = unit;
