@@ -196,10 +196,11 @@ class NumberProfiler : public ColumnProfiler {
     builder_.add(value);
   }
 
+  bool is_instant() const { return field_.type == SourceType::kDate32 || field_.type == SourceType::kTimestamp; }
+
   bool infer_as_texts(const Items& items, ColumnSchema& schema, ColumnProfile& profile) {
     const ColumnKind told = hints_.told->kind;
-    const bool is_instant = field_.type == SourceType::kDate32 || field_.type == SourceType::kTimestamp;
-    if (told == ColumnKind::kDatetime && is_instant) {
+    if (told == ColumnKind::kDatetime && is_instant()) {
       describe(items, schema, profile);
       return true;
     }
@@ -220,8 +221,12 @@ class NumberProfiler : public ColumnProfiler {
   void describe(const Items& items, ColumnSchema& schema, ColumnProfile& profile) {
     profile.present = present_;
     profile.cleaning.distinct = static_cast<int64_t>(items.size());
+    if (is_instant()) schema.unit = field_.type == SourceType::kDate32 ? TimeUnit::kDay : field_.unit;
     if (items.empty()) {
       schema.kind = ColumnKind::kEmpty;
+    } else if (is_instant()) {  // a constant's text would be a bare number
+      schema.kind = ColumnKind::kDatetime;
+      fill(items, profile);
     } else if (items.size() == 1 && hints_.told == nullptr) {
       schema.kind = ColumnKind::kConstant;
       schema.levels = {typed_text(items.front().first, field_.type)};
@@ -232,10 +237,6 @@ class NumberProfiler : public ColumnProfiler {
         schema.levels.push_back(typed_text(value, field_.type));
         profile.level_counts.push_back(count);
       }
-    } else if (field_.type == SourceType::kDate32 || field_.type == SourceType::kTimestamp) {
-      schema.kind = ColumnKind::kDatetime;
-      schema.unit = field_.type == SourceType::kDate32 ? TimeUnit::kDay : field_.unit;
-      fill(items, profile);
     } else if (!kIsReal && is_sequence_ && nulls_ == 0 && is_key_sequence(first_, present_)) {
       describe_sequence(schema, profile);
     } else {

@@ -22,7 +22,8 @@
 // number, as Namibia's NA among countries' codes; single signs, as "-" beside "+") and is not more frequent than the
 // most frequent level; or it is the word "None" and as frequent as the levels are on average. Taken for a level by
 // mistake, it is still written as it was and as often. The empty cell is always missing. Blanks around a value do not
-// count; a level is written in its most frequent spelling, blanks included. Typed columns keep their type's kind;
+// count; a level is written in its most frequent spelling, blanks included. Typed columns keep their type's kind, but
+// for kEmpty, kConstant (not of dates and times, whose text would be a bare number) and whole numbers ascending by one;
 // floats that are whole or short decimals without exception are kInteger or kDecimal (float: up to 4 decimals and 6
 // digits; double: up to 9 and 15).
 //
