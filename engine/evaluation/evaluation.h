@@ -134,7 +134,8 @@ Evaluation evaluate_quality(const TableSchema& schema, const Table& real, const 
 
 // Trains linear or logistic regression, a random forest and boosted trees on the synthetic and on the real rows, and
 // scores both on the same rows that neither saw: `holdout`, or one fifth of `real` chosen by a hash of (seed, row).
-// Rows without a target are dropped. Throws UsageError where the target cannot be learned (a key, one class, too few
+// Rows without a target are dropped; of a synthetic table of more than 200,000 rows about that many are taken, by a hash of
+// (seed, row), or as many as the real table has. Throws UsageError where the target cannot be learned (a key, one class, too few
 // rows).
 Utility evaluate_utility(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                          const EvaluateOptions& options);

@@ -16,6 +16,7 @@ namespace doppel {
 namespace {
 
 constexpr int kUtilityRounds = 200, kDetectionRounds = 100, kFolds = 3;
+constexpr int64_t kUtilityRows = 200'000;  // of a larger synthetic table, unless the real one is larger still
 constexpr int64_t kDetectionRows = 50'000, kDrawnRows = 2'000, kComponentRows = 20'000;
 constexpr int64_t kFewestRows = 20;
 constexpr int kMostClasses = 100;
@@ -168,7 +169,10 @@ Utility evaluate_utility(const TableSchema& schema, const Table& real, const Tab
   const auto all = [](int64_t) { return true; };
   const Sample train_real = take_rows(real, target, [&](int64_t row) { return holdout != nullptr || !held_out(row); });
   const Sample test = holdout != nullptr ? take_rows(*holdout, target, all) : take_rows(real, target, held_out);
-  const Sample train_synthetic = take_rows(synthetic, target, all);
+  const double share = static_cast<double>(std::max(kUtilityRows, real.rows)) / static_cast<double>(synthetic.rows);
+  const Sample train_synthetic = take_rows(synthetic, target, [&](int64_t row) {
+    return share >= 1 || static_cast<double>(hash_row(options.seed, row)) < share * 0x1p64;
+  });
   check_sample(train_real, "real", target.schema.name);
   check_sample(train_synthetic, "synthetic", target.schema.name);
   check_sample(test, "test", target.schema.name);
@@ -282,6 +286,9 @@ void evaluate_learning(const TableSchema& schema, const Table& real, const Table
   evaluation.components = project_components(schema, real, synthetic, options.seed);
   if (options.target) {
     evaluation.utility = evaluate_utility(schema, real, synthetic, holdout, options);
+    if (synthetic.rows > std::max(kUtilityRows, real.rows))
+      evaluation.notes.push_back("utility learns from " + std::to_string(evaluation.utility->synthetic_rows) +
+                                 " of the " + std::to_string(synthetic.rows) + " synthetic rows");
     if (holdout == nullptr)
       evaluation.notes.push_back(
           "utility is tested on a fifth of the real rows, which the synthetic table may have been made from: give "

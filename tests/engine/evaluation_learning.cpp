@@ -143,6 +143,19 @@ TEST(EvaluationLearning, RowsWithoutATargetAreLeftOut) {
   EXPECT_EQ(utility.synthetic_rows, 500);
 }
 
+TEST(EvaluationLearning, UtilityTakesAShareOfALargeSyntheticTable) {
+  const TableMaker real = learnable(1, 500, ColumnKind::kReal, 1),
+                   synthetic = learnable(2, 400'000, ColumnKind::kReal, 1);
+  EvaluateOptions options;
+  options.target = 3;
+  options.detection = false;
+  Evaluation evaluation;
+  evaluate_learning(real.schema, real.table, synthetic.table, nullptr, options, evaluation);
+  // Half of the rows are taken: 5 deviations of a binomial.
+  EXPECT_NEAR(evaluation.utility->synthetic_rows, 200'000, 5 * std::sqrt(400'000 * 0.25));
+  EXPECT_NE(evaluation.notes.front().find("of the 400000 synthetic rows"), std::string::npos);
+}
+
 TEST(EvaluationLearning, ATargetThatCannotBeLearnedIsRefused) {
   TableMaker real = learnable(1, 100, ColumnKind::kReal, 1);
   std::fill(real.table.columns[3].reals.begin(), real.table.columns[3].reals.end(), 7.0);
