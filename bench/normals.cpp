@@ -9,9 +9,6 @@
 namespace doppel {
 namespace {
 
-// Floating-point operations of box_muller for one normal (fused counts two), as written in common/math.h.
-constexpr double kFlopsPerNormal = 28;
-
 void normals(benchmark::State& state, const InstructionSet& instructions) {
   constexpr int64_t kRows = 256;
   constexpr int32_t kBlocks = 5;
@@ -24,22 +21,21 @@ void normals(benchmark::State& state, const InstructionSet& instructions) {
     row += kRows;
   }
   const auto count = static_cast<double>(buffer.size());
-  state.counters["normals/s"] = benchmark::Counter(count, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["bytes/s"] = benchmark::Counter(count * sizeof(float), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["normals/s"] = roofline::rate(count);
+  state.counters["bytes/s"] = roofline::rate(count * sizeof(float));
   roofline::set_ceiling(state, count,
-                        {roofline::memory_ceiling(sizeof(float)), roofline::fma_ceiling(kFlopsPerNormal)});
+                        {roofline::memory_ceiling(sizeof(float)), roofline::fma_ceiling(roofline::kFlopsPerNormal)});
+}
+
+void add_benchmarks() {
+  for (const InstructionSet& instructions : instruction_sets())
+    benchmark::RegisterBenchmark(("normals/" + instructions.name).c_str(),
+                                 [&](benchmark::State& state) { normals(state, instructions); });
 }
 
 }  // namespace
 }  // namespace doppel
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  doppel::roofline::print_ceilings(false);
-  for (const doppel::InstructionSet& instructions : doppel::instruction_sets())
-    benchmark::RegisterBenchmark(("normals/" + instructions.name).c_str(),
-                                 [&](benchmark::State& state) { doppel::normals(state, instructions); });
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return doppel::roofline::run_benchmarks(argc, argv, false, doppel::add_benchmarks);
 }

@@ -175,6 +175,11 @@ inline double disk_write() {
   return ceiling;
 }
 
+// A counter: `amount` an iteration, shown as so much a second.
+inline benchmark::Counter rate(double amount) {
+  return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+}
+
 // What a benchmark cannot exceed, in its own items (rows, normals) a second.
 struct Ceiling {
   std::string name;
@@ -187,6 +192,9 @@ inline Ceiling memory_ceiling(double bytes_per_item) {
 inline Ceiling fma_ceiling(double flops_per_item) {
   return {"fused multiply-adds", fma_flops() / flops_per_item};
 }
+// Of box_muller in kernels/common/math.h for one normal (fused counts two).
+inline constexpr double kFlopsPerNormal = 28;
+
 inline Ceiling disk_ceiling(double bytes_per_item) {
   return {"disk writes", disk_write() / bytes_per_item};
 }
@@ -199,8 +207,7 @@ inline void set_ceiling(benchmark::State& state, double items, const std::vector
     if (ceiling.items_per_second > 0 && (lowest == nullptr || ceiling.items_per_second < lowest->items_per_second))
       lowest = &ceiling;
   if (lowest == nullptr) return;
-  state.counters["%ceiling"] =
-      benchmark::Counter(100 * items / lowest->items_per_second, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["%ceiling"] = rate(100 * items / lowest->items_per_second);
   char label[100];
   std::snprintf(label, sizeof label, "of %s (%.4g M/s)", lowest->name.c_str(), lowest->items_per_second * 1e-6);
   state.SetLabel(label);
@@ -213,6 +220,16 @@ inline void print_ceilings(bool with_disk) {
       memory().plain * 1e-9, memory().streamed * 1e-9, fma_flops() * 1e-9);
   if (with_disk) std::printf("; disk writes with fsync %.2f GB/s (%s)", disk_write() * 1e-9, bench_folder().c_str());
   std::printf("\n");
+}
+
+// main of a program of benchmarks: `add` registers them.
+inline int run_benchmarks(int argc, char** argv, bool with_disk, void (*add)()) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  print_ceilings(with_disk);
+  add();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
 }
 
 }  // namespace doppel::roofline

@@ -111,17 +111,14 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Sampler&
     row += batch_rows;
   }
   const auto rows = static_cast<double>(batch_rows);
-  const auto rate = [](double amount) {
-    return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
-  };
-  state.counters["rows/s"] = rate(rows);
-  state.counters["values/s"] = rate(rows * kColumns);
-  state.counters["bytes/s"] = rate(rows * bytes_per_row);
+  state.counters["rows/s"] = roofline::rate(rows);
+  state.counters["values/s"] = roofline::rate(rows * kColumns);
+  state.counters["bytes/s"] = roofline::rate(rows * bytes_per_row);
   state.counters["ns/row"] =
       benchmark::Counter(rows * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
   if (who.on_device) return;  // the host's ceilings are not the device's
   // The normals' operations and the product's; what columns do besides is not counted.
-  const double normals = 28.0 * 4 * prepare_table(sampler).blocks;
+  const double normals = roofline::kFlopsPerNormal * 4 * prepare_table(sampler).blocks;
   roofline::set_ceiling(
       state, rows,
       {roofline::memory_ceiling(bytes_per_row), roofline::fma_ceiling(2.0 * kColumns * kComponents + normals)});
@@ -161,20 +158,16 @@ std::vector<std::pair<std::string, TableSampler>> tables() {
   return all;
 }
 
+void add_benchmarks() {
+  for (const Sampler& who : samplers())
+    for (const auto& [name, sampler] : tables())
+      benchmark::RegisterBenchmark((name + "/" + who.name).c_str(),
+                                   [sampler = sampler, who](benchmark::State& state) { sample(state, sampler, who); });
+}
+
 }  // namespace
 }  // namespace doppel
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  doppel::roofline::print_ceilings(false);
-  const auto tables = doppel::tables();
-  const auto samplers = doppel::samplers();
-  for (const doppel::Sampler& who : samplers)
-    for (const auto& [name, sampler] : tables)
-      benchmark::RegisterBenchmark(
-          (name + "/" + who.name).c_str(),
-          [&sampler = sampler, &who](benchmark::State& state) { doppel::sample(state, sampler, who); });
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return doppel::roofline::run_benchmarks(argc, argv, false, doppel::add_benchmarks);
 }

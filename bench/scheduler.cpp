@@ -84,10 +84,8 @@ double encoder_rows_per_second(const std::string& format) {
 
 // threads: that may encode at once, each with a core.
 void count(benchmark::State& state, int64_t bytes, const std::string& format, int threads, bool to_disk) {
-  state.counters["rows/s"] =
-      benchmark::Counter(static_cast<double>(kRows), benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["bytes/s"] =
-      benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["rows/s"] = roofline::rate(static_cast<double>(kRows));
+  state.counters["bytes/s"] = roofline::rate(static_cast<double>(bytes));
   const double bytes_per_row = static_cast<double>(bytes) / kRows;
   std::vector<roofline::Ceiling> ceilings = {roofline::memory_ceiling(bytes_per_row),
                                              {"encoding", threads * encoder_rows_per_second(format)}};
@@ -155,8 +153,7 @@ void sampling(benchmark::State& state) {
     Progress progress(kRows, Progress::Style::kNone);
     run_sampling(generator, 0, kRows, static_cast<int>(state.range(0)), progress);
   }
-  state.counters["rows/s"] =
-      benchmark::Counter(static_cast<double>(kRows), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["rows/s"] = roofline::rate(static_cast<double>(kRows));
 }
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& work,
@@ -180,10 +177,5 @@ void add_benchmarks() {
 }  // namespace doppel
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  doppel::roofline::print_ceilings(true);
-  doppel::add_benchmarks();
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return doppel::roofline::run_benchmarks(argc, argv, true, doppel::add_benchmarks);
 }

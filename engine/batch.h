@@ -34,7 +34,7 @@ struct OutputColumn {
   ColumnSchema schema;
   Storage storage = Storage::kInt32;
   std::shared_ptr<const TextSource> texts;  // kKey, kText only
-  bool has_values() const { return schema.kind != ColumnKind::kKey && schema.kind != ColumnKind::kText && schema.kind != ColumnKind::kEmpty; }
+  bool has_values() const { return doppel::has_values(schema.kind); }
 };
 
 struct OutputSchema {

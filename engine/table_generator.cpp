@@ -31,11 +31,10 @@ class TableRowSampler : public RowSampler {
         seed_(seed),
         prepared_(backend.prepare_table_sampler(recipe.sampler)),
         buffers_(recipe.sampled.size()) {
-    std::vector<bool> has_sampled_gaps(schema.columns.size());
-    for (size_t i = 0; i < recipe.sampled.size(); ++i)
-      has_sampled_gaps[recipe.sampled[i]] = recipe.sampler.columns[i].missing_latent >= 0;
+    std::vector<bool> is_sampled(schema.columns.size());
+    for (const int32_t column : recipe.sampled) is_sampled[column] = true;
     for (size_t c = 0; c < schema.columns.size(); ++c)
-      if (!has_sampled_gaps[c]) fixed_.push_back({c, schema.columns[c].schema.kind != ColumnKind::kEmpty});
+      if (!is_sampled[c]) fixed_.push_back({c, schema.columns[c].schema.kind != ColumnKind::kEmpty});
   }
 
   void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
@@ -43,7 +42,6 @@ class TableRowSampler : public RowSampler {
     for (size_t i = 0; i < buffers_.size(); ++i) {
       buffers_[i] = batch.buffer(recipe_.sampled[i]);
       if (buffers_[i].values == nullptr) buffers_[i].values = scratch_.get();
-      if (recipe_.sampler.columns[i].missing_latent < 0) buffers_[i].validity = nullptr;
     }
     if (!buffers_.empty()) prepared_->sample(seed_, first_row, rows, buffers_);
     for (const FixedValidity& fixed : fixed_)
@@ -54,7 +52,7 @@ class TableRowSampler : public RowSampler {
   }
 
  private:
-  // A column of which every row, or no row, has a value.
+  // A column that is not sampled: every row, or no row, has a value.
   struct FixedValidity {
     size_t column;
     bool is_present;
@@ -120,7 +118,7 @@ bool stays_within(const ColumnSampler& column, int64_t least, int64_t greatest) 
 }
 
 void check_column(const ColumnSchema& schema, const ColumnSampler& column) {
-  const bool is_whole = column.storage == Storage::kInt32 || column.storage == Storage::kInt64;
+  const bool is_whole = is_integer(column.storage);
   if (schema.kind == ColumnKind::kReal) {
     if (is_whole) contradiction(schema, "real numbers stored as whole ones");
     return;
@@ -212,7 +210,7 @@ void load_columns(const ModelFile& file, TableSampler& sampler, size_t columns) 
     column.mean = linear[4 * i], column.deviation = linear[4 * i + 1];
     column.minimum = linear[4 * i + 2], column.maximum = linear[4 * i + 3];
     column.lower = lower.take(segments[i]);
-    const bool is_whole = column.storage == Storage::kInt32 || column.storage == Storage::kInt64;
+    const bool is_whole = is_integer(column.storage);
     column.base = base.take(is_whole ? segments[i] : 0);
     column.width = width.take(is_whole ? segments[i] : 0);
     column.scale = scale.take(is_whole ? segments[i] : 0);
@@ -255,9 +253,8 @@ void check_table_recipe(const TableRecipe& recipe) {
     is_sampled[recipe.sampled[i]] = true;
   }
   for (size_t c = 0; c < is_sampled.size(); ++c) {
-    OutputColumn column;
-    column.schema.kind = recipe.schema.columns[c].kind;
-    if (column.has_values() && !is_sampled[c]) contradiction(recipe.schema.columns[c], "nothing makes its values");
+    const ColumnSchema& column = recipe.schema.columns[c];
+    if (has_values(column.kind) && !is_sampled[c]) contradiction(column, "nothing makes its values");
   }
 }
 

@@ -22,6 +22,9 @@ enum class Storage : uint8_t { kInt32, kInt64, kFloat32, kFloat64 };
 constexpr size_t bytes_per_value(Storage storage) {
   return storage == Storage::kInt32 || storage == Storage::kFloat32 ? 4 : 8;
 }
+constexpr bool is_integer(Storage storage) {
+  return storage == Storage::kInt32 || storage == Storage::kInt64;
+}
 
 // Scores outside [-kScoreLimit, kScoreLimit] are moved to the nearest end by segment transforms.
 inline constexpr float kScoreLimit = 6.0f;

@@ -28,7 +28,7 @@ enum class ColumnShape : uint8_t { kContinuous, kDiscrete, kSkipped };
 // Shares of the present values of both tables in common bins; values beyond the first and last edge are counted in the
 // outermost bins.
 struct DensityChart {
-  std::vector<double> edges;            // [bins + 1], in the column's unit (datetimes: ColumnEvaluation::unit since 1970)
+  std::vector<double> edges;            // [bins + 1], in the column's unit (datetimes: ColumnEvaluation::unit)
   std::vector<double> real, synthetic;  // [bins] shares, each sums to 1
 };
 
@@ -134,9 +134,9 @@ Evaluation evaluate_quality(const TableSchema& schema, const Table& real, const 
 
 // Trains linear or logistic regression, a random forest and boosted trees on the synthetic and on the real rows, and
 // scores both on the same rows that neither saw: `holdout`, or one fifth of `real` chosen by a hash of (seed, row).
-// Rows without a target are dropped; of a synthetic table of more than 200,000 rows about that many are taken, by a hash of
-// (seed, row), or as many as the real table has. Throws UsageError where the target cannot be learned (a key, one class, too few
-// rows).
+// Rows without a target are dropped; of a synthetic table of more than 200,000 rows about that many are taken, by a hash
+// of (seed, row), or as many as the real table has. Throws UsageError where the target cannot be learned (a key, one
+// class, too few rows).
 Utility evaluate_utility(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                          const EvaluateOptions& options);
 
@@ -149,6 +149,16 @@ PrincipalComponentsChart project_components(const TableSchema& schema, const Tab
 // Adds utility, detection and components to what evaluate_quality found, as the options ask, with notes.
 void evaluate_learning(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                        const EvaluateOptions& options, Evaluation& evaluation);
+
+// At most `most` pairs that have a trend score, the lowest first.
+std::vector<const PairEvaluation*> worst_pairs(const Evaluation& evaluation, size_t most);
+
+// Pearson's correlation of two continuous columns, Cramer's V of any other pair.
+struct Dependence {
+  const char* measure;
+  double real, synthetic;
+};
+Dependence dependence_of(const PairEvaluation& pair);
 
 // R2, AUC or macro F1, as utility.headline says.
 double headline_score(const Utility& utility, const LearnerScores& scores);

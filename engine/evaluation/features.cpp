@@ -5,19 +5,14 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/table/cells.h"
+
 namespace doppel {
-namespace {
-
-constexpr double kPowersOfTen[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
-
-}  // namespace
-
 double numeric_value(const ColumnSchema& schema, const Column& column, int64_t row) {
   if (column.is_missing(row)) return std::numeric_limits<double>::quiet_NaN();
   if (schema.kind == ColumnKind::kReal)
     return std::isfinite(column.reals[row]) ? column.reals[row] : std::numeric_limits<double>::quiet_NaN();
-  const auto quanta = static_cast<double>(column.quanta[row]);
-  return schema.kind == ColumnKind::kDecimal ? quanta / kPowersOfTen[schema.decimals] : quanta;
+  return real_of(column.quanta[row], schema.kind == ColumnKind::kDecimal ? schema.decimals : 0);
 }
 
 CodeMatrix make_code_matrix(const TableSchema& schema, const Table& table, const std::vector<int64_t>& rows,

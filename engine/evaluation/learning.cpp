@@ -52,6 +52,11 @@ std::vector<int64_t> choose_rows(int64_t rows, int64_t limit, uint64_t seed) {
   return chosen;
 }
 
+// That utility learns from.
+int64_t most_synthetic_rows(const Table& real) {
+  return std::max(kUtilityRows, real.rows);
+}
+
 struct TargetColumn {
   size_t index;
   const ColumnSchema& schema;
@@ -169,7 +174,7 @@ Utility evaluate_utility(const TableSchema& schema, const Table& real, const Tab
   const auto all = [](int64_t) { return true; };
   const Sample train_real = take_rows(real, target, [&](int64_t row) { return holdout != nullptr || !held_out(row); });
   const Sample test = holdout != nullptr ? take_rows(*holdout, target, all) : take_rows(real, target, held_out);
-  const double share = static_cast<double>(std::max(kUtilityRows, real.rows)) / static_cast<double>(synthetic.rows);
+  const double share = static_cast<double>(most_synthetic_rows(real)) / static_cast<double>(synthetic.rows);
   const Sample train_synthetic = take_rows(synthetic, target, [&](int64_t row) {
     return share >= 1 || static_cast<double>(hash_row(options.seed, row)) < share * 0x1p64;
   });
@@ -209,6 +214,11 @@ double evaluate_detection(const TableSchema& schema, const Table& real, const Ta
       make_code_matrix(schema, real, choose_rows(real.rows, kDetectionRows, seed), -1),
       make_code_matrix(schema, synthetic, choose_rows(synthetic.rows, kDetectionRows, seed + 1), -1)};
   if (sides[0].columns == 0 || std::min(sides[0].rows, sides[1].rows) < kFewestRows) return kUndefined;
+  std::vector<int> folds[2];
+  for (int side = 0; side < 2; ++side)
+    for (int64_t row = 0; row < sides[side].rows; ++row)
+      folds[side].push_back(
+          fold_of(seed, std::span(sides[side].values).subspan(row * sides[side].columns, sides[side].columns)));
   std::vector<float> scores;
   std::vector<uint8_t> labels;
   for (int fold = 0; fold < kFolds; ++fold) {
@@ -217,10 +227,10 @@ double evaluate_detection(const TableSchema& schema, const Table& real, const Ta
     std::vector<float> targets;
     for (int side = 0; side < 2; ++side) {
       for (int64_t row = 0; row < sides[side].rows; ++row) {
-        const auto values = std::span(sides[side].values).subspan(row * test.columns, test.columns);
-        const bool asked = fold_of(seed, values) == fold;
+        const bool asked = folds[side][row] == fold;
         CodeMatrix& matrix = asked ? test : train;
-        matrix.values.insert(matrix.values.end(), values.begin(), values.end());
+        const float* values = &sides[side].values[row * matrix.columns];
+        matrix.values.insert(matrix.values.end(), values, values + matrix.columns);
         ++matrix.rows;
         if (asked)
           labels.push_back(static_cast<uint8_t>(side));
@@ -286,7 +296,7 @@ void evaluate_learning(const TableSchema& schema, const Table& real, const Table
   evaluation.components = project_components(schema, real, synthetic, options.seed);
   if (options.target) {
     evaluation.utility = evaluate_utility(schema, real, synthetic, holdout, options);
-    if (synthetic.rows > std::max(kUtilityRows, real.rows))
+    if (synthetic.rows > most_synthetic_rows(real))
       evaluation.notes.push_back("utility learns from " + std::to_string(evaluation.utility->synthetic_rows) +
                                  " of the " + std::to_string(synthetic.rows) + " synthetic rows");
     if (holdout == nullptr)

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "engine/evaluation/evaluation.h"
+#include "engine/table/cells.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -17,7 +18,6 @@ constexpr int kBins = 10;                 // of a continuous column beside a dis
 constexpr int64_t kDenseCells = 1 << 20;  // contingency tables up to this size are arrays
 constexpr int kChartBins = 40;
 constexpr size_t kChartLevels = 20;
-constexpr double kPowersOfTen[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
 
 // One column of one table, made ready for both kinds of score.
 struct PreparedColumn {
@@ -68,7 +68,7 @@ void fill_values(const ColumnSchema& schema, const Column& column, PreparedColum
   prepared.keys.reserve(rows);
   double constant = 0;
   if (schema.kind == ColumnKind::kConstant) is_number(schema.levels.at(0), constant);
-  const double divisor = schema.kind == ColumnKind::kDecimal ? kPowersOfTen[schema.decimals] : 1;
+  const auto divisor = static_cast<double>(power_of_ten(schema.kind == ColumnKind::kDecimal ? schema.decimals : 0));
   for (int64_t row = 0; row < rows; ++row) {
     if (column.is_missing(row)) continue;
     double value = constant;

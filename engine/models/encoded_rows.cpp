@@ -68,14 +68,9 @@ RowBlocks::RowBlocks(TableSource& source, const TableProfile& profile, int64_t b
 }
 
 void RowBlocks::for_each(const BlockConsumer& consume) {
-  if (!kept_.empty()) {
-    for (const EncodedRows& block : kept_) consume(block);
-  } else if (is_resident_) {
-    read_source([&](const EncodedRows& block) { kept_.push_back(block); });
-    for (const EncodedRows& block : kept_) consume(block);
-  } else {
-    read_source(consume);
-  }
+  if (!is_resident_) return read_source(consume);
+  if (kept_.empty()) read_source([&](const EncodedRows& block) { kept_.push_back(block); });
+  for (const EncodedRows& block : kept_) consume(block);
 }
 
 void RowBlocks::read_source(const BlockConsumer& consume) {

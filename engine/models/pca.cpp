@@ -138,15 +138,8 @@ void check_memory(size_t latents, int64_t memory_bytes) {
 Json cleaning_json(const TableProfile& profile) {
   Json cleaning = Json::array();
   for (size_t c = 0; c < profile.columns.size(); ++c) {
-    const CleaningReport& report = profile.columns[c].cleaning;
-    cleaning.push_back({{"column", profile.schema.columns[c].name},
-                        {"missing", report.missing},
-                        {"trimmed", report.trimmed},
-                        {"outliers", report.outliers},
-                        {"distinct", report.distinct},
-                        {"distinct_is_exact", report.distinct_is_exact},
-                        {"missing_markers", report.missing_markers},
-                        {"note", report.note}});
+    Json& report = cleaning.emplace_back(to_json(profile.columns[c].cleaning));
+    report["column"] = profile.schema.columns[c].name;
   }
   return cleaning;
 }
@@ -176,9 +169,7 @@ void add_columns(const TableProfile& profile, const std::vector<Latent>& latents
   for (size_t i = 0; i < latents.size(); ++i)
     (latents[i].is_missingness ? gap_latent : value_latent)[latents[i].column] = static_cast<int32_t>(i);
   for (size_t c = 0; c < profile.columns.size(); ++c) {
-    OutputColumn output;
-    output.schema.kind = profile.schema.columns[c].kind;
-    if (!output.has_values() && gap_latent[c] < 0) continue;
+    if (!has_values(profile.schema.columns[c].kind) && gap_latent[c] < 0) continue;
     const Latent* latent = value_latent[c] >= 0 ? &latents[value_latent[c]] : nullptr;
     const bool is_linear = space == Space::kStandardised && latent != nullptr && latent->is_number;
     ColumnSampler column =

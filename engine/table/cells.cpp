@@ -115,8 +115,12 @@ Number parse_number(std::string_view text) {
   return number;
 }
 
+int64_t power_of_ten(int exponent) {
+  return kPowersOfTen[static_cast<size_t>(exponent)];
+}
+
 double real_of(int64_t quanta, int decimals) {
-  return static_cast<double>(quanta) / static_cast<double>(kPowersOfTen[static_cast<size_t>(decimals)]);
+  return static_cast<double>(quanta) / static_cast<double>(power_of_ten(decimals));
 }
 
 double real_of(const Number& number, std::string_view text) {
@@ -128,13 +132,12 @@ double real_of(const Number& number, std::string_view text) {
 }
 
 bool scale_by_ten(int64_t value, int decimals, int64_t& scaled) {
-  return !__builtin_mul_overflow(value, kPowersOfTen[static_cast<size_t>(decimals)], &scaled);
+  return !__builtin_mul_overflow(value, power_of_ten(decimals), &scaled);
 }
 
 bool rescale_quanta(int64_t quanta, int from, int to, int64_t& rescaled) {
   if (to >= from) return scale_by_ten(quanta, to - from, rescaled);
-  int64_t power = 0;
-  scale_by_ten(1, from - to, power);
+  const int64_t power = power_of_ten(from - to);
   const int64_t rest = quanta % power;
   rescaled = quanta / power;
   if (rest >= power - rest) ++rescaled;

@@ -44,6 +44,8 @@ double real_of(const Number& number, std::string_view text);
 // quanta / 10^decimals, correctly rounded where |quanta| <= 2^53.
 double real_of(int64_t quanta, int decimals);
 
+int64_t power_of_ten(int exponent);  // 0 to 18
+
 // value * 10^decimals; false where that does not fit int64.
 bool scale_by_ten(int64_t value, int decimals, int64_t& scaled);
 

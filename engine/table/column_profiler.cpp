@@ -122,12 +122,11 @@ class DecimalsOfReals {
   double most_quanta() const { return is_float_ ? 1e6 : 1e15; }
 
   bool fits(double value, int decimals) const {
-    int64_t power = 0;
-    scale_by_ten(1, decimals, power);
-    const double quanta = std::nearbyint(value * static_cast<double>(power));
+    const auto power = static_cast<double>(power_of_ten(decimals));
+    const double quanta = std::nearbyint(value * power);
     if (!(std::abs(quanta) < most_quanta()) && !(decimals == 0 && quanta == value && std::abs(quanta) < 0x1p53))
       return false;
-    const double back = quanta / static_cast<double>(power);
+    const double back = quanta / power;
     return is_float_ ? static_cast<float>(back) == static_cast<float>(value) : back == value;
   }
 
@@ -189,8 +188,7 @@ class NumberProfiler : public ColumnProfiler {
     if constexpr (kIsReal) {
       decimals_.add(value);
     } else {
-      if (present_ == 0) first_ = value;
-      is_sequence_ = is_sequence_ && is_in_sequence(value, first_, present_);
+      sequence_.add(value);
     }
     ++present_;
     builder_.add(value);
@@ -204,7 +202,7 @@ class NumberProfiler : public ColumnProfiler {
       describe(items, schema, profile);
       return true;
     }
-    if (told == ColumnKind::kKey && is_sequence_ && !kIsReal && nulls_ == 0 && present_ > 0) {
+    if (told == ColumnKind::kKey && sequence_.holds() && !kIsReal && nulls_ == 0 && present_ > 0) {
       describe_sequence(schema, profile);
       return true;
     }
@@ -237,7 +235,7 @@ class NumberProfiler : public ColumnProfiler {
         schema.levels.push_back(typed_text(value, field_.type));
         profile.level_counts.push_back(count);
       }
-    } else if (!kIsReal && is_sequence_ && nulls_ == 0 && is_key_sequence(first_, present_)) {
+    } else if (!kIsReal && sequence_.holds() && nulls_ == 0 && is_key_sequence(sequence_.first(), present_)) {
       describe_sequence(schema, profile);
     } else {
       schema.kind = !decimals_.fit()            ? ColumnKind::kReal
@@ -253,18 +251,17 @@ class NumberProfiler : public ColumnProfiler {
     profile.present = present_;
     profile.cleaning.distinct = present_;
     profile.key_is_sequence = true;
-    profile.first_key = first_;
+    profile.first_key = sequence_.first();
   }
 
   void fill(const Items& items, ColumnProfile& profile, bool is_real = false, int decimals = 0) const {
     Distribution& distribution = profile.distribution;
-    int64_t power = 0;
-    scale_by_ten(1, decimals, power);
+    const auto power = static_cast<double>(power_of_ten(decimals));
     for (const auto& [value, count] : items) {
       if (is_real)
         distribution.reals.push_back(static_cast<double>(value));
       else if constexpr (kIsReal)
-        distribution.quanta.push_back(static_cast<int64_t>(std::nearbyint(value * static_cast<double>(power))));
+        distribution.quanta.push_back(static_cast<int64_t>(std::nearbyint(value * power)));
       else
         distribution.quanta.push_back(value);
       distribution.counts.push_back(count);
@@ -276,8 +273,8 @@ class NumberProfiler : public ColumnProfiler {
   ColumnHints hints_;
   DistributionBuilder<Value> builder_;
   DecimalsOfReals decimals_;
-  int64_t first_ = 0, present_ = 0, nulls_ = 0, nans_ = 0, infinities_ = 0;
-  bool is_sequence_ = true;
+  int64_t present_ = 0, nulls_ = 0, nans_ = 0, infinities_ = 0;
+  Sequence sequence_;
 };
 
 }  // namespace

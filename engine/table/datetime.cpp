@@ -8,7 +8,6 @@
 namespace doppel {
 namespace {
 
-constexpr int64_t kSecondsPerDay = 86400;
 constexpr int kFractionDigits = 9;
 
 bool is_digit(char c) {
@@ -63,10 +62,6 @@ bool take_month(std::string_view& rest, bool is_whole, int& month) {
     return true;
   }
   return false;
-}
-
-int64_t divide_down(int64_t value, int64_t divisor) {
-  return value / divisor - (value % divisor < 0);
 }
 
 }  // namespace

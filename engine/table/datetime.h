@@ -26,6 +26,13 @@
 
 namespace doppel {
 
+inline constexpr int64_t kSecondsPerDay = 86'400;
+
+// Division that rounds down.
+constexpr int64_t divide_down(int64_t value, int64_t divisor) {
+  return value / divisor - (value % divisor < 0);
+}
+
 // Days since 1970-01-01 in the proleptic Gregorian calendar.
 int64_t days_of_date(int64_t year, int64_t month, int64_t day);
 bool is_date(int64_t year, int64_t month, int64_t day);

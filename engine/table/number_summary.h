@@ -23,9 +23,7 @@ class NumberSummary {
     least_decimals_ = std::min(least_decimals_, number.decimals);
     if (number.quanta % 10 == 0) {
       ends_in_zero_ = true;
-      int64_t power = 1;
-      for (int digit = 0; digit < number.decimals; ++digit) power *= 10;
-      has_fractions_ |= number.quanta % power != 0;
+      has_fractions_ |= number.quanta % power_of_ten(number.decimals) != 0;
     } else {
       has_fractions_ = true;
     }

@@ -1,6 +1,7 @@
 #include "engine/table/profile.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "engine/table/cells.h"
 #include "engine/table/column_profiler.h"
@@ -101,6 +102,13 @@ std::vector<const ColumnSchema*> match_overrides(const TableSource& source, cons
 }
 
 }  // namespace
+
+nlohmann::ordered_json to_json(const CleaningReport& report) {
+  return {{"missing", report.missing},   {"missing_markers", report.missing_markers},
+          {"trimmed", report.trimmed},   {"outliers", report.outliers},
+          {"distinct", report.distinct}, {"distinct_is_exact", report.distinct_is_exact},
+          {"note", report.note}};
+}
 
 TableProfile profile_table(TableSource& source, const ProfileOptions& options) {
   const std::vector<RawField>& fields = source.fields();

@@ -34,6 +34,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,6 +54,7 @@ struct CleaningReport {
   std::vector<std::string> missing_markers;  // as found, most frequent first: "", "NA", ...
   std::string note;  // a choice that could have been another ("day and month could be either way round: ..."), or empty
 };
+nlohmann::ordered_json to_json(const CleaningReport& report);
 
 // The empirical distribution of a numeric column: distinct values (quanta or reals) with their counts, exact while
 // there are at most `kExactDistinct` of them; otherwise the weighted items of a deterministic quantile sketch.

@@ -233,6 +233,10 @@ bool is_discrete(ColumnKind kind) {
   return kind == ColumnKind::kBoolean || kind == ColumnKind::kCategory;
 }
 
+bool has_values(ColumnKind kind) {
+  return kind != ColumnKind::kKey && kind != ColumnKind::kText && kind != ColumnKind::kEmpty;
+}
+
 const char* to_string(ColumnKind kind) {
   return name_of(kKindNames, kind);
 }

@@ -54,6 +54,7 @@ struct TableSchema {
 
 bool is_numeric(ColumnKind kind);   // kInteger, kDecimal, kReal, kDatetime: values on a line
 bool is_discrete(ColumnKind kind);  // kBoolean, kCategory: levels
+bool has_values(ColumnKind kind);   // not kKey, kText, kEmpty: a batch holds values of it
 
 const char* to_string(ColumnKind kind);
 ColumnKind column_kind_from_string(const std::string& text);  // throws InputError

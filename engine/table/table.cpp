@@ -16,9 +16,7 @@ namespace {
 
 // `value` rounded to quanta of 10^-decimals; false where that does not fit int64.
 bool quanta_of(double value, int decimals, int64_t& quanta) {
-  int64_t power = 0;
-  scale_by_ten(1, decimals, power);
-  const double scaled = std::nearbyint(value * static_cast<double>(power));
+  const double scaled = std::nearbyint(value * static_cast<double>(power_of_ten(decimals)));
   constexpr double kLimit = 9.2e18;
   if (!(scaled >= -kLimit && scaled <= kLimit)) return false;
   quanta = static_cast<int64_t>(scaled);

@@ -215,12 +215,12 @@ class Inference {
   // The texts are in the order of rows where each came once.
   bool are_sequence(int64_t& first) const {
     if (has_nulls_ || !markers_.empty()) return false;
-    for (size_t index = 0; index < values_.size(); ++index) {
-      const Number number = parse_number(values_[index].value);
-      if (index == 0) first = number.quanta;
-      if (number.form != NumberForm::kInteger || values_[index].count != 1) return false;
-      if (!is_in_sequence(number.quanta, first, static_cast<int64_t>(index))) return false;
+    Sequence sequence;
+    for (const DistinctText& text : values_) {
+      sequence.add(parse_number(text.value), text.count);
+      if (!sequence.holds()) return false;
     }
+    first = sequence.first();
     return true;
   }
 

@@ -42,10 +42,27 @@ void count_outliers(ColumnProfile& profile);
 // True where `present` texts are a key rather than free text or a category.
 bool is_key_of_texts(int64_t present, bool has_repeats);
 std::string ambiguity_note(const std::string& datetime_format);
-// True for the value in row `index` of first, first + 1, first + 2, ...
-inline bool is_in_sequence(int64_t value, int64_t first, int64_t index) {
-  return static_cast<uint64_t>(value) - static_cast<uint64_t>(first) == static_cast<uint64_t>(index);
-}
+// Whether the values of the rows, in their order, are first, first + 1, first + 2, ...
+class Sequence {
+ public:
+  void add(int64_t value) {
+    if (next_ == 0) first_ = value;
+    holds_ = holds_ && static_cast<uint64_t>(value) - static_cast<uint64_t>(first_) == next_++;
+  }
+  // A text's number, which comes `count` times.
+  void add(const Number& number, int64_t count) {
+    add(number.quanta);
+    holds_ = holds_ && number.form == NumberForm::kInteger && count == 1;
+  }
+  void stop() { holds_ = false; }
+  bool holds() const { return holds_; }
+  int64_t first() const { return first_; }
+
+ private:
+  bool holds_ = true;
+  int64_t first_ = 0;
+  uint64_t next_ = 0;
+};
 // True where whole numbers that are unique and ascend by one from `first` are a key.
 bool is_key_sequence(int64_t first, int64_t count);
 

@@ -38,12 +38,15 @@ void fill_distribution(const DistributionBuilder<Value>& builder, std::vector<Va
 class TextsStream : public TextStream {
  public:
   TextsStream(const ColumnHints& hints, const ColumnLimits& limits)
-      : TextStream(hints, limits, 2 * limits.exact_distinct) {}
+      : TextStream(hints, limits, 2 * limits.exact_distinct) {
+    const bool is_told_key = hints.told != nullptr && hints.told->kind == ColumnKind::kKey;
+    if (!is_told_key) sequence_.stop();  // other keys of numbers are found among the numbers
+  }
 
  protected:
   bool take(const Cell& cell, int64_t count) override {
     if (hints_.markers->contains(cell.value)) return false;
-    follow_sequence(cell, count);
+    if (sequence_.holds()) sequence_.add(parse_number(cell.value), count);
     if (present_ < kTextsForPatterns)
       count_pattern(cell.value, count);
     else if (cell.hash % kPatternSample == 0)
@@ -55,9 +58,9 @@ class TextsStream : public TextStream {
   bool describe(ColumnSchema& schema, ColumnProfile& profile) override {
     const bool is_key = is_key_of_texts(present_, sample_.has_repeats());
     schema.kind = hints_.told != nullptr ? hints_.told->kind : is_key ? ColumnKind::kKey : ColumnKind::kText;
-    if (schema.kind == ColumnKind::kKey && is_sequence_ && missing_.empty()) {
+    if (schema.kind == ColumnKind::kKey && sequence_.holds() && missing_.empty()) {
       profile.key_is_sequence = true;
-      profile.first_key = first_;
+      profile.first_key = sequence_.first();
     } else {
       take_patterns({patterns_.begin(), patterns_.end()}, profile);
     }
@@ -65,14 +68,6 @@ class TextsStream : public TextStream {
   }
 
  private:
-  // Only of keys that are told: others are found among the numbers.
-  void follow_sequence(const Cell& cell, int64_t count) {
-    if (!is_sequence_) return;
-    const Number number = parse_number(cell.value);
-    if (present_ == 0) first_ = number.quanta;
-    is_sequence_ = number.form == NumberForm::kInteger && count == 1 && is_in_sequence(number.quanta, first_, present_);
-  }
-
   void count_pattern(std::string_view value, int64_t count) {
     const std::string pattern = pattern_of(value);
     const auto at = patterns_.find(pattern);
@@ -83,8 +78,7 @@ class TextsStream : public TextStream {
   }
 
   std::unordered_map<std::string, int64_t> patterns_;
-  bool is_sequence_ = hints_.told != nullptr && hints_.told->kind == ColumnKind::kKey;
-  int64_t first_ = 0;
+  Sequence sequence_;
 };
 
 class NumbersStream : public TextStream {
@@ -103,7 +97,7 @@ class NumbersStream : public TextStream {
     const Number number = parse_number(cell.value);
     if (number.form == NumberForm::kNone) return false;
     summary_.add(number);
-    follow_sequence(number, count);
+    if (sequence_.holds()) sequence_.add(number, count);
     int64_t quanta = 0;
     if (!is_real_ && !fits_quanta(number, quanta)) become_real();
     if (is_real_) {
@@ -138,11 +132,11 @@ class NumbersStream : public TextStream {
       fill_distribution(reals_, profile.distribution.reals, profile);
       return true;
     }
-    if (hints_.told == nullptr && is_sequence_ && missing_.empty() && decimals_ == 0 &&
-        is_key_sequence(first_, present_)) {
+    if (hints_.told == nullptr && sequence_.holds() && missing_.empty() && decimals_ == 0 &&
+        is_key_sequence(sequence_.first(), present_)) {
       schema.kind = ColumnKind::kKey;
       profile.key_is_sequence = true;
-      profile.first_key = first_;
+      profile.first_key = sequence_.first();
       return true;
     }
     if (!rescale(schema.kind == ColumnKind::kInteger ? 0 : schema.decimals)) return false;
@@ -151,12 +145,6 @@ class NumbersStream : public TextStream {
   }
 
  private:
-  void follow_sequence(const Number& number, int64_t count) {
-    if (!is_sequence_) return;
-    if (present_ == 0) first_ = number.quanta;
-    is_sequence_ = number.form == NumberForm::kInteger && count == 1 && is_in_sequence(number.quanta, first_, present_);
-  }
-
   bool fits_quanta(const Number& number, int64_t& quanta) {
     if (number.form == NumberForm::kReal || number.form == NumberForm::kWide) return false;
     if (number.decimals > decimals_ && !rescale(number.decimals)) return false;
@@ -192,8 +180,8 @@ class NumbersStream : public TextStream {
   DistributionBuilder<double> reals_;    // in place of quanta_ where is_real_
   int decimals_ = 0;
   int64_t least_ = 0, greatest_ = 0;  // of the quanta and 0
-  bool is_real_ = false, is_broken_ = false, is_sequence_ = true;
-  int64_t first_ = 0;
+  bool is_real_ = false, is_broken_ = false;
+  Sequence sequence_;
 };
 
 class DatetimesStream : public TextStream {

@@ -32,10 +32,6 @@ std::string quote_command(int argc, char** argv) {
   return command;
 }
 
-}  // namespace
-
-namespace {
-
 // CLI11 would only say that a command is required.
 void check_command(const CLI::App& app, const std::string& name) {
   if (name.starts_with('-')) return;

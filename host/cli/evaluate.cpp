@@ -129,21 +129,15 @@ void print_columns(const Evaluation& evaluation) {
 }
 
 void print_worst_pairs(const Evaluation& evaluation) {
-  std::vector<const PairEvaluation*> pairs;
-  for (const PairEvaluation& pair : evaluation.pairs)
-    if (!std::isnan(pair.trend_score)) pairs.push_back(&pair);
+  const std::vector<const PairEvaluation*> pairs = worst_pairs(evaluation, kShownPairs);
   if (pairs.empty()) return;
-  std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const PairEvaluation* a, const PairEvaluation* b) { return a->trend_score < b->trend_score; });
-  pairs.resize(std::min(pairs.size(), kShownPairs));
   std::printf("\n%s  %8s  %8s  %8s   (dependence: correlation or Cramer's V)\n", fit_text("worst pairs", 50).c_str(),
               "trend", "real", "synthetic");
   for (const PairEvaluation* pair : pairs) {
-    const bool correlated = pair->metric == "CorrelationSimilarity";
+    const Dependence dependence = dependence_of(*pair);
     std::printf("%s  %s  %8s  %8s  %8s\n", fit_text(evaluation.columns[pair->first].name, 24).c_str(),
                 fit_text(evaluation.columns[pair->second].name, 24).c_str(), format_score(pair->trend_score).c_str(),
-                format_score(correlated ? pair->real_correlation : pair->real_association).c_str(),
-                format_score(correlated ? pair->synthetic_correlation : pair->synthetic_association).c_str());
+                format_score(dependence.real).c_str(), format_score(dependence.synthetic).c_str());
   }
 }
 

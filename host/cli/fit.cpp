@@ -14,6 +14,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/schema_file.h"
 #include "host/cli/text_table.h"
+#include "host/encoders/csv_cells.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
 #include "host/progress.h"
@@ -81,15 +82,11 @@ std::string describe_levels(const std::vector<std::string>& levels) {
 
 // "-0.05" of -5 and two decimals.
 std::string decimal_text(int64_t quanta, int decimals, bool keeps_zeros) {
-  double unit = 1;
-  for (int i = 0; i < decimals; ++i) unit *= 10;
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%.*f", decimals, static_cast<double>(quanta) / unit);
-  std::string text = buffer;
-  if (keeps_zeros || decimals == 0) return text;
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
+  char text[kDecimalBytes + kCellSlack];
+  const char* const end = decimals == 0 ? write_integer(quanta, text)
+                          : keeps_zeros ? write_decimal<true>(quanta, decimals, text)
+                                        : write_decimal<false>(quanta, decimals, text);
+  return std::string(text, static_cast<size_t>(end - text));
 }
 
 std::string describe_range(const ColumnSchema& column, const Distribution& values) {
@@ -175,17 +172,10 @@ void print_cleaning(const TableProfile& profile) {
 Json cleaning_json(const TableProfile& profile) {
   Json columns = Json::array();
   for (size_t i = 0; i < profile.columns.size(); ++i) {
-    const CleaningReport& cleaning = profile.columns[i].cleaning;
-    columns.push_back({{"column", profile.schema.columns[i].name},
-                       {"kind", to_string(profile.schema.columns[i].kind)},
-                       {"present", profile.columns[i].present},
-                       {"missing", cleaning.missing},
-                       {"missing_markers", cleaning.missing_markers},
-                       {"trimmed", cleaning.trimmed},
-                       {"outliers", cleaning.outliers},
-                       {"distinct", cleaning.distinct},
-                       {"distinct_is_exact", cleaning.distinct_is_exact},
-                       {"note", cleaning.note}});
+    Json& column = columns.emplace_back(Json{{"column", profile.schema.columns[i].name},
+                                             {"kind", to_string(profile.schema.columns[i].kind)},
+                                             {"present", profile.columns[i].present}});
+    column.update(to_json(profile.columns[i].cleaning));
   }
   return columns;
 }

@@ -7,7 +7,6 @@
 namespace doppel {
 namespace {
 
-constexpr int64_t kSecondsPerDay = 86400;
 constexpr size_t kYearDigits = 4, kWidestYear = 20, kWidestMonth = 9;
 constexpr std::string_view kFields = "YmdHMSf";
 
@@ -34,10 +33,6 @@ char* write_year(int64_t year, char* to) {
   write_two(static_cast<uint32_t>(year / 100), to);
   write_two(static_cast<uint32_t>(year % 100), to + 2);
   return to + kYearDigits;
-}
-
-int64_t divide_down(int64_t value, int64_t divisor) {
-  return value / divisor - (value % divisor < 0);
 }
 
 struct Instant {

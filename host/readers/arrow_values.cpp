@@ -11,6 +11,8 @@
 #include <limits>
 #include <string_view>
 
+#include "engine/table/cells.h"
+#include "engine/table/datetime.h"
 #include "host/readers/utf8.h"
 #include "kernels/common/error.h"
 
@@ -19,7 +21,7 @@ namespace {
 
 using arrow::internal::checked_cast;
 
-constexpr int64_t kMillisecondsPerDay = 86'400'000;
+constexpr int64_t kMillisecondsPerDay = 1000 * kSecondsPerDay;
 
 TimeUnit time_unit(arrow::TimeUnit::type unit) {
   switch (unit) {
@@ -194,7 +196,7 @@ const int64_t* Converter::integers(const arrow::Array& array) {
       const int64_t* values = array.data()->GetValues<int64_t>(1);
       int64_t* days = memory_.integers.reserve(static_cast<size_t>(array.length()));
       for (int64_t row = 0; row < array.length(); ++row) {
-        days[row] = values[row] / kMillisecondsPerDay - (values[row] % kMillisecondsPerDay < 0);
+        days[row] = divide_down(values[row], kMillisecondsPerDay);
       }
       return days;
     }
@@ -283,15 +285,14 @@ void Converter::put_decimals(const arrow::Array& array, RawColumn& column) {
 void Converter::put_times(const arrow::Array& array, RawColumn& column) {
   const arrow::TimeUnit::type unit = checked_cast<const arrow::TimeType&>(*array.type()).unit();
   const int decimals = 3 * static_cast<int>(unit);
-  int64_t per_second = 1;
-  for (int i = 0; i < decimals; ++i) per_second *= 10;
+  const int64_t per_second = power_of_ten(decimals);
   gather_text(
       array,
       [&](int64_t row) {
         const int64_t value = array.type_id() == arrow::Type::TIME32 ? array.data()->GetValues<int32_t>(1)[row]
                                                                      : array.data()->GetValues<int64_t>(1)[row];
         const int64_t second = value / per_second;
-        if (value < 0 || second >= 86'400) fail(row, "a time outside the day", "write a duration instead");
+        if (value < 0 || second >= kSecondsPerDay) fail(row, "a time outside the day", "write a duration instead");
         char text[32];
         std::snprintf(text, sizeof text, "%02d:%02d:%02d", static_cast<int>(second / 3600),
                       static_cast<int>(second / 60 % 60), static_cast<int>(second % 60));
@@ -374,15 +375,10 @@ RawColumn Converter::gather_dictionary(const arrow::DictionaryArray& array) {
     column.present = present;
   }
   if (values.text_offsets != nullptr) {
-    int64_t* offsets = memory_.offsets.reserve(count + 1);
-    memory_.bytes.clear();
-    offsets[0] = 0;
-    for (int64_t row = 0; row < rows; ++row) {
+    const auto append = [&](int64_t row) {
       if (is_present(row)) memory_.bytes += values.text(codes[row]);
-      offsets[row + 1] = static_cast<int64_t>(memory_.bytes.size());
-    }
-    column.text_offsets = offsets;
-    column.text_bytes = memory_.bytes.data();
+    };
+    gather_text(array, append, column);
   } else if (values.reals != nullptr) {
     double* reals = memory_.reals.reserve(count);
     for (int64_t row = 0; row < rows; ++row) reals[row] = is_present(row) ? values.reals[codes[row]] : 0;

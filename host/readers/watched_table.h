@@ -14,8 +14,8 @@ namespace doppel {
 std::unique_ptr<TableSource> watch_table(std::unique_ptr<TableSource> source,
                                          std::function<void(int64_t, int64_t)> on_chunk = {});
 
-// Throws Error with status kInterrupted once a signal has asked to stop. To be called before a command's first result is
-// written: the message says that there is none.
+// Throws Error with status kInterrupted once a signal has asked to stop. To be called before a command's first result
+// is written: the message says that there is none.
 void throw_if_interrupted();
 
 }  // namespace doppel

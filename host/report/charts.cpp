@@ -284,25 +284,6 @@ std::vector<size_t> charted_columns(const Evaluation& evaluation) {
   return chosen;
 }
 
-std::vector<const PairEvaluation*> worst_pairs(const Evaluation& evaluation, size_t most) {
-  std::vector<const PairEvaluation*> pairs;
-  for (const PairEvaluation& pair : evaluation.pairs)
-    if (!std::isnan(pair.trend_score)) pairs.push_back(&pair);
-  const auto shown = static_cast<int64_t>(std::min(pairs.size(), most));
-  const auto is_worse = [](const PairEvaluation* a, const PairEvaluation* b) {
-    if (a->trend_score != b->trend_score) return a->trend_score < b->trend_score;
-    return std::pair(a->first, a->second) < std::pair(b->first, b->second);
-  };
-  std::partial_sort(pairs.begin(), pairs.begin() + shown, pairs.end(), is_worse);
-  pairs.resize(shown);
-  return pairs;
-}
-
-Dependence dependence_of(const PairEvaluation& pair) {
-  if (pair.metric == "CorrelationSimilarity") return {"correlation", pair.real_correlation, pair.synthetic_correlation};
-  return {"Cramér's V", pair.real_association, pair.synthetic_association};
-}
-
 Json make_charts(const Evaluation& evaluation) {
   Json charts = Json::object();
   if (evaluation.utility) charts["utility"] = utility_chart(*evaluation.utility);

@@ -15,16 +15,6 @@ inline constexpr size_t kMostPairs = 3000;         // of the pairs whose trends 
 // The indexes of the columns that have a chart, in the table's order.
 std::vector<size_t> charted_columns(const Evaluation& evaluation);
 
-// At most `most` pairs that have a trend score, the lowest first.
-std::vector<const PairEvaluation*> worst_pairs(const Evaluation& evaluation, size_t most);
-
-// Pearson's correlation of two continuous columns, Cramer's V of any other pair.
-struct Dependence {
-  const char* measure;
-  double real, synthetic;
-};
-Dependence dependence_of(const PairEvaluation& pair);
-
 // {"specs": {name: Vega-Lite specification without data}, "charts": {id: {"spec": name, "with": members to add}}}: many
 // charts share a specification, so that a report of hundreds of columns stays small. Ids: "column-I" (I indexes
 // Evaluation::columns), "utility", "components-real|synthetic|both", "correlation-real|synthetic|difference", "trends";

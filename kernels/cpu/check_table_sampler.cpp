@@ -54,7 +54,7 @@ void check_segments(const ColumnSampler& column, size_t index) {
   for (size_t s = 1; s < segments; ++s)
     require(column.lower[s] > column.lower[s - 1], index, "segments are not ascending");
   require(column.lower.back() <= kScoreLimit, index, "a segment starts beyond the score limit");
-  if (column.storage == Storage::kInt32 || column.storage == Storage::kInt64) {
+  if (is_integer(column.storage)) {
     check_integers(column, index);
   } else {
     check_reals(column, index);

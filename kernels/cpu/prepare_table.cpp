@@ -6,7 +6,6 @@
 #include <new>
 #include <utility>
 
-#include "kernels/common/error.h"
 #include "kernels/cpu/sample_table.h"
 
 namespace doppel {
@@ -37,10 +36,6 @@ void prepare_search(const std::vector<float>& lower, PreparedColumn& to) {
   to.lower = lower;
   const size_t padding = std::bit_ceil(static_cast<size_t>(std::max(to.most, kComparedSegments)) + 1);
   to.lower.resize(segments + padding, std::numeric_limits<float>::infinity());
-}
-
-bool is_integer(Storage storage) {
-  return storage == Storage::kInt32 || storage == Storage::kInt64;
 }
 
 // True where every offset gives the same bits. A real zero must not meet a slope that could turn its sign.
@@ -181,12 +176,7 @@ class CpuTableSampler : public PreparedTableSampler {
       : table_(prepare_table(sampler)), scratch_(table_), sample_(instructions.sample) {}
 
   void sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) override {
-    if (columns.size() != table_.columns.size()) throw Error("table sampler: buffers and columns differ in number");
-    for (size_t column = 0; column < columns.size(); ++column) {
-      if (columns[column].values == nullptr && rows > 0) throw Error("table sampler: a column without a buffer");
-      if (table_.columns[column].missing_latent >= 0 && columns[column].validity == nullptr)
-        throw Error("table sampler: a column with missing values and no validity buffer");
-    }
+    check_buffers(table_.columns, columns, rows);
     sample_(table_, scratch_, seed, first_row, rows, columns);
   }
 

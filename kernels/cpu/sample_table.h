@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/error.h"
 #include "kernels/table.h"
 
 namespace doppel {
@@ -83,6 +84,17 @@ struct PreparedTable {
 };
 
 PreparedTable prepare_table(const TableSampler& sampler);  // checks it, too
+
+// Throws Error where `sample` cannot write `rows` rows of the columns (of a TableSampler or prepared) to the buffers.
+template <class Column>
+void check_buffers(const std::vector<Column>& columns, std::span<const ColumnBuffer> buffers, int64_t rows) {
+  if (buffers.size() != columns.size()) throw Error("table sampler: buffers and columns differ in number");
+  for (size_t column = 0; column < buffers.size(); ++column) {
+    if (buffers[column].values == nullptr && rows > 0) throw Error("table sampler: a column without a buffer");
+    if (columns[column].missing_latent >= 0 && buffers[column].validity == nullptr)
+      throw Error("table sampler: a column with missing values and no validity buffer");
+  }
+}
 
 // Working memory of one sampler, 64-byte aligned: normals [4 * blocks, tile_rows], scores [4 * groups, tile_rows], and
 // for one column buckets and values [tile_rows].

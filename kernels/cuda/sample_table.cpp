@@ -93,11 +93,11 @@ std::vector<GroupPlan> plan_groups(const TableSampler& sampler, std::vector<Samp
   return groups;
 }
 
-// The own-noise normals of a group's latents, by Philox block. normal[latent] -1: none.
-std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const std::vector<int32_t>& normal) {
+// The own-noise normals of a group's latents, by Philox block.
+std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const PreparedTable& table) {
   std::vector<NoiseBlock> blocks;
   for (size_t score = 0; score < group.latents.size(); ++score) {
-    const int32_t number = normal[static_cast<size_t>(group.latents[score])];
+    const int32_t latent = group.latents[score], number = table.groups[latent / 4].residual_draw[latent % 4];
     if (number < 0) continue;
     const auto block = static_cast<uint32_t>(number / 4);
     auto found = std::find_if(blocks.begin(), blocks.end(), [&](const NoiseBlock& b) { return b.block == block; });
@@ -105,15 +105,6 @@ std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const std::vector<int
     found->score[number % 4] = static_cast<int8_t>(score);
   }
   return blocks;
-}
-
-std::vector<int32_t> noise_normals(const TableSampler& sampler) {
-  std::vector<int32_t> normal(static_cast<size_t>(sampler.latents), -1);
-  int32_t next = sampler.components;
-  for (size_t latent = 0; latent < normal.size(); ++latent) {
-    if (effective_weight(sampler.residual[latent]) > 0) normal[latent] = next++;
-  }
-  return normal;
 }
 
 // Everything the kernel reads, and where in the upload it lies.
@@ -136,13 +127,12 @@ Constants make_constants(const TableSampler& sampler) {
     constants.row_bytes += static_cast<uint32_t>(bytes_per_value(table.columns[c].storage));
     constants.bitmaps += table.columns[c].missing_latent >= 0;
   }
-  const std::vector<int32_t> normal = noise_normals(sampler);
   std::vector<SampleGroup> groups;
   std::vector<NoiseBlock> noise;
   std::vector<float> factor;
   const auto components = static_cast<size_t>(sampler.components);
   for (const GroupPlan& plan : plan_groups(sampler, columns)) {
-    const std::vector<NoiseBlock> blocks = plan_noise(plan, normal);
+    const std::vector<NoiseBlock> blocks = plan_noise(plan, table);
     SampleGroup group{
         plan.first_column, plan.columns, static_cast<int32_t>(noise.size()), static_cast<int32_t>(blocks.size()), {}};
     noise.insert(noise.end(), blocks.begin(), blocks.end());
@@ -150,7 +140,7 @@ Constants make_constants(const TableSampler& sampler) {
     factor.resize(weights + components * kGroupScores);
     for (size_t score = 0; score < plan.latents.size(); ++score) {
       const auto latent = static_cast<size_t>(plan.latents[score]);
-      group.residual[score] = normal[latent] < 0 ? 0.0f : effective_weight(sampler.residual[latent]);
+      group.residual[score] = table.groups[latent / 4].residual[latent % 4];
       for (size_t k = 0; k < components; ++k) {
         factor[weights + k * kGroupScores + score] = effective_weight(sampler.factor[latent * components + k]);
       }
@@ -183,7 +173,6 @@ class CudaTableSampler : public PreparedTableSampler {
     Event computed = make_event(), copied = make_event();
     int64_t first = 0, rows = 0;  // of the batch
   };
-  void check_buffers(std::span<const ColumnBuffer> columns, int64_t rows) const;
   void start(Piece& piece, uint64_t seed, uint64_t first_row);
   void finish(Piece& piece, std::span<const ColumnBuffer> columns);
   size_t padded_bytes(int64_t rows) const;  // of the output of so many rows, rounded up to a tile
@@ -263,18 +252,8 @@ size_t CudaTableSampler::padded_bytes(int64_t rows) const {
   return tiles * kTileRows * arguments_.row_bytes + tiles * (kTileRows / 8) * static_cast<size_t>(bitmaps_);
 }
 
-void CudaTableSampler::check_buffers(std::span<const ColumnBuffer> columns, int64_t rows) const {
-  if (columns.size() != columns_.size()) throw Error("table sampler: buffers and columns differ in number");
-  for (size_t c = 0; c < columns.size(); ++c) {
-    if (columns[c].values == nullptr && rows > 0) throw Error("table sampler: a column without a buffer");
-    if (columns_[c].missing_latent >= 0 && columns[c].validity == nullptr) {
-      throw Error("table sampler: a column with missing values and no validity buffer");
-    }
-  }
-}
-
 void CudaTableSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) {
-  check_buffers(columns, rows);
+  check_buffers(columns_, columns, rows);
   if (rows <= 0 || columns.empty()) return;
   CUDA_CHECK(cudaSetDevice(device_));
   Piece* waiting = nullptr;

@@ -24,7 +24,7 @@ using SampledTable = std::vector<SampledColumn>;
 inline ColumnSampler segments_column(Storage storage, std::mt19937_64& random, size_t segments) {
   ColumnSampler column;
   column.storage = storage;
-  const bool integers = storage == Storage::kInt32 || storage == Storage::kInt64;
+  const bool integers = is_integer(storage);
   std::vector<float> cuts;
   std::normal_distribution<float> normal;
   while (cuts.size() + 1 < segments) {
