@@ -1,11 +1,21 @@
-// Table sampling: rows of a Gaussian latent model, mapped column by column to the values of a table.
+// Table sampling: rows of a Gaussian latent model or of a mixture of them, mapped column by column to the values of a
+// table.
 //
-//   z[row, j] = sum_k factor[j, k] * e[row, k]  +  residual[j] * e[row, components + index of j among residuals > 0]
+//   z[row, j] = mean[m, j] + sum_k factor[m, j, k] * e[row, k]
+//                          + residual[m, j] * e[row, components + index of j among the latents with a residual]
 //
-// with e[row, n] the n-th standard normal of the row (random.h). The sum starts at +0 and is a chain of fused
-// multiply-adds, k ascending, the residual last. Then each column turns one z into one value through its own transform.
-// Every operation is IEEE float or double add, multiply, fma, compare and convert in a fixed order, so the bits are the
-// same on every backend and instruction set (the bit law), and row i depends on (sampler, seed, i) only (the row law).
+// with m the row's member of the mixture (0 where there is only one) and e[row, n] the n-th standard normal of the row
+// (random.h). The sum starts at the mean and is a chain of fused multiply-adds, k ascending, the residual last. Then
+// each column turns one z, one state (below) or both into one value through its own transform. Every operation is IEEE
+// float or double add, multiply, fma, compare and convert in a fixed order, so the bits are the same on every backend
+// and instruction set (the bit law), and row i depends on (sampler, seed, i) only (the row law).
+//
+// A mixture also has variables: quantities of finitely many states (a category's levels, the special values of a
+// number, "missing", or combinations of such of several columns) that are drawn independently given the member. Random
+// numbers of a row of a mixture, as random.h numbers blocks and words:
+//   blocks 0 .. N - 1         the normals, N = ceil((components + latents with a residual) / 4)
+//   then V blocks             word 0: the member; word 1 + v: the state of variable v; V = ceil((1 + variables) / 4)
+//   then a block a variable   word 0, 1, ...: the first, second, ... draw further up its tree
 #pragma once
 
 #include <cstddef>
@@ -41,6 +51,33 @@ enum class Transform : uint8_t {
   kLinear,    // mean + deviation * z, clipped: the classic PCA
 };
 
+// A draw from n outcomes of given probabilities by one word (Walker, 1977): entry i = high half of word * n; low half <
+// threshold[i] ? below[i] : above[i]. Which outcome stands where is part of the sampler, as it decides the bits.
+struct AliasTable {
+  std::vector<uint32_t> threshold;
+  std::vector<int32_t> below, above;  // outcomes
+};
+
+// A variable's distributions, a tree of nodes: nodes 0 .. members - 1 are the mixture's members, the others stand above
+// them. A node's outcomes are states and kAbove: the state is drawn again, from the node above, with a new word. So a
+// member holds only what it has seen, and the rest of its probability is shared.
+struct Emission {
+  static constexpr int32_t kAbove = -1;
+  static constexpr int32_t kMostNodesUp = 4;  // draws a row needs at most beyond the first: one block of words
+  int32_t states = 0;
+  std::vector<int32_t> above;  // [nodes] a greater number than the node's own; -1: none, and no outcome is kAbove
+  std::vector<int64_t>
+      first;         // [nodes + 1] a node's entries are first[node] .. first[node + 1] of `table`, at least one
+  AliasTable table;  // [entries] of all nodes
+};
+
+// What a state of a variable means to a column.
+enum class StateRole : uint8_t {
+  kValue,    // the column holds the state's value
+  kMissing,  // the column has no value
+  kLatent,   // the value is the transform of the column's latent
+};
+
 // One column of the output. For kSegments the score axis is cut into `segments` intervals; segment s owns
 // lower[s] <= z < lower[s + 1] (the first reaches down to -inf, the last up to +inf) and holds
 //   integers (kInt32, kInt64):  base[s] + clamp(trunc((z - lower[s]) * scale[s]), 0, width[s] - 1)
@@ -65,14 +102,29 @@ struct ColumnSampler {
   // kLinear: fma(z, deviation, mean), clamped to [minimum, maximum]; integers then round to nearest, ties to even, and
   // the bounds are within the storage (kInt64: +-2^53). In float for kFloat32, in double otherwise.
   double mean = 0, deviation = 1, minimum = 0, maximum = 0;
+
+  // A mixture's column that has a variable (missing_latent is -1 then). A column none of whose states is kLatent has no
+  // segments, and its transform means nothing.
+  int32_t emission = -1;               // index of the variable; -1: the latent alone gives the value
+  std::vector<StateRole> state_role;   // [states]
+  std::vector<int64_t> state_integer;  // [states] the values of integers; 0 where the role is another
+  std::vector<double> state_real;      // [states] the values of reals, likewise
 };
 
 struct TableSampler {
-  int32_t latents = 0;          // number of z
-  int32_t components = 0;       // normals shared by all z of a row
-  std::vector<float> factor;    // [latents, components], row-major, effective_weight of each; magnitude <= 2^64
-  std::vector<float> residual;  // [latents] standard deviation of each z's own noise, likewise; 0: none, and no draw
+  int32_t members = 1;        // of the mixture
+  int32_t latents = 0;        // number of z
+  int32_t components = 0;     // normals shared by all z of a row
+  std::vector<float> factor;  // [members, latents, components], row-major, effective_weight of each; magnitude <= 2^64
+  std::vector<float> residual;  // [members, latents] standard deviation of each z's own noise, likewise; a latent for
+                                // which it is 0 in all members has no draw
   std::vector<ColumnSampler> columns;
+
+  // Of a mixture. Empty where there is one member at the origin: then a row needs no words but those of its normals.
+  std::vector<float> mean;          // [members, latents], magnitude <= 2^64
+  AliasTable member;                // outcomes 0 .. members - 1
+  std::vector<Emission> emissions;  // the variables
+  bool is_mixture() const { return !member.threshold.empty(); }
 };
 
 // Where a batch's column goes. `values` has room for `rows` values of the column's storage, 64-byte aligned; `validity`
