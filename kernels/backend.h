@@ -4,7 +4,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "kernels/nearest.h"
 #include "kernels/statistics.h"
 #include "kernels/table.h"
 
@@ -19,6 +21,8 @@ class Backend {
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;
+  // Nearest neighbours (nearest.h).
+  virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };
 
 // name: "auto", "cpu", "cuda" or "cuda:N". Throws UsageError for a name it does not know, Error for a device that is

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "kernels/common/error.h"
+#include "kernels/cpu/nearest.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cpu/statistics.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -26,6 +27,9 @@ class CpuBackend : public Backend {
   }
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return symmetric_eigen_on_cpu(matrix, order);
+  }
+  std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
+    return nearest_distances_on_cpu(queries, references);
   }
 };
 

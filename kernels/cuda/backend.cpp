@@ -6,6 +6,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/nearest.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/statistics.h"
 
@@ -66,6 +67,11 @@ class CudaBackend : public Backend {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));
     return cuda::symmetric_eigen(libraries_, matrix, order);
+  }
+  std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    return cuda::nearest_distances(libraries_, queries, references);
   }
 
  private:
