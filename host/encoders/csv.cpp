@@ -10,6 +10,7 @@
 
 #include "host/encoders/csv_cells.h"
 #include "host/encoders/csv_digits.h"
+#include "host/encoders/csv_reals.h"
 #include "host/encoders/formats.h"
 #include "kernels/common/error.h"
 
@@ -130,8 +131,8 @@ class CsvColumn {
     for (const std::string& level : levels_) bytes = std::max(bytes, level.size());
     if (bytes != 0 || !column_.has_values()) return bytes;
     if (datetime_) return datetime_->max_bytes() + 1;
-    const bool is_real = column_.storage == Storage::kFloat32 || column_.storage == Storage::kFloat64;
-    if (is_real) return kRealBytes + 1;
+    if (column_.storage == Storage::kFloat32) return kFloat32Bytes + 1;
+    if (column_.storage == Storage::kFloat64) return kRealBytes + 1;
     const size_t zeros = column_.schema.kind == ColumnKind::kInteger ? static_cast<size_t>(column_.schema.decimals) : 0;
     // "-2147483648" with a dot and separator
     return (column_.storage == Storage::kInt32 ? 13 : kDecimalBytes + 1) + zeros;
@@ -184,6 +185,9 @@ class CsvColumn {
 
   template <class Real>
   void format_reals(const Real* values, int64_t rows, const CellSlots& to) const {
+    if constexpr (sizeof(Real) == sizeof(float)) {
+      if (format_float32s(values, rows, separator_, to)) return;
+    }
     format_cells(values, rows, to, [](Real value, char* at) { return write_real(value, at); });
   }
 

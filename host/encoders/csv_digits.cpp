@@ -10,6 +10,8 @@
 
 #include <cstring>
 
+#include "host/encoders/csv_lanes-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace doppel {
 namespace HWY_NAMESPACE {
@@ -21,36 +23,6 @@ bool format(const int32_t*, int64_t, int, bool, char, const CellSlots&) {
   return false;
 }
 #else
-namespace hn = hwy::HWY_NAMESPACE;
-using Lanes = hn::ScalableTag<uint64_t>;
-using Vector = hn::Vec<Lanes>;
-constexpr Lanes kLanes;
-
-constexpr uint64_t kOnes = 0x0101010101010101ull;  // a byte's lowest bit in every byte
-
-// The digits of value < 10^8, the first in the lowest byte.
-HWY_INLINE Vector eight_digits(Vector value) {
-  const hn::Repartition<uint32_t, Lanes> in32;
-  const hn::Repartition<uint16_t, Lanes> in16;
-  const auto even_product = [&](Vector lanes, uint32_t factor)
-                                HWY_ATTR { return hn::MulEven(hn::BitCast(in32, lanes), hn::Set(in32, factor)); };
-  const Vector high = hn::ShiftRight<45>(even_product(value, 3518437209u));  // value / 10000
-  const Vector low = hn::Sub(value, even_product(high, 10000));
-  const auto pairs = hn::BitCast(in16, hn::Or(high, hn::ShiftLeft<32>(low)));
-  const auto hundreds = hn::ShiftRight<3>(hn::MulHigh(pairs, hn::Set(in16, 5243)));  // x / 100 for x < 10^4
-  const auto rests = hn::Sub(pairs, hn::Mul(hundreds, hn::Set(in16, 100)));
-  const auto twos = hn::Or(hundreds, hn::BitCast(in16, hn::ShiftLeft<16>(hn::BitCast(in32, rests))));
-  const auto tens = hn::MulHigh(twos, hn::Set(in16, 6554));  // x / 10 for x < 100
-  const auto units = hn::Sub(twos, hn::Mul(tens, hn::Set(in16, 10)));
-  return hn::BitCast(kLanes, hn::Or(tens, hn::ShiftLeft<8>(units)));
-}
-
-// How many of each lane's bytes are odd.
-HWY_INLINE Vector odd_bytes(Vector lanes) {
-  const hn::Repartition<uint8_t, Lanes> in8;
-  return hn::SumsOf8(hn::BitCast(in8, hn::And(lanes, hn::Set(kLanes, kOnes))));
-}
-
 struct Texts {
   Vector low, high, length;  // bytes 0 to 7, bytes 8 to 15, without separator
 };
@@ -58,8 +30,8 @@ struct Texts {
 template <bool kHasDot, bool kKeepsZeros>
 HWY_INLINE Texts texts_of(Vector magnitude, Vector is_negative, int decimals) {
   const Vector digits = eight_digits(magnitude);
-  // The top bit of each byte whose digit is not zero, and of the digit before the dot, which stays whatever it is.
-  const Vector significant = hn::And(hn::Add(digits, hn::Set(kLanes, 0x7f * kOnes)), hn::Set(kLanes, 0x80 * kOnes));
+  const Vector significant = nonzero_digits(digits);
+  // The digit before the dot stays, whatever it is.
   const Vector kept = hn::Or(significant, hn::Set(kLanes, uint64_t{0x80} << (8 * (7 - decimals))));
   const Vector first = hn::And(kept, hn::Sub(hn::Zero(kLanes), kept));
   const Vector leading = hn::Sub(odd_bytes(hn::Sub(first, hn::Set(kLanes, 1))), hn::Set(kLanes, 1));
@@ -76,11 +48,7 @@ HWY_INLINE Texts texts_of(Vector magnitude, Vector is_negative, int decimals) {
                  hn::And(hn::Sub(hn::ShiftLeft<8>(dot), dot), hn::Set(kLanes, '.' * kOnes)));
     length = hn::Add(length, hn::Set(kLanes, 1));
     if constexpr (!kKeepsZeros) {
-      // Digits up to the last that is not zero: its flag spread to all before it.
-      Vector flags = hn::Or(significant, hn::ShiftRight<8>(significant));
-      flags = hn::Or(flags, hn::ShiftRight<16>(flags));
-      flags = hn::Or(flags, hn::ShiftRight<32>(flags));
-      const Vector last = odd_bytes(hn::ShiftRight<7>(flags));
+      const Vector last = bytes_to_last(significant);
       const auto has_fraction = hn::Gt(last, hn::Set(kLanes, static_cast<uint64_t>(8 - decimals)));
       length = hn::IfThenElse(has_fraction, hn::Sub(hn::Add(last, hn::Set(kLanes, 1)), leading), whole);
     }
@@ -94,8 +62,7 @@ HWY_INLINE Texts texts_of(Vector magnitude, Vector is_negative, int decimals) {
 
 template <bool kHasDot, bool kKeepsZeros>
 bool format_lanes(const int32_t* values, int64_t rows, int decimals, char separator, const CellSlots& slots) {
-  constexpr size_t kMost = HWY_MAX_BYTES / sizeof(uint64_t);
-  HWY_ALIGN uint64_t low[kMost], high[kMost], length[kMost];
+  HWY_ALIGN uint64_t low[kMostLanes], high[kMostLanes], length[kMostLanes];
   const hn::RebindToSigned<Lanes> signed_lanes;
   const hn::Rebind<int32_t, Lanes> narrow;
   const auto lanes = static_cast<int64_t>(hn::Lanes(kLanes));
@@ -103,11 +70,7 @@ bool format_lanes(const int32_t* values, int64_t rows, int decimals, char separa
   uint8_t* lengths = slots.lengths;
   for (int64_t row = 0; row < rows; row += lanes) {
     const int64_t count = HWY_MIN(lanes, rows - row);
-    int32_t last[kMost] = {};
-    const int32_t* from = values + row;
-    if (count < lanes)
-      from = static_cast<const int32_t*>(std::memcpy(last, from, static_cast<size_t>(count) * sizeof(int32_t)));
-    const auto wide = hn::PromoteTo(signed_lanes, hn::LoadU(narrow, from));
+    const auto wide = hn::PromoteTo(signed_lanes, load_some(narrow, values + row, count));
     const Vector magnitude = hn::BitCast(kLanes, hn::Abs(wide));
     const Vector is_negative = hn::BitCast(kLanes, hn::BroadcastSignBit(wide));
     if (!hn::AllFalse(kLanes, hn::Gt(magnitude, hn::Set(kLanes, 99'999'999)))) return false;

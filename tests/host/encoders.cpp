@@ -210,8 +210,10 @@ TEST(Csv, RealsReadBackAsTheSameBits) {
   for (size_t row = 0; row < values.size(); ++row)
     EXPECT_EQ(std::bit_cast<uint64_t>(std::strtod(cells[row].c_str(), nullptr)), std::bit_cast<uint64_t>(values[row]))
         << cells[row];
-  EXPECT_EQ(csv_cells(column_of("x", ColumnKind::kReal, Storage::kFloat32), {}, {0.1}),
-            std::vector<std::string>{"0.1"});
+  EXPECT_EQ(csv_cells(column_of("x", ColumnKind::kReal, Storage::kFloat32), {},
+                      {0.1, -0.0, -1.17549435e-38, -0.000123456794, 16777216, 1e6, -16777.215, 0.00012, 1e-4}),
+            (std::vector<std::string>{"0.1", "-0", "-1.1754944e-38", "-0.00012345679", "16777216", "1e+06",
+                                      "-16777.215", "0.00012", "1e-04"}));
 }
 
 TEST(Csv, DatesOfEveryEra) {
