@@ -1,6 +1,7 @@
-// The table sampler, one thread, into buffers of one batch: 20 columns of one kind from 20 components, and a mixed
-// table.
+// The table sampler, one thread, into buffers of one batch: 20 columns of one kind from 20 components, a mixed table,
+// and mixtures shaped as those of adult and life expectancy, each beside the PCA of as many columns.
 //   build/release/bench/bench_sampling --benchmark_filter=float32
+//   build/release/bench/bench_sampling --benchmark_filter='(adult|life).*AVX2'
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -74,14 +75,22 @@ ColumnSampler linear_column(Storage storage) {
   return column;
 }
 
-TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals) {
+ColumnSampler gaps(ColumnSampler column) {
+  column.missing_latent = (column.latent + 1) % kColumns;
+  column.missing_threshold = -1.5f;
+  return column;
+}
+
+// `columns` columns of the kinds in turn, each of its own latent.
+TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals, int32_t columns = kColumns,
+                      int32_t components = kComponents) {
   TableSampler sampler;
-  sampler.latents = kColumns;
-  sampler.components = kComponents;
-  for (int i = 0; i < kColumns * kComponents; ++i)
+  sampler.latents = columns;
+  sampler.components = components;
+  for (int i = 0; i < columns * components; ++i)
     sampler.factor.push_back(0.05f * static_cast<float>(i % 7 - 3) + 0.01f);
-  sampler.residual.assign(kColumns, residuals ? 0.5f : 0.0f);
-  for (int32_t c = 0; c < kColumns; ++c) {
+  sampler.residual.assign(static_cast<size_t>(columns), residuals ? 0.5f : 0.0f);
+  for (int32_t c = 0; c < columns; ++c) {
     sampler.columns.push_back(kinds[static_cast<size_t>(c) % kinds.size()]);
     sampler.columns.back().latent = c;
   }
@@ -91,16 +100,17 @@ TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals) {
 void sample(benchmark::State& state, const TableSampler& sampler, const Sampler& who) {
   const auto prepared = who.prepare(sampler);
   const int64_t batch_rows = who.batch_rows;
-  const roofline::TouchedMemory memory(static_cast<size_t>(batch_rows) * kColumns * 9);
+  const size_t columns = sampler.columns.size();
+  const roofline::TouchedMemory memory(static_cast<size_t>(batch_rows) * columns * 9);
   std::byte* next = memory.data();
   std::vector<ColumnBuffer> buffers;
   double bytes_per_row = 0;
   for (const ColumnSampler& column : sampler.columns) {
     const size_t bytes = bytes_per_value(column.storage);
-    bytes_per_row += static_cast<double>(bytes) + (column.missing_latent >= 0 ? 0.125 : 0);
+    bytes_per_row += static_cast<double>(bytes) + (column.can_be_missing() ? 0.125 : 0);
     buffers.push_back({next, nullptr});
     next += bytes * batch_rows;
-    if (column.missing_latent < 0) continue;
+    if (!column.can_be_missing()) continue;
     buffers.back().validity = reinterpret_cast<uint8_t*>(next);
     next += batch_rows / 8;
   }
@@ -112,24 +122,19 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Sampler&
   }
   const auto rows = static_cast<double>(batch_rows);
   state.counters["rows/s"] = roofline::rate(rows);
-  state.counters["values/s"] = roofline::rate(rows * kColumns);
+  state.counters["values/s"] = roofline::rate(rows * static_cast<double>(columns));
   state.counters["bytes/s"] = roofline::rate(rows * bytes_per_row);
   state.counters["ns/row"] =
       benchmark::Counter(rows * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
   if (who.on_device) return;  // the host's ceilings are not the device's
   // The normals' operations and the product's; what columns do besides is not counted.
   const double normals = roofline::kFlopsPerNormal * 4 * prepare_table(sampler).blocks;
-  roofline::set_ceiling(
-      state, rows,
-      {roofline::memory_ceiling(bytes_per_row), roofline::fma_ceiling(2.0 * kColumns * kComponents + normals)});
+  const double product = 2.0 * sampler.latents * sampler.components;
+  roofline::set_ceiling(state, rows,
+                        {roofline::memory_ceiling(bytes_per_row), roofline::fma_ceiling(product + normals)});
 }
 
 std::vector<std::pair<std::string, TableSampler>> tables() {
-  const auto gaps = [](ColumnSampler column) {
-    column.missing_latent = (column.latent + 1) % kColumns;
-    column.missing_threshold = -1.5f;
-    return column;
-  };
   std::vector<std::pair<std::string, TableSampler>> all;
   const auto add = [&](const std::string& name, const ColumnSampler& column) {
     all.push_back({name, table_of({column}, false)});
@@ -158,9 +163,108 @@ std::vector<std::pair<std::string, TableSampler>> tables() {
   return all;
 }
 
+// ---- mixtures
+
+// Appends a node: so many states from `first` on with equal probability, but for a tenth that is drawn above.
+void add_node(Emission& emission, int32_t first, int32_t seen, int32_t above) {
+  const int32_t ups = above < 0 ? 0 : seen / 10 + 1;  // entries that go up in part
+  for (int32_t i = 0; i < seen; ++i) {
+    const bool up = i < ups;
+    const double below = up ? 1 - 0.1 * seen / ups : 1;
+    emission.table.threshold.push_back(static_cast<uint32_t>(below * 0xFFFFFFFFu));
+    emission.table.below.push_back((first + i) % emission.states);
+    emission.table.above.push_back(up ? Emission::kAbove : (first + i) % emission.states);
+  }
+  emission.above.push_back(above);
+  emission.first.push_back(static_cast<int64_t>(emission.table.threshold.size()));
+}
+
+// A variable of which each member has seen few states and shares the rest.
+Emission shared_emission(int32_t members, int32_t states) {
+  Emission emission;
+  emission.states = states;
+  emission.first = {0};
+  const int32_t seen = std::min(states, 2 + states / 8);
+  for (int32_t member = 0; member < members; ++member) add_node(emission, member * 7, seen, members);
+  add_node(emission, 0, states, -1);
+  return emission;
+}
+
+// Members with triangular factors over the columns that have latents, drawn evenly. `latents` columns from the first on
+// have one; a column's variable is the one of its number, `states` of them, 0: none.
+TableSampler mixture_of(std::vector<ColumnSampler> columns, int32_t latents, const std::vector<int32_t>& states,
+                        StateRole last_role, int32_t members) {
+  TableSampler sampler;
+  sampler.members = members;
+  sampler.latents = sampler.components = latents;
+  for (int32_t i = 0; i < members * latents; ++i) {
+    sampler.mean.push_back(0.1f * static_cast<float>(i % 17 - 8));
+    sampler.residual.push_back(0);
+    for (int32_t k = 0; k < latents; ++k)
+      sampler.factor.push_back(k > i % latents ? 0.0f : 0.05f * static_cast<float>((i + k) % 7 - 3) + 0.01f);
+  }
+  for (int32_t member = 0; member < members; ++member) {
+    sampler.member.threshold.push_back(1u << 31);
+    sampler.member.below.push_back(member);
+    sampler.member.above.push_back((member * 31 + 7) % members);
+  }
+  for (size_t c = 0; c < columns.size(); ++c) {
+    ColumnSampler& column = columns[c];
+    const bool has_latent = c < static_cast<size_t>(latents);
+    column.latent = has_latent ? static_cast<int32_t>(c) : 0;
+    column.missing_latent = -1;
+    if (!has_latent) column = ColumnSampler{};
+    if (states[c] == 0) {
+      sampler.columns.push_back(column);
+      continue;
+    }
+    column.emission = static_cast<int32_t>(sampler.emissions.size());
+    sampler.emissions.push_back(shared_emission(members, states[c]));
+    for (int32_t state = 0; state < states[c]; ++state) {
+      const bool is_latent = has_latent && state == 0, is_last = state + 1 == states[c];
+      column.state_role.push_back(is_latent               ? StateRole::kLatent
+                                  : has_latent && is_last ? last_role
+                                                          : StateRole::kValue);
+      const bool is_value = column.state_role.back() == StateRole::kValue;
+      (is_integer(column.storage) ? column.state_integer.push_back(is_value ? state : 0)
+                                  : column.state_real.push_back(is_value ? state : 0));
+    }
+    sampler.columns.push_back(column);
+  }
+  return sampler;
+}
+
+std::vector<std::pair<std::string, TableSampler>> mixtures() {
+  std::vector<std::pair<std::string, TableSampler>> all;
+  const auto whole = [](int segments, bool atoms) { return segments_column(Storage::kInt32, segments, atoms); };
+  // Adult: six numbers (two of them with atoms), nine categories.
+  const std::vector<ColumnSampler> adult = {whole(73, true), whole(1000, false), whole(120, true), whole(93, true),
+                                            whole(95, true), whole(16, true),    whole(9, true),   whole(16, true),
+                                            whole(7, true),  whole(15, true),    whole(6, true),   whole(5, true),
+                                            whole(2, true),  whole(42, true),    whole(2, true)};
+  const std::vector<int32_t> adult_states = {0, 0, 120, 93, 40, 0, 9, 16, 7, 15, 6, 5, 2, 42, 2};
+  // Life expectancy: twenty numbers with gaps, two categories.
+  std::vector<ColumnSampler> life(20, gaps(segments_column(Storage::kFloat32, 400, false)));
+  std::vector<int32_t> life_states(20, 2);
+  for (int32_t states : {183, 2}) {
+    life.push_back(whole(states, true));
+    life_states.push_back(states);
+  }
+  all.emplace_back("adult/pca", table_of(adult, false, 15, 15));
+  all.emplace_back("life/pca", table_of(life, false, 22, 22));
+  for (int32_t members : {1, 10, 100, 1000}) {
+    const std::string name = "mixture/" + std::to_string(members);
+    all.emplace_back("adult/" + name, mixture_of(adult, 6, adult_states, StateRole::kValue, members));
+    all.emplace_back("life/" + name, mixture_of(life, 20, life_states, StateRole::kMissing, members));
+  }
+  return all;
+}
+
 void add_benchmarks() {
+  std::vector<std::pair<std::string, TableSampler>> all = tables();
+  for (auto& mixture : mixtures()) all.push_back(std::move(mixture));
   for (const Sampler& who : samplers())
-    for (const auto& [name, sampler] : tables())
+    for (const auto& [name, sampler] : all)
       benchmark::RegisterBenchmark((name + "/" + who.name).c_str(),
                                    [sampler = sampler, who](benchmark::State& state) { sample(state, sampler, who); });
 }

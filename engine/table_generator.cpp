@@ -107,8 +107,14 @@ class TableGenerator : public Generator {
   throw Error("the model contradicts itself: " + what + " (column '" + column.name + "')");
 }
 
-// Whether every integer that a column can give is within [least, greatest].
+// Whether every integer that a column can give is within [least, greatest]. A column without latent values has no
+// segments, but a transform that means nothing.
 bool stays_within(const ColumnSampler& column, int64_t least, int64_t greatest) {
+  for (size_t state = 0; state < column.state_role.size(); ++state)
+    if (column.state_role[state] == StateRole::kValue &&
+        (column.state_integer[state] < least || column.state_integer[state] > greatest))
+      return false;
+  if (!column.has_latent()) return true;
   if (column.transform == Transform::kLinear)
     return column.minimum >= static_cast<double>(least) && column.maximum <= static_cast<double>(greatest);
   for (size_t s = 0; s < column.base.size(); ++s)
@@ -136,22 +142,25 @@ std::vector<int64_t> extents(size_t count) {
   return {static_cast<int64_t>(count)};
 }
 
+template <class T>
+Tensor list_of(const std::vector<T>& values) {
+  return Tensor::from(values, extents(values.size()));
+}
+
 // One tensor of all columns' segments, column after column.
 template <class T>
 Tensor joined(const TableSampler& sampler, const std::vector<T> ColumnSampler::*member) {
   std::vector<T> all;
   for (const ColumnSampler& column : sampler.columns)
     all.insert(all.end(), (column.*member).begin(), (column.*member).end());
-  const std::vector<int64_t> shape = extents(all.size());
-  return Tensor::from(all, shape);
+  return list_of(all);
 }
 
 template <class T, class Function>
 Tensor of_columns(const TableSampler& sampler, Function value_of) {
   std::vector<T> values;
   for (const ColumnSampler& column : sampler.columns) values.push_back(static_cast<T>(value_of(column)));
-  const std::vector<int64_t> shape = extents(values.size());
-  return Tensor::from(values, shape);
+  return list_of(values);
 }
 
 // The members of a column that hold one number a segment, if it has such segments.
@@ -168,12 +177,12 @@ class Dealer {
  public:
   Dealer(const ModelFile& file, const std::string& name) : name_(name), values_(file.tensor(name, {-1}).to<T>()) {}
   std::vector<T> take(int64_t count) {
-    if (count < 0 || count > static_cast<int64_t>(values_.size()) - next_)
-      throw InputError("model file: tensor '" + name_ + "' is too short");
+    if (count < 0 || count > left()) throw InputError("model file: tensor '" + name_ + "' is too short");
     const auto first = values_.begin() + next_;
     next_ += count;
     return std::vector<T>(first, first + count);
   }
+  int64_t left() const { return static_cast<int64_t>(values_.size()) - next_; }
   void finish() const {
     if (next_ != static_cast<int64_t>(values_.size()))
       throw InputError("model file: tensor '" + name_ + "' is too long");
@@ -222,6 +231,145 @@ void load_columns(const ModelFile& file, TableSampler& sampler, size_t columns) 
       real_slope.finish();
 }
 
+// ---- mixtures: tensors that the file of another model lacks. Words are I32 by their bits, as safetensors' readers
+// know no unsigned ones everywhere.
+//   factor [members, latents, components]   residual, mixture.mean [members, latents]   columns.emission [columns]
+//   mixture.threshold, .below, .above       the members' alias table
+//   variables.states, .nodes [variables]    then of all nodes, variable after variable, .node_above and .node_entries,
+//                                           and of all entries .threshold, .below and .above
+//   states.role, .integer, .real            of the columns with a variable, column after column
+
+constexpr const char* kMeanTensor = "mixture.mean";
+
+struct AliasTensors {
+  std::vector<int32_t> threshold, below, above;
+  void append(const AliasTable& table) {
+    for (uint32_t word : table.threshold) threshold.push_back(static_cast<int32_t>(word));
+    below.insert(below.end(), table.below.begin(), table.below.end());
+    above.insert(above.end(), table.above.begin(), table.above.end());
+  }
+  void save(const std::string& group, ModelFile& file) const {
+    file.tensors[group + ".threshold"] = list_of(threshold);
+    file.tensors[group + ".below"] = list_of(below);
+    file.tensors[group + ".above"] = list_of(above);
+  }
+};
+
+class AliasDealer {
+ public:
+  AliasDealer(const ModelFile& file, const std::string& group)
+      : threshold_(file, group + ".threshold"), below_(file, group + ".below"), above_(file, group + ".above") {}
+  AliasTable take(int64_t count) {
+    AliasTable table;
+    for (int32_t word : threshold_.take(count)) table.threshold.push_back(static_cast<uint32_t>(word));
+    table.below = below_.take(count);
+    table.above = above_.take(count);
+    return table;
+  }
+  int64_t left() const { return threshold_.left(); }
+  void finish() const { threshold_.finish(), below_.finish(), above_.finish(); }
+
+ private:
+  Dealer<int32_t> threshold_, below_, above_;
+};
+
+void save_mixture(const TableSampler& sampler, ModelFile& file) {
+  const int64_t members = sampler.members, latents = sampler.latents;
+  file.tensors["factor"].shape = {members, latents, sampler.components};
+  file.tensors["residual"].shape = {members, latents};
+  file.tensors[kMeanTensor] = Tensor::from(sampler.mean, {members, latents});
+  AliasTensors member, entries;
+  member.append(sampler.member);
+  member.save("mixture", file);
+  std::vector<int32_t> states, above;
+  std::vector<int64_t> nodes, node_entries;
+  for (const Emission& emission : sampler.emissions) {
+    states.push_back(emission.states);
+    nodes.push_back(static_cast<int64_t>(emission.above.size()));
+    above.insert(above.end(), emission.above.begin(), emission.above.end());
+    for (size_t node = 0; node < emission.above.size(); ++node)
+      node_entries.push_back(emission.first[node + 1] - emission.first[node]);
+    entries.append(emission.table);
+  }
+  file.tensors["variables.states"] = list_of(states);
+  file.tensors["variables.nodes"] = list_of(nodes);
+  file.tensors["variables.node_above"] = list_of(above);
+  file.tensors["variables.node_entries"] = list_of(node_entries);
+  entries.save("variables", file);
+  file.tensors["columns.emission"] = of_columns<int32_t>(sampler, [](const ColumnSampler& c) { return c.emission; });
+  std::vector<uint8_t> roles;
+  for (const ColumnSampler& column : sampler.columns)
+    for (StateRole role : column.state_role) roles.push_back(static_cast<uint8_t>(role));
+  file.tensors["states.role"] = list_of(roles);
+  file.tensors["states.integer"] = joined(sampler, &ColumnSampler::state_integer);
+  file.tensors["states.real"] = joined(sampler, &ColumnSampler::state_real);
+}
+
+void load_variables(const ModelFile& file, TableSampler& sampler) {
+  Dealer<int32_t> states(file, "variables.states"), above(file, "variables.node_above");
+  Dealer<int64_t> nodes(file, "variables.nodes"), node_entries(file, "variables.node_entries");
+  AliasDealer entries(file, "variables");
+  while (states.left() > 0) {
+    Emission& emission = sampler.emissions.emplace_back();
+    emission.states = states.take(1).front();
+    const int64_t count = nodes.take(1).front();
+    emission.above = above.take(count);
+    emission.first = {0};
+    for (int64_t of_node : node_entries.take(count)) {
+      if (of_node < 0 || of_node > entries.left())
+        throw InputError("model file: a variable's node has too many entries");
+      emission.first.push_back(emission.first.back() + of_node);
+    }
+    emission.table = entries.take(emission.first.back());
+  }
+  nodes.finish(), above.finish(), node_entries.finish(), entries.finish();
+}
+
+void load_states(const ModelFile& file, TableSampler& sampler) {
+  const auto emission = file.tensor("columns.emission", extents(sampler.columns.size())).to<int32_t>();
+  Dealer<uint8_t> roles(file, "states.role");
+  Dealer<int64_t> integers(file, "states.integer");
+  Dealer<double> reals(file, "states.real");
+  for (size_t c = 0; c < sampler.columns.size(); ++c) {
+    ColumnSampler& column = sampler.columns[c];
+    column.emission = emission[c];
+    if (column.emission < 0) continue;
+    if (column.emission >= static_cast<int64_t>(sampler.emissions.size()))
+      throw InputError("model file: a column is of a variable that is not there");
+    const int64_t states = sampler.emissions[static_cast<size_t>(column.emission)].states;
+    for (uint8_t role : roles.take(states)) column.state_role.push_back(static_cast<StateRole>(role));
+    const bool is_whole = is_integer(column.storage);
+    column.state_integer = integers.take(is_whole ? states : 0);
+    column.state_real = reals.take(is_whole ? 0 : states);
+  }
+  roles.finish(), integers.finish(), reals.finish();
+}
+
+// What is of the mixture as a whole; its columns must be there.
+void load_mixture(const ModelFile& file, TableSampler& sampler) {
+  sampler.mean = file.tensor(kMeanTensor, {sampler.members, sampler.latents}).to<float>();
+  AliasDealer member(file, "mixture");
+  sampler.member = member.take(member.left());
+  member.finish();
+  if (!sampler.is_mixture()) throw InputError("model file: a mixture without members");
+  load_variables(file, sampler);
+  load_states(file, sampler);
+}
+
+// Dimensions, factor and residual, of a mixture or of a model that is none.
+void load_weights(const ModelFile& file, bool is_mixture, TableSampler& sampler) {
+  const Tensor& factor = file.tensor("factor", std::vector<int64_t>(is_mixture ? 3 : 2, -1));
+  constexpr int64_t kMost = 1 << 30;
+  for (int64_t extent : factor.shape)
+    if (extent > kMost) throw InputError("model file: tensor 'factor' is too large");
+  if (is_mixture) sampler.members = static_cast<int32_t>(factor.shape[0]);
+  sampler.latents = static_cast<int32_t>(factor.shape[factor.shape.size() - 2]);
+  sampler.components = static_cast<int32_t>(factor.shape.back());
+  sampler.factor = factor.to<float>();
+  const std::vector<int64_t> shape = {sampler.members, sampler.latents};
+  sampler.residual = file.tensor("residual", {is_mixture ? shape.begin() : shape.begin() + 1, shape.end()}).to<float>();
+}
+
 nlohmann::json texts_json(const TableRecipe& recipe) {
   nlohmann::json texts = nlohmann::json::array();
   for (size_t c = 0; c < recipe.texts.size(); ++c) {
@@ -247,7 +395,7 @@ void check_table_recipe(const TableRecipe& recipe) {
     if (recipe.sampled[i] < 0 || recipe.sampled[i] >= columns || (i > 0 && recipe.sampled[i] <= recipe.sampled[i - 1]))
       throw Error("the model contradicts itself: columns out of order");
     const ColumnSchema& column = recipe.schema.columns[recipe.sampled[i]];
-    if (recipe.sampler.columns[i].missing_latent >= 0 && !column.has_missing)
+    if (recipe.sampler.columns[i].can_be_missing() && !column.has_missing)
       contradiction(column, "gaps in a column without any");
     check_column(column, recipe.sampler.columns[i]);
     is_sampled[recipe.sampled[i]] = true;
@@ -283,6 +431,7 @@ void save_table_recipe(const TableRecipe& recipe, ModelFile& file) {
     file.tensors[kIntegerTensors[i]] = joined(sampler, kIntegerMembers[i]);
   file.tensors[kScaleTensor] = joined(sampler, &ColumnSampler::scale);
   for (size_t i = 0; i < std::size(kRealTensors); ++i) file.tensors[kRealTensors[i]] = joined(sampler, kRealMembers[i]);
+  if (sampler.is_mixture()) save_mixture(sampler, file);
 }
 
 TableRecipe load_table_recipe(const ModelFile& file) {
@@ -296,17 +445,12 @@ TableRecipe load_table_recipe(const ModelFile& file) {
       text.at("key_is_sequence").get_to(target.key_is_sequence);
       text.at("first_key").get_to(target.first_key);
     }
-    const Tensor& factor = file.tensor("factor", {-1, -1});
     TableSampler& sampler = recipe.sampler;
-    constexpr int64_t kMost = 1 << 30;
-    if (factor.shape[0] > kMost || factor.shape[1] > kMost)
-      throw InputError("model file: tensor 'factor' is too large");
-    sampler.latents = static_cast<int32_t>(factor.shape[0]);
-    sampler.components = static_cast<int32_t>(factor.shape[1]);
-    sampler.factor = factor.to<float>();
-    sampler.residual = file.tensor("residual", {sampler.latents}).to<float>();
+    const bool is_mixture = file.tensors.contains(kMeanTensor);
+    load_weights(file, is_mixture, sampler);
     recipe.sampled = file.tensor("columns.sampled", {-1}).to<int32_t>();
     load_columns(file, sampler, recipe.sampled.size());
+    if (is_mixture) load_mixture(file, sampler);
     check_table_recipe(recipe);
     return recipe;
   } catch (const nlohmann::json::exception& error) {

@@ -18,6 +18,7 @@
 //   then a block a variable   word 0, 1, ...: the first, second, ... draw further up its tree
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,8 +40,9 @@ constexpr bool is_integer(Storage storage) {
 // Scores outside [-kScoreLimit, kScoreLimit] are moved to the nearest end by segment transforms.
 inline constexpr float kScoreLimit = 6.0f;
 
-// Weights (factor, residual) smaller than this by magnitude count as zero. Then a product of a weight and a normal
-// never underflows (a normal is 0 or at least 2^-42), no sum is -0, and leaving out a zero weight changes no bit.
+// Weights (factor, residual, mean) smaller than this by magnitude count as zero. Then a product of a weight and a
+// normal never underflows (a normal is 0 or at least 2^-42), no sum is -0, and leaving out a zero weight changes no
+// bit.
 inline constexpr float kNegligibleWeight = 0x1p-100f;
 constexpr float effective_weight(float weight) {
   return weight < kNegligibleWeight && weight > -kNegligibleWeight ? 0.0f : weight;
@@ -66,8 +68,8 @@ struct Emission {
   static constexpr int32_t kMostNodesUp = 4;  // draws a row needs at most beyond the first: one block of words
   int32_t states = 0;
   std::vector<int32_t> above;  // [nodes] a greater number than the node's own; -1: none, and no outcome is kAbove
-  std::vector<int64_t>
-      first;         // [nodes + 1] a node's entries are first[node] .. first[node + 1] of `table`, at least one
+  // [nodes + 1] A node's entries are first[node] .. first[node + 1] of `table`, at least one; at most 2^32 - 1 in all.
+  std::vector<int64_t> first;
   AliasTable table;  // [entries] of all nodes
 };
 
@@ -109,6 +111,12 @@ struct ColumnSampler {
   std::vector<StateRole> state_role;   // [states]
   std::vector<int64_t> state_integer;  // [states] the values of integers; 0 where the role is another
   std::vector<double> state_real;      // [states] the values of reals, likewise
+
+  bool has_state(StateRole role) const {
+    return std::find(state_role.begin(), state_role.end(), role) != state_role.end();
+  }
+  bool has_latent() const { return emission < 0 || has_state(StateRole::kLatent); }  // whose transform gives values
+  bool can_be_missing() const { return missing_latent >= 0 || has_state(StateRole::kMissing); }
 };
 
 struct TableSampler {
@@ -121,7 +129,7 @@ struct TableSampler {
   std::vector<ColumnSampler> columns;
 
   // Of a mixture. Empty where there is one member at the origin: then a row needs no words but those of its normals.
-  std::vector<float> mean;          // [members, latents], magnitude <= 2^64
+  std::vector<float> mean;          // [members, latents], effective_weight of each; magnitude <= 2^64
   AliasTable member;                // outcomes 0 .. members - 1
   std::vector<Emission> emissions;  // the variables
   bool is_mixture() const { return !member.threshold.empty(); }

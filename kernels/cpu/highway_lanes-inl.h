@@ -15,7 +15,20 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Vectors of latents (LatentVector) or parts of one, whatever wider there is.
+struct HighwayLatents {
+  using Tag = hn::CappedTag<float, LatentVector::kLatents>;
+  using Float = hn::Vec<Tag>;
+  static constexpr int kLanes = hn::MaxLanes(Tag());
+
+  static HWY_INLINE Float set(float x) { return hn::Set(Tag(), x); }
+  static HWY_INLINE Float fused(Float a, Float b, Float c) { return hn::MulAdd(a, b, c); }
+  static HWY_INLINE Float load(const float* from) { return hn::LoadU(Tag(), from); }
+  static HWY_INLINE void store(Float x, float* to) { hn::StoreU(x, Tag(), to); }
+};
+
 struct HighwayLanes {
+  using Latents = HighwayLatents;
   using FloatTag = hn::ScalableTag<float>;
   using IntTag = hn::ScalableTag<int32_t>;
   using UnsignedTag = hn::ScalableTag<uint32_t>;
@@ -43,10 +56,12 @@ struct HighwayLanes {
     const auto wide = hn::BitCast(hn::ScalableTag<uint64_t>(), hn::Set(UnsignedTag(), w));
     return {wide, wide};
   }
+  static HWY_INLINE Words words_of_int(Int i) {
+    const auto wide = hn::BitCast(hn::ScalableTag<uint64_t>(), i);
+    return {wide, hn::ShiftRight<32>(wide)};
+  }
   static HWY_INLINE Words consecutive_words(uint32_t first) {
-    const auto words = hn::Iota(UnsignedTag(), first);
-    return {hn::BitCast(hn::ScalableTag<uint64_t>(), words),
-            hn::ShiftRight<32>(hn::BitCast(hn::ScalableTag<uint64_t>(), words))};
+    return words_of_int(hn::BitCast(IntTag(), hn::Iota(UnsignedTag(), first)));
   }
 
   static HWY_INLINE Float subtract(Float a, Float b) { return hn::Sub(a, b); }
@@ -63,6 +78,7 @@ struct HighwayLanes {
   static HWY_INLINE Int shift_left(Int a) {
     return hn::ShiftLeft<kBits>(a);
   }
+  static HWY_INLINE Int shift_left(Int a, Int bits) { return hn::Shl(a, bits); }
   template <int kBits>
   static HWY_INLINE Int shift_right(Int a) {
     return hn::BitCast(IntTag(), hn::ShiftRight<kBits>(hn::BitCast(UnsignedTag(), a)));
@@ -93,6 +109,7 @@ struct HighwayLanes {
 
   // Memory: `load` and `store` need no alignment.
   static HWY_INLINE Float load(const float* from) { return hn::LoadU(FloatTag(), from); }
+  static HWY_INLINE Int load_int(const int32_t* from) { return hn::LoadU(IntTag(), from); }
   static HWY_INLINE void store(Float x, float* to) { hn::StoreU(x, FloatTag(), to); }
   static HWY_INLINE void store(Int x, int32_t* to) { hn::StoreU(x, IntTag(), to); }
   static HWY_INLINE void store(Double x, double* to) { hn::StoreU(x, DoubleTag(), to); }
@@ -121,11 +138,16 @@ struct HighwayLanes {
   }
   // Bit i is 1 where x < bound in lane i.
   static HWY_INLINE uint32_t bits_where_less(Float x, Float bound) {
-    uint8_t bytes[8] = {};
-    hn::StoreMaskBits(FloatTag(), hn::Lt(x, bound), bytes);
-    uint32_t bits;
-    std::memcpy(&bits, bytes, sizeof bits);
-    return bits;
+    return bits_of_mask(FloatTag(), hn::Lt(x, bound));
+  }
+  static HWY_INLINE uint32_t bits_where_negative(Int x) {
+    return bits_of_mask(IntTag(), hn::Lt(x, hn::Zero(IntTag())));
+  }
+
+  // Writes first + lane of the lanes that are negative side by side, and a vector's room; how many they are.
+  static HWY_INLINE int64_t store_where_negative(Int x, int32_t first, int32_t* to) {
+    return static_cast<int64_t>(
+        hn::CompressStore(hn::Iota(IntTag(), first), hn::Lt(x, hn::Zero(IntTag())), IntTag(), to));
   }
 
   // Doubles, kDoubleLanes at a time.
@@ -143,6 +165,14 @@ struct HighwayLanes {
   }
 
  private:
+  template <class Tag>
+  static HWY_INLINE uint32_t bits_of_mask(Tag tag, hn::Mask<Tag> mask) {
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(tag, mask, bytes);
+    uint32_t bits;
+    std::memcpy(&bits, bytes, sizeof bits);
+    return bits;
+  }
   // records[0], records[4], ...: a block of 128 bits each.
   template <class Tag>
   static HWY_INLINE hn::Vec<Tag> load_every_fourth(Tag tag, const float* const* records) {

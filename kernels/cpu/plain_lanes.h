@@ -7,15 +7,18 @@
 namespace doppel {
 
 struct PlainCpuLanes : PlainLanes {
+  using Latents = PlainCpuLanes;  // vectors of latents, or parts of one
   using Double = double;
   using Long = int64_t;
   static constexpr int kDoubleLanes = 1;
 
   using PlainLanes::fused;
 
+  static Words words_of_int(Int i) { return static_cast<uint32_t>(i); }
   static Words consecutive_words(uint32_t first) { return first; }
 
   static Float load(const float* from) { return *from; }
+  static Int load_int(const int32_t* from) { return *from; }
   template <class Value>
   static void store(Value x, Value* to) {
     *to = x;
@@ -23,6 +26,9 @@ struct PlainCpuLanes : PlainLanes {
   static void load_records(const float* const records[1], Float fields[4]) {
     std::memcpy(fields, records[0], 4 * sizeof(float));
   }
+
+  using PlainLanes::shift_left;
+  static Int shift_left(Int a, Int bits) { return static_cast<int32_t>(static_cast<uint32_t>(a) << bits); }
 
   static Int truncate(Float x) { return static_cast<int32_t>(x); }
   template <class Value>
@@ -35,6 +41,11 @@ struct PlainCpuLanes : PlainLanes {
   }
   static Int if_at_least(Float x, Float bound, Int yes, Int no) { return x >= bound ? yes : no; }
   static uint32_t bits_where_less(Float x, Float bound) { return x < bound ? 1 : 0; }
+  static uint32_t bits_where_negative(Int x) { return x < 0 ? 1 : 0; }
+  static int64_t store_where_negative(Int x, int32_t first, int32_t* to) {
+    *to = first;
+    return x < 0 ? 1 : 0;
+  }
 
   static Double set_double(double x) { return x; }
   static Double widen(const float* from) { return *from; }

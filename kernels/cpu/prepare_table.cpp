@@ -98,6 +98,26 @@ void prepare_segments(const ColumnSampler& from, PreparedColumn& to) {
   }
 }
 
+void prepare_states(const ColumnSampler& from, PreparedColumn& to) {
+  to.emission = from.emission;
+  to.state_role = from.state_role;
+  const size_t states = from.state_role.size();
+  for (size_t state = 0; state < states; ++state) {
+    const uint64_t kept = from.state_role[state] == StateRole::kLatent ? ~uint64_t{0} : 0;
+    const uint64_t wide = is_integer(from.storage) ? static_cast<uint64_t>(from.state_integer[state])
+                                                   : std::bit_cast<uint64_t>(from.state_real[state]);
+    const uint32_t narrow = is_integer(from.storage)
+                                ? static_cast<uint32_t>(wide)
+                                : std::bit_cast<uint32_t>(static_cast<float>(from.state_real[state]));
+    if (bytes_per_value(from.storage) == 4) {
+      to.states32.push_back({static_cast<uint32_t>(kept), narrow});
+    } else {
+      to.states64.push_back({kept, wide});
+    }
+    if (states <= 32 && from.state_role[state] == StateRole::kMissing) to.missing_states |= 0x80000000u >> state;
+  }
+}
+
 PreparedColumn prepare_column(const ColumnSampler& from) {
   PreparedColumn to;
   to.storage = from.storage;
@@ -109,7 +129,10 @@ PreparedColumn prepare_column(const ColumnSampler& from) {
   to.deviation = from.deviation;
   to.minimum = from.minimum;
   to.maximum = from.maximum;
-  if (from.transform == Transform::kSegments) prepare_segments(from, to);
+  to.has_latent = from.has_latent();
+  to.has_missing = from.can_be_missing();
+  if (from.emission >= 0) prepare_states(from, to);
+  if (to.has_latent && from.transform == Transform::kSegments) prepare_segments(from, to);
   return to;
 }
 
@@ -130,42 +153,78 @@ LatentGroup prepare_group(const TableSampler& sampler, int32_t first) {
   return group;
 }
 
+void prepare_groups(const TableSampler& sampler, PreparedTable& table) {
+  const std::vector<int32_t> draws = residual_draws(sampler);
+  for (int32_t latent = 0; latent < sampler.latents; ++latent) {
+    if (latent % 4 == 0) table.groups.push_back(prepare_group(sampler, latent));
+    table.groups.back().residual[latent % 4] = effective_weight(sampler.residual[latent]);
+    table.groups.back().residual_draw[latent % 4] = draws[latent];
+  }
+}
+
+// Rows of a tile so that what it is made of stays in the 32 KiB of an L1 cache, as far as 64 rows or more can be.
+int32_t tile_rows_of(const PreparedTable& table) {
+  const size_t numbers_per_row = 4 * static_cast<size_t>(table.blocks + table.word_blocks()) +
+                                 static_cast<size_t>(table.padded_latents()) + static_cast<size_t>(table.variables());
+  int32_t rows = 256;
+  while (rows > 64 && static_cast<size_t>(rows) * sizeof(float) * numbers_per_row > (32 << 10)) rows /= 2;
+  return rows;
+}
+
 }  // namespace
+
+std::vector<int32_t> residual_draws(const TableSampler& sampler) {
+  const auto latents = static_cast<size_t>(sampler.latents);
+  std::vector<int32_t> draws(latents, -1);
+  int32_t next = sampler.components;
+  for (size_t latent = 0; latent < latents; ++latent)
+    for (size_t i = latent; i < sampler.residual.size() && draws[latent] < 0; i += latents)
+      if (effective_weight(sampler.residual[i]) > 0) draws[latent] = next++;
+  return draws;
+}
 
 PreparedTable prepare_table(const TableSampler& sampler) {
   check_table_sampler(sampler);
   PreparedTable table;
-  for (int32_t latent = 0; latent < sampler.latents; latent += 4)
-    table.groups.push_back(prepare_group(sampler, latent));
   int32_t draws = sampler.components;
-  for (int32_t latent = 0; latent < sampler.latents; ++latent) {
-    LatentGroup& group = table.groups[latent / 4];
-    group.residual[latent % 4] = effective_weight(sampler.residual[latent]);
-    if (group.residual[latent % 4] > 0) group.residual_draw[latent % 4] = draws++;
-  }
+  for (int32_t draw : residual_draws(sampler)) draws = std::max(draws, draw + 1);
   table.blocks = (draws + 3) / 4;
+  if (sampler.is_mixture()) {
+    table.mixture = prepare_mixture(sampler);
+  } else {
+    prepare_groups(sampler, table);
+  }
   for (const ColumnSampler& column : sampler.columns) table.columns.push_back(prepare_column(column));
-  // Normals and scores of a tile in the 32 KiB of an L1 cache, as far as 64 rows or more can be.
-  const size_t bytes_per_row = sizeof(float) * 4 * (static_cast<size_t>(table.blocks) + table.groups.size());
-  table.tile_rows = 256;
-  while (table.tile_rows > 64 && static_cast<size_t>(table.tile_rows) * bytes_per_row > (32 << 10))
-    table.tile_rows /= 2;
+  table.tile_rows = tile_rows_of(table);
+  table.stride = table.tile_rows;
   return table;
 }
 
 TileScratch::TileScratch(const PreparedTable& table) : memory_(nullptr, [](std::byte* memory) { std::free(memory); }) {
-  const size_t rows = static_cast<size_t>(table.tile_rows);
-  const size_t normal_bytes = 16 * static_cast<size_t>(table.blocks) * rows;
-  const size_t score_bytes = 16 * table.groups.size() * rows;
-  const size_t bytes = normal_bytes + score_bytes + rows * (sizeof(int32_t) + sizeof(double));
+  const size_t row = sizeof(float) * static_cast<size_t>(table.stride);  // of a matrix
+  const auto latents = static_cast<size_t>(table.padded_latents());
+  size_t bytes = 0;
+  const auto reserve = [&bytes](size_t size) { return std::exchange(bytes, bytes + (size + 63) / 64 * 64); };
+  const size_t normals_at = reserve(4 * row * static_cast<size_t>(table.blocks + table.word_blocks()));
+  const size_t scores_at = reserve(row * latents);
+  const size_t row_scores_at = reserve(table.mixture ? kMostLanes * sizeof(float) * latents : 0);
+  const size_t members_at = reserve(table.mixture ? row : 0);
+  const size_t states_at = reserve(row * static_cast<size_t>(table.variables()));
+  const size_t listed_at = reserve(table.mixture ? row + kMostLanes * sizeof(int32_t) : 0);
+  const size_t words_at = reserve(table.mixture ? 4 * row : 0);
+  const size_t buckets_at = reserve(row);
+  const size_t values_at = reserve(2 * row);
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
   if (memory_ == nullptr) throw std::bad_alloc();
-  std::byte* next = memory_.get();
-  const auto take = [&next](size_t size) { return std::exchange(next, next + size); };
-  normals = reinterpret_cast<float*>(take(normal_bytes));
-  scores = reinterpret_cast<float*>(take(score_bytes));
-  buckets = reinterpret_cast<int32_t*>(take(rows * sizeof(int32_t)));
-  values = take(rows * sizeof(double));
+  normals = reinterpret_cast<float*>(memory_.get() + normals_at);
+  scores = reinterpret_cast<float*>(memory_.get() + scores_at);
+  row_scores = reinterpret_cast<float*>(memory_.get() + row_scores_at);
+  members = reinterpret_cast<int32_t*>(memory_.get() + members_at);
+  states = reinterpret_cast<int32_t*>(memory_.get() + states_at);
+  listed = reinterpret_cast<int32_t*>(memory_.get() + listed_at);
+  words = reinterpret_cast<uint32_t*>(memory_.get() + words_at);
+  buckets = reinterpret_cast<int32_t*>(memory_.get() + buckets_at);
+  values = memory_.get() + values_at;
 }
 
 namespace {

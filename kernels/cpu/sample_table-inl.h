@@ -2,8 +2,9 @@
 // `sample_rows` and `fill_normals` are the entries.
 //
 // Rows go through in tiles that stay in the L1 cache: words -> normals [draw, row] -> scores [latent, row] by a
-// register-blocked product -> one column after another. Each step is a function of its own (only what works on single
-// vectors is DOPPEL_PORTABLE, always inlined): as one function, sanitizer builds took more than ten minutes.
+// register-blocked product (of a mixture: sample_mixture-inl.h) -> one column after another. Each step is a function of
+// its own (only what works on single vectors is DOPPEL_PORTABLE, always inlined): as one function, sanitizer builds
+// took more than ten minutes.
 //
 // 20 float32 columns of kLinear from 20 components, AVX2 (Zen 3, 3.0 GHz), ns a row, by the busiest execution units and
 // measured alone, out of the cache: Philox 8.7 and 12.6 (32 multiplications, 32 shifts and 64 exclusive-ors a block of
@@ -19,6 +20,7 @@
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
 #include "kernels/cpu/plain_lanes.h"
+#include "kernels/cpu/sample_mixture-inl.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/random.h"
 
@@ -77,18 +79,19 @@ void normals_of_words(int64_t rows, int32_t blocks, float* words, int64_t stride
 // `rows` is a multiple of L::kLanes. `One` is a lane type of width one, for the vector in which the low word of the row
 // number wraps.
 template <class L, class One>
-void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals, int64_t stride) {
+void fill_words(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words, int64_t stride) {
   const uint64_t until_wrap = (uint64_t{1} << 32) - (first_row & 0xFFFFFFFFu);
-  if (static_cast<uint64_t>(rows) <= until_wrap) {
-    words_of_rows<L>(seed, first_row, rows, blocks, normals, stride);
-    normals_of_words<L>(rows, blocks, normals, stride);
-    return;
-  }
+  if (static_cast<uint64_t>(rows) <= until_wrap) return words_of_rows<L>(seed, first_row, rows, blocks, words, stride);
   const auto before = static_cast<int64_t>(until_wrap) / L::kLanes * L::kLanes;
   const auto after = std::min<int64_t>(before + L::kLanes, rows);
-  words_of_rows<L>(seed, first_row, before, blocks, normals, stride);
-  words_of_rows<One>(seed, first_row + static_cast<uint64_t>(before), after - before, blocks, normals + before, stride);
-  words_of_rows<L>(seed, first_row + static_cast<uint64_t>(after), rows - after, blocks, normals + after, stride);
+  words_of_rows<L>(seed, first_row, before, blocks, words, stride);
+  words_of_rows<One>(seed, first_row + static_cast<uint64_t>(before), after - before, blocks, words + before, stride);
+  words_of_rows<L>(seed, first_row + static_cast<uint64_t>(after), rows - after, blocks, words + after, stride);
+}
+
+template <class L, class One>
+void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals, int64_t stride) {
+  fill_words<L, One>(seed, first_row, rows, blocks, normals, stride);
   normals_of_words<L>(rows, blocks, normals, stride);
 }
 
@@ -352,15 +355,22 @@ void clear_missing(uint64_t present, int64_t rows, Value* values) {
 }
 
 template <class L>
-void validity_of_column(const PreparedColumn& column, const float* scores, int64_t rows, void* values,
-                        uint8_t* validity) {
+void validity_of_column(const PreparedColumn& column, const TileScratch& scratch, int64_t stride, int64_t rows,
+                        void* values, uint8_t* validity) {
+  const float* scores = scratch.scores + std::max(column.missing_latent, 0) * stride;
+  const int32_t* states = scratch.states + std::max(column.emission, 0) * stride;
   for (int64_t row = 0; row < rows; row += 64) {
     const int64_t count = std::min<int64_t>(64, rows - row);
-    uint64_t present = column.missing_latent < 0 ? ~uint64_t{0} : presence<L>(scores + row, column.missing_threshold);
-    if (bytes_per_value(column.storage) == 4) {
-      clear_missing(present, count, static_cast<uint32_t*>(values) + row);
-    } else {
-      clear_missing(present, count, static_cast<uint64_t*>(values) + row);
+    uint64_t present = ~uint64_t{0};
+    if (column.has_missing && column.emission >= 0) {
+      present = presence_of_states<L>(column, states + row);  // whose values are 0
+    } else if (column.has_missing) {
+      present = presence<L>(scores + row, column.missing_threshold);
+      if (bytes_per_value(column.storage) == 4) {
+        clear_missing(present, count, static_cast<uint32_t*>(values) + row);
+      } else {
+        clear_missing(present, count, static_cast<uint64_t*>(values) + row);
+      }
     }
     if (count < 64) present &= (uint64_t{1} << count) - 1;
     std::memcpy(validity + row / 8, &present, static_cast<size_t>(count + 7) / 8);
@@ -368,18 +378,25 @@ void validity_of_column(const PreparedColumn& column, const float* scores, int64
 }
 
 template <class L>
-void column_of_tile(const PreparedColumn& column, int64_t tile_rows, int64_t first, int64_t rows, TileScratch& scratch,
-                    const ColumnBuffer& buffer) {
+void column_of_tile(const PreparedColumn& column, const PreparedTable& table, int64_t first, int64_t rows,
+                    TileScratch& scratch, const ColumnBuffer& buffer) {
   const size_t size = bytes_per_value(column.storage);
   std::byte* out = static_cast<std::byte*>(buffer.values) + static_cast<size_t>(first) * size;
-  const bool whole = rows == tile_rows;  // otherwise vectors would write past the last row
-  const float* scores = scratch.scores + column.latent * tile_rows;
-  values_of_column<L>(column, scores, tile_rows, scratch, whole ? out : scratch.values);
-  if (!whole) std::memcpy(out, scratch.values, static_cast<size_t>(rows) * size);
-  if (buffer.validity != nullptr) {
-    const float* missing_scores = scratch.scores + std::max(column.missing_latent, 0) * tile_rows;
-    validity_of_column<L>(column, missing_scores, rows, out, buffer.validity + first / 8);
+  const bool whole = rows == table.tile_rows;  // otherwise vectors would write past the last row
+  void* values = whole ? out : scratch.values;
+  if (column.has_latent)
+    values_of_column<L>(column, scratch.scores + column.latent * table.stride, table.tile_rows, scratch, values);
+  if (column.emission >= 0) {
+    const int32_t* states = scratch.states + column.emission * table.stride;
+    if (size == 4) {
+      values_of_states(column, column.states32, states, table.tile_rows, static_cast<uint32_t*>(values));
+    } else {
+      values_of_states(column, column.states64, states, table.tile_rows, static_cast<uint64_t*>(values));
+    }
   }
+  if (!whole) std::memcpy(out, values, static_cast<size_t>(rows) * size);
+  if (buffer.validity != nullptr)
+    validity_of_column<L>(column, scratch, table.stride, rows, out, buffer.validity + first / 8);
 }
 
 // Asks for the cache lines that a tile will be written to, so that they arrive while its normals are drawn: columns are
@@ -397,17 +414,19 @@ inline void prefetch_tile(const PreparedTable& table, int64_t first, int64_t row
 template <class L, class One>
 void sample_rows(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
                  std::span<const ColumnBuffer> columns) {
-  const int64_t tile_rows = table.tile_rows;
+  const int64_t tile_rows = table.tile_rows, stride = table.stride;
   for (int64_t first = 0; first < rows; first += tile_rows) {
-    prefetch_tile(table, first, std::min(tile_rows, rows - first), columns);
-    fill_normals<L, One>(seed, first_row + static_cast<uint64_t>(first), tile_rows, table.blocks, scratch.normals,
-                         tile_rows);
+    const uint64_t tile_row = first_row + static_cast<uint64_t>(first);
+    const int64_t count = std::min(tile_rows, rows - first);
+    prefetch_tile(table, first, count, columns);
+    fill_words<L, One>(seed, tile_row, tile_rows, table.blocks + table.word_blocks(), scratch.normals, stride);
+    normals_of_words<L>(tile_rows, table.blocks, scratch.normals, stride);
+    if (table.mixture) mixture_of_tile<L, One>(table, seed, tile_row, scratch);
     for (size_t group = 0; group < table.groups.size(); ++group)
-      scores_of_group<L>(table.groups[group], scratch.normals, tile_rows, tile_rows,
-                         scratch.scores + static_cast<int64_t>(4 * group) * tile_rows);
+      scores_of_group<L>(table.groups[group], scratch.normals, tile_rows, stride,
+                         scratch.scores + static_cast<int64_t>(4 * group) * stride);
     for (size_t column = 0; column < table.columns.size(); ++column)
-      column_of_tile<L>(table.columns[column], tile_rows, first, std::min(tile_rows, rows - first), scratch,
-                        columns[column]);
+      column_of_tile<L>(table.columns[column], table, first, count, scratch, columns[column]);
   }
 }
 

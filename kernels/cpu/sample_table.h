@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,13 @@ struct alignas(32) Segment64 {
     int64_t integer_base;
   };
   float lower;
+};
+
+// What becomes of a column's value, in its bits: (value of the latent & kept) | value.
+template <class Value>
+struct StateValue {
+  Value kept;   // all bits where the latent gives the value, else none
+  Value value;  // the state's, 0 where it has none
 };
 
 // A ColumnSampler with its lookup tables.
@@ -61,6 +69,16 @@ struct PreparedColumn {
   std::vector<uint64_t> atoms64;
 
   double mean = 0, deviation = 1, minimum = 0, maximum = 0;  // kLinear
+
+  // A mixture's column with a variable. [states], those of the storage's size.
+  int32_t emission = -1;
+  bool has_latent = true, has_missing = false;  // some state, or the column itself, is of that kind
+  std::vector<StateValue<uint32_t>> states32;
+  std::vector<StateValue<uint64_t>> states64;
+  std::vector<StateRole> state_role;
+  uint32_t missing_states = 0;  // bit 31 - state is 1 where it is missing; 0 if there are more than 32
+
+  bool can_be_missing() const { return has_missing; }
 };
 inline constexpr int32_t kComparedSegments = 3;
 
@@ -76,34 +94,87 @@ struct LatentGroup {
   float residual[4] = {0, 0, 0, 0};
 };
 
+// An entry of an alias table in one piece of memory, and where in PreparedMixture::entries a node's are.
+struct AliasEntry {
+  uint32_t threshold;
+  int32_t outcome[2];  // below it, and above
+};
+struct EmissionNode {
+  uint32_t first, entries;
+};
+
+// Weights of so many latents of one member, computed together.
+struct alignas(32) LatentVector {
+  static constexpr int32_t kLatents = 8;
+  float latent[kLatents];
+};
+
+// What a mixture has besides columns. What is needed of one member lies together: neighbouring rows are of different
+// members.
+struct PreparedMixture {
+  int32_t word_blocks = 0;  // Philox blocks of a row whose words draw the member and the states
+  std::vector<AliasEntry> member;
+
+  // A member's weights: for each vector of latents the means, then the factor's for components 0 .. used - 1 (all
+  // members' are zero beyond, which is half of a triangular factor); then the residuals of all latents.
+  int32_t latent_vectors = 0;
+  std::vector<int32_t> used;           // [latent_vectors]
+  std::vector<int32_t> residual_draw;  // [latents, padded to whole vectors] -1: none
+  size_t weights_per_member = 0;       // in vectors
+  std::vector<LatentVector> weights;   // [members, weights_per_member]
+
+  // Nodes of all variables: [members, variables], then those above the members, variable after variable.
+  int32_t variables = 0;
+  std::vector<EmissionNode> nodes;
+  std::vector<uint32_t> above;  // [nodes] the node above; 0 where there is none
+  std::vector<AliasEntry> entries;
+};
+
 struct PreparedTable {
-  int32_t blocks = 0;     // of four normals, per row
-  int32_t tile_rows = 0;  // rows sampled together: a multiple of 64
-  std::vector<LatentGroup> groups;
+  int32_t blocks = 0;               // of four normals, per row
+  int32_t tile_rows = 0;            // rows sampled together: a multiple of 64
+  int32_t stride = 0;               // of a tile's matrices: from one draw, score or variable to the next
+  std::vector<LatentGroup> groups;  // empty in a mixture
+  std::optional<PreparedMixture> mixture;
   std::vector<PreparedColumn> columns;
+
+  int32_t word_blocks() const { return mixture ? mixture->word_blocks : 0; }
+  int32_t variables() const { return mixture ? mixture->variables : 0; }
+  int32_t padded_latents() const {
+    return mixture ? mixture->latent_vectors * LatentVector::kLatents : 4 * static_cast<int32_t>(groups.size());
+  }
 };
 
 PreparedTable prepare_table(const TableSampler& sampler);  // checks it, too
+PreparedMixture prepare_mixture(const TableSampler& sampler);
+// Which normal is the own noise of each latent, [latents]; -1: it has none in any member.
+std::vector<int32_t> residual_draws(const TableSampler& sampler);
 
-// Throws Error where `sample` cannot write `rows` rows of the columns (of a TableSampler or prepared) to the buffers.
+// Throws Error where `sample` cannot write `rows` rows of the columns to the buffers. Column: has can_be_missing().
 template <class Column>
 void check_buffers(const std::vector<Column>& columns, std::span<const ColumnBuffer> buffers, int64_t rows) {
   if (buffers.size() != columns.size()) throw Error("table sampler: buffers and columns differ in number");
   for (size_t column = 0; column < buffers.size(); ++column) {
     if (buffers[column].values == nullptr && rows > 0) throw Error("table sampler: a column without a buffer");
-    if (columns[column].missing_latent >= 0 && buffers[column].validity == nullptr)
+    if (columns[column].can_be_missing() && buffers[column].validity == nullptr)
       throw Error("table sampler: a column with missing values and no validity buffer");
   }
 }
 
-// Working memory of one sampler, 64-byte aligned: normals [4 * blocks, tile_rows], scores [4 * groups, tile_rows], and
-// for one column buckets and values [tile_rows].
+inline constexpr int32_t kMostLanes = 16;  // of any instruction set, in floats
+
+// Working memory of one sampler, 64-byte aligned.
 struct TileScratch {
   explicit TileScratch(const PreparedTable& table);
-  float* normals = nullptr;
-  float* scores = nullptr;
-  int32_t* buckets = nullptr;
-  std::byte* values = nullptr;
+  float* normals = nullptr;     // [4 * blocks, stride], then words likewise, by their bits
+  float* scores = nullptr;      // [padded_latents, stride]
+  float* row_scores = nullptr;  // [kMostLanes, padded_latents]: of a mixture's rows, then transposed
+  int32_t* members = nullptr;   // [stride]
+  int32_t* states = nullptr;    // [variables, stride]
+  int32_t* listed = nullptr;    // [stride + kMostLanes] rows whose state is drawn again, from the node above
+  uint32_t* words = nullptr;    // [4, stride] of those
+  int32_t* buckets = nullptr;   // [stride]
+  std::byte* values = nullptr;  // [stride] of the widest storage
 
  private:
   std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;

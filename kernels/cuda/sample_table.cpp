@@ -309,6 +309,7 @@ void CudaTableSampler::finish(Piece& piece, std::span<const ColumnBuffer> column
 
 std::unique_ptr<PreparedTableSampler> prepare_cuda_table_sampler(const TableSampler& sampler, int device,
                                                                  size_t buffer_bytes) {
+  if (sampler.is_mixture()) throw Error("this build's CUDA backend does not sample mixtures; use --backend cpu");
   return std::make_unique<CudaTableSampler>(sampler, device, buffer_bytes);
 }
 

@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "engine/model.h"
+#include "tests/engine/mixture_cases.h"
 #include "tests/engine/pca_cases.h"
 
 namespace doppel {
 namespace {
 
-constexpr int kFiles = 10'000;
 constexpr size_t kChecksumOffset = 8 + sizeof(R"({"__metadata__":{"checksum":")") - 1;
 
 std::vector<std::byte> small_model(const std::string& space) {
@@ -72,33 +72,51 @@ void mutate(std::vector<std::byte>& bytes, std::mt19937_64& random) {
   if (bytes.empty()) bytes.resize(1);
 }
 
-TEST(ModelFuzz, TenThousandDamagedFiles) {
-  const std::vector<std::byte> originals[] = {small_model("scores"), small_model("standardised")};
+void make_rows(const Generator& generator) {
+  const auto sampler = generator.make_sampler();
+  Batch batch(generator.schema(), 100);
+  sampler->sample(0, 100, batch);
+  std::string texts;
+  for (const OutputColumn& column : generator.schema().columns)
+    for (uint64_t row = 0; column.texts && row < 100; ++row) column.texts->append(1, row, texts);
+}
+
+// Damages the originals in turn and uses what can be parsed.
+void fuzz(const std::vector<std::vector<std::byte>>& originals, int files,
+          const std::function<void(const ModelFile&)>& use) {
   int refused = 0, made = 0;
-  for (int file = 0; file < kFiles; ++file) {
+  for (int file = 0; file < files; ++file) {
     std::mt19937_64 random(file);
-    std::vector<std::byte> bytes = originals[file / 2 % 2];
+    std::vector<std::byte> bytes = originals[file / 2 % originals.size()];
     for (uint64_t changes = 1 + random() % 3; changes > 0; --changes) mutate(bytes, random);
     if (file % 2 == 0) seal(bytes);
     SCOPED_TRACE(file);
     try {
-      const auto model = load_model(parse_model_file(bytes, "fuzzed"));
-      model->describe();
-      const auto generator = model->make_generator(1, cpu());
-      const auto sampler = generator->make_sampler();
-      Batch batch(generator->schema(), 100);
-      sampler->sample(0, 100, batch);
-      std::string texts;
-      for (const OutputColumn& column : generator->schema().columns)
-        for (uint64_t row = 0; column.texts && row < 100; ++row) column.texts->append(1, row, texts);
+      use(parse_model_file(bytes, "fuzzed"));
       ++made;
     } catch (const Error&) {
       ++refused;
     }
   }
-  EXPECT_EQ(refused + made, kFiles);
-  EXPECT_GT(refused, kFiles / 2);  // all that are not sealed
-  EXPECT_GT(made, kFiles / 100);   // and some get all the way
+  EXPECT_EQ(refused + made, files);
+  EXPECT_GT(refused, files / 2);  // all that are not sealed
+  EXPECT_GT(made, files / 100);   // and some get all the way
+}
+
+TEST(ModelFuzz, TenThousandDamagedFiles) {
+  fuzz({small_model("scores"), small_model("standardised")}, 10'000, [](const ModelFile& file) {
+    const auto model = load_model(file);
+    model->describe();
+    make_rows(*model->make_generator(1, cpu()));
+  });
+}
+
+TEST(ModelFuzz, TenThousandDamagedMixtures) {
+  ModelFile good;
+  save_table_recipe(mixture_recipe(), good);
+  fuzz({serialise(good)}, 10'000, [](const ModelFile& file) {
+    make_rows(*make_table_generator(std::make_shared<TableRecipe>(load_table_recipe(file)), 1, cpu()));
+  });
 }
 
 }  // namespace

@@ -90,12 +90,11 @@ inline double value_at(const OutputColumn& column, const Batch& batch, size_t c,
 
 // `next` says how many rows the next batch has, given how many are left.
 inline Sampled sample(
-    const Model& model, int64_t rows, uint64_t seed = 1,
+    const Generator& generator, int64_t rows,
     const std::function<int64_t(int64_t)>& next = [](int64_t left) { return left; }, uint64_t first_row = 0) {
-  const auto generator = model.make_generator(seed, cpu());
-  const auto sampler = generator->make_sampler();
-  const auto& columns = generator->schema().columns;
-  Batch batch(generator->schema(), rows);
+  const auto sampler = generator.make_sampler();
+  const auto& columns = generator.schema().columns;
+  Batch batch(generator.schema(), rows);
   Sampled sampled;
   sampled.columns.resize(columns.size());
   for (int64_t done = 0; done < rows;) {
@@ -110,6 +109,12 @@ inline Sampled sample(
     sampled.bytes.insert(sampled.bytes.end(), start, start + column.size() * sizeof(double));
   }
   return sampled;
+}
+
+inline Sampled sample(
+    const Model& model, int64_t rows, uint64_t seed = 1,
+    const std::function<int64_t(int64_t)>& next = [](int64_t left) { return left; }, uint64_t first_row = 0) {
+  return sample(*model.make_generator(seed, cpu()), rows, next, first_row);
 }
 
 // Pearson's correlation over the rows where neither is NaN.

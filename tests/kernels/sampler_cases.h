@@ -65,6 +65,57 @@ inline ColumnSampler linear_column(Storage storage) {
   return column;
 }
 
+// Entries of a node: outcomes in [least, states), thresholds of all sizes.
+inline void add_entries(AliasTable& table, size_t entries, int32_t least, int32_t states, std::mt19937_64& random) {
+  std::uniform_int_distribution<int32_t> outcome(least, states - 1);
+  for (size_t entry = 0; entry < entries; ++entry) {
+    table.threshold.push_back(entry % 5 == 0 ? 0 : entry % 5 == 1 ? UINT32_MAX : static_cast<uint32_t>(random()));
+    table.below.push_back(outcome(random));
+    table.above.push_back(outcome(random));
+  }
+}
+
+// A variable whose members stand below `levels` - 1 levels of further nodes, the topmost one alone.
+inline Emission random_emission(int32_t members, int32_t states, int32_t levels, std::mt19937_64& random) {
+  Emission emission;
+  emission.states = states;
+  emission.first = {0};
+  for (int32_t level = 0, size = members, first = 0; level < levels; ++level) {
+    const bool is_top = level + 1 == levels;
+    const int32_t next_size = level + 2 == levels ? 1 : std::max(1, std::min(size, 3));
+    for (int32_t i = 0; i < size; ++i) {
+      emission.above.push_back(is_top ? -1 : first + size + i % next_size);
+      const size_t entries = 1 + random() % static_cast<uint64_t>(2 * states);
+      add_entries(emission.table, entries, is_top ? 0 : Emission::kAbove, states, random);
+      emission.first.push_back(static_cast<int64_t>(emission.table.threshold.size()));
+    }
+    first += size;
+    size = next_size;
+  }
+  return emission;
+}
+
+// Gives a column a variable, whose states take the roles in turn.
+inline void give_states(ColumnSampler& column, int32_t variable, int32_t states, std::vector<StateRole> roles,
+                        std::mt19937_64& random) {
+  column.emission = variable;
+  column.missing_latent = -1;
+  for (int32_t state = 0; state < states; ++state) {
+    const StateRole role = roles[static_cast<size_t>(state) % roles.size()];
+    const auto value = role == StateRole::kValue ? static_cast<int32_t>(random()) : 0;
+    column.state_role.push_back(role);
+    if (column.storage == Storage::kInt32) column.state_integer.push_back(value);
+    if (column.storage == Storage::kInt64) column.state_integer.push_back(int64_t{value} << 31);
+    if (!is_integer(column.storage)) column.state_real.push_back(value * 0.37);
+  }
+  const std::vector<StateRole>& taken = column.state_role;
+  if (std::find(taken.begin(), taken.end(), StateRole::kLatent) != taken.end()) return;
+  for (auto* segments : {&column.real_base, &column.real_top, &column.real_slope, &column.scale}) segments->clear();
+  column.lower.clear();
+  column.base.clear();
+  column.width.clear();
+}
+
 // All storages and transforms, each with and without gaps; segment tables of 1 to `segments` entries.
 inline TableSampler every_kind_of_column(int32_t latents, int32_t components, size_t segments, uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -92,6 +143,45 @@ inline TableSampler every_kind_of_column(int32_t latents, int32_t components, si
   return sampler;
 }
 
+struct MixtureShape {
+  int32_t members = 7, latents = 6, components = 5, variables = 3, levels = 2;
+};
+
+// every_kind_of_column as a mixture: where there are variables, two of three columns have one. Without latents all do.
+inline TableSampler random_mixture(const MixtureShape& shape, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  TableSampler sampler = every_kind_of_column(std::max(shape.latents, 1), shape.components, 40, seed);
+  sampler.members = shape.members;
+  sampler.latents = shape.latents;
+  sampler.factor.clear();
+  sampler.residual.clear();
+  const int32_t scores = shape.members * shape.latents;
+  for (int32_t i = 0; i < scores; ++i) {
+    const int32_t member = i / shape.latents, latent = i % shape.latents;
+    sampler.mean.push_back(latent % 5 == 4 ? -0.0f : normal(random));
+    sampler.residual.push_back(latent % 3 == 1 && (member + latent) % 4 != 0 ? 0.5f : 0.0f);
+    for (int32_t k = 0; k < shape.components; ++k)  // triangular, as a Cholesky factor is, and with other zeros
+      sampler.factor.push_back(k > latent + 1 || i % 7 == 3 ? 0.0f : normal(random) * 0.3f);
+  }
+  add_entries(sampler.member, static_cast<size_t>(2 * shape.members), 0, shape.members, random);
+  constexpr auto kValue = StateRole::kValue, kMissing = StateRole::kMissing, kLatent = StateRole::kLatent;
+  const std::vector<std::vector<StateRole>> roles = {
+      {kValue},  {kLatent, kValue},   {kValue, kMissing}, {kValue, kLatent, kMissing},
+      {kLatent}, {kMissing, kLatent}, {kMissing}};
+  for (int32_t v = 0; v < shape.variables; ++v)
+    sampler.emissions.push_back(random_emission(shape.members, 1 + v * v, shape.levels, random));
+  size_t turn = 0;
+  for (size_t c = 0; c < sampler.columns.size() && shape.variables > 0; ++c) {
+    if (shape.latents > 0 && c % 3 == 2) continue;
+    const auto variable = static_cast<int32_t>(c) % shape.variables;
+    std::vector<StateRole> chosen = roles[turn++ % roles.size()];
+    if (shape.latents == 0) std::replace(chosen.begin(), chosen.end(), kLatent, kValue);
+    give_states(sampler.columns[c], variable, 1 + variable * variable, chosen, random);
+  }
+  return sampler;
+}
+
 namespace reference {
 
 inline std::vector<float> normals_of_row(uint64_t seed, uint64_t row, int32_t draws) {
@@ -109,20 +199,71 @@ inline std::vector<float> normals_of_row(uint64_t seed, uint64_t row, int32_t dr
   return normals;
 }
 
-inline std::vector<float> scores_of_row(const TableSampler& sampler, uint64_t seed, uint64_t row) {
-  int32_t draws = sampler.components;
-  for (float residual : sampler.residual) draws += residual > 0;
-  const std::vector<float> normals = normals_of_row(seed, row, draws);
+inline uint32_t word_of_row(uint64_t seed, uint64_t row, int32_t block, int32_t word) {
+  return philox({uint32_t(row), uint32_t(row >> 32), uint32_t(block), uint32_t(Stream::kRows)},
+                {uint32_t(seed), uint32_t(seed >> 32)})[size_t(word)];
+}
+
+inline bool has_residual(const TableSampler& sampler, int32_t latent) {
+  for (int32_t member = 0; member < sampler.members; ++member)
+    if (sampler.residual[size_t(member * sampler.latents + latent)] > 0) return true;
+  return false;
+}
+
+inline int32_t normals_per_row(const TableSampler& sampler) {
+  int32_t normals = sampler.components;
+  for (int32_t latent = 0; latent < sampler.latents; ++latent) normals += has_residual(sampler, latent);
+  return normals;
+}
+
+inline int32_t draw(const AliasTable& table, int64_t first, int64_t last, uint32_t word) {
+  const uint64_t product = uint64_t(word) * uint64_t(last - first);
+  const size_t entry = size_t(first) + size_t(product >> 32);
+  return uint32_t(product) < table.threshold[entry] ? table.below[entry] : table.above[entry];
+}
+
+// What a row of a mixture draws besides normals.
+struct Discrete {
+  int32_t member = 0;
+  std::vector<int32_t> states;
+};
+
+inline Discrete discrete_of_row(const TableSampler& sampler, uint64_t seed, uint64_t row) {
+  Discrete drawn;
+  if (sampler.member.threshold.empty()) return drawn;
+  const int32_t words = (normals_per_row(sampler) + 3) / 4;  // the block where they begin
+  const auto variables = int32_t(sampler.emissions.size());
+  const int32_t up = words + (1 + variables + 3) / 4;
+  drawn.member = draw(sampler.member, 0, int64_t(sampler.member.threshold.size()), word_of_row(seed, row, words, 0));
+  for (int32_t v = 0; v < variables; ++v) {
+    const Emission& emission = sampler.emissions[size_t(v)];
+    int32_t node = drawn.member, draws = 0;
+    uint32_t word = word_of_row(seed, row, words + (1 + v) / 4, (1 + v) % 4);
+    int32_t state;
+    while ((state = draw(emission.table, emission.first[size_t(node)], emission.first[size_t(node) + 1], word)) < 0) {
+      node = emission.above[size_t(node)];
+      word = word_of_row(seed, row, up + v, draws++);
+    }
+    drawn.states.push_back(state);
+  }
+  return drawn;
+}
+
+inline std::vector<float> scores_of_row(const TableSampler& sampler, uint64_t seed, uint64_t row, int32_t member) {
+  const std::vector<float> normals = normals_of_row(seed, row, normals_per_row(sampler));
   std::vector<float> scores;
   int32_t draw = sampler.components;
   for (int32_t latent = 0; latent < sampler.latents; ++latent) {
-    float z = 0;
+    const auto at = size_t(member * sampler.latents + latent);
+    float z = sampler.mean.empty() || sampler.mean[at] == 0 ? 0 : sampler.mean[at];
     for (int32_t k = 0; k < sampler.components; ++k) {
-      const float weight = sampler.factor[size_t(latent * sampler.components + k)];
+      const float weight = sampler.factor[at * size_t(sampler.components) + size_t(k)];
       if (weight != 0) z = std::fma(weight, normals[size_t(k)], z);
     }
-    if (sampler.residual[size_t(latent)] > 0)
-      z = std::fma(sampler.residual[size_t(latent)], normals[size_t(draw++)], z);
+    if (has_residual(sampler, latent)) {
+      if (sampler.residual[at] > 0) z = std::fma(sampler.residual[at], normals[size_t(draw)], z);
+      ++draw;
+    }
     scores.push_back(z);
   }
   return scores;
@@ -175,18 +316,47 @@ inline void put_value(const ColumnSampler& column, float z, bool present, Sample
   }
 }
 
+inline void put_state(const ColumnSampler& column, size_t state, SampledColumn& out) {
+  switch (column.storage) {
+    case Storage::kInt32:
+      return put(int32_t(column.state_integer[state]), out);
+    case Storage::kInt64:
+      return put(column.state_integer[state], out);
+    case Storage::kFloat32:
+      return put(float(column.state_real[state]), out);
+    case Storage::kFloat64:
+      return put(column.state_real[state], out);
+  }
+}
+
+// Appends the row's value; whether it has one.
+inline bool put_cell(const ColumnSampler& column, const std::vector<float>& scores, const Discrete& drawn,
+                     SampledColumn& out) {
+  if (column.emission < 0) {
+    const bool present =
+        column.missing_latent < 0 || !(scores[size_t(column.missing_latent)] < column.missing_threshold);
+    put_value(column, scores[size_t(column.latent)], present, out);
+    return present;
+  }
+  const auto state = size_t(drawn.states[size_t(column.emission)]);
+  const StateRole role = column.state_role[state];
+  if (role == StateRole::kLatent) {
+    put_value(column, scores[size_t(column.latent)], true, out);
+  } else {
+    put_state(column, state, out);  // 0 where it is missing
+  }
+  return role != StateRole::kMissing;
+}
+
 inline SampledTable sample(const TableSampler& sampler, uint64_t seed, uint64_t first_row, int64_t rows) {
   SampledTable table(sampler.columns.size());
   for (SampledColumn& column : table) column.validity.assign(size_t(rows + 7) / 8, 0);
   for (int64_t row = 0; row < rows; ++row) {
-    const std::vector<float> scores = scores_of_row(sampler, seed, first_row + uint64_t(row));
-    for (size_t c = 0; c < table.size(); ++c) {
-      const ColumnSampler& column = sampler.columns[c];
-      const bool present =
-          column.missing_latent < 0 || !(scores[size_t(column.missing_latent)] < column.missing_threshold);
-      put_value(column, scores[size_t(column.latent)], present, table[c]);
-      if (present) table[c].validity[size_t(row) / 8] |= uint8_t(1u << (row % 8));
-    }
+    const Discrete drawn = discrete_of_row(sampler, seed, first_row + uint64_t(row));
+    const std::vector<float> scores = scores_of_row(sampler, seed, first_row + uint64_t(row), drawn.member);
+    for (size_t c = 0; c < table.size(); ++c)
+      if (put_cell(sampler.columns[c], scores, drawn, table[c]))
+        table[c].validity[size_t(row) / 8] |= uint8_t(1u << (row % 8));
   }
   return table;
 }
