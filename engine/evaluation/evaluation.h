@@ -1,5 +1,5 @@
-// How alike are a real and a synthetic table? Fidelity as SDMetrics defines it, utility for learning, and what charts
-// need.
+// How alike are a real and a synthetic table? Fidelity as SDMetrics defines it, utility for learning, privacy, and what
+// charts need.
 //
 // Both tables are typed by one schema, inferred from the real data. Scores lie in [0, 1], 1 is best; NaN: not defined
 // (a constant column has no correlation, an empty one no distribution), written as null in JSON and left out of
@@ -18,6 +18,8 @@
 #include "engine/table/table.h"
 
 namespace doppel {
+
+class Backend;
 
 inline constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
@@ -104,6 +106,43 @@ struct PrincipalComponentsChart {
   double explained_share_x = kUndefined, explained_share_y = kUndefined;
 };
 
+// Distances of rows to their nearest training row (DCR, distance to closest record).
+struct DistanceSummary {
+  int64_t rows = 0;  // whose nearest one was sought
+  double percentile_5 = kUndefined, median = kUndefined;
+};
+
+// Does the synthetic table repeat the rows that it was made from? Distance is Gower's: the mean over all columns but
+// keys, texts and empty ones of
+//   numbers, datetimes  |difference| / range of the real table, at most 1
+//   categories          0 equal, 1 different; levels that the real table does not have count as one
+//   missing             0 beside missing, 1 beside a value
+// as SDMetrics has it (sdmetrics/single_table/privacy/dcr_utils.py), where the range is that of each table searched:
+// two ranges would favour the table with the wider one. The range is no robust scale, but it is what makes results
+// comparable with theirs, and every choice favours neither training nor held-out rows.
+struct Privacy {
+  int64_t columns = 0;  // in the distance; 0: nothing could be compared
+  bool has_holdout = false;
+  // Share of synthetic rows nearer to a training row than to a held-out one, among equally many of each, ties counting
+  // half: 0.5 where the training rows are no better known than rows never seen. Copies of all training rows would reach
+  // `copies_share`, which is 1 if all of them are among the compared: half of the others' copies are nearer by chance.
+  // SDMetrics' DCROverfittingProtection is min(2 (1 - nearer + tied / 2), 1): it counts ties as farther.
+  double nearer_share = kUndefined, tied_share = kUndefined, copies_share = kUndefined;
+  int64_t compared_rows = 0;  // training rows, and as many held-out ones
+  // Rows equal to a training row in every column of the distance; of all rows.
+  int64_t identical_synthetic_rows = 0, identical_holdout_rows = 0;
+  double identical_synthetic_share = kUndefined, identical_holdout_share = kUndefined;
+  int64_t training_rows = 0;  // among which the nearest one was sought
+  DistanceSummary synthetic_distance, holdout_distance;
+};
+
+// What held-out real rows score in the synthetic table's place: about what the best double of as many rows would.
+struct HoldoutScores {
+  int64_t rows = 0;
+  QualityScore classic, with_thresholds;
+  double detection_auc = kUndefined;
+};
+
 struct Evaluation {
   int64_t real_rows = 0, synthetic_rows = 0;
   std::vector<ColumnEvaluation> columns;  // in the schema's order
@@ -117,6 +156,8 @@ struct Evaluation {
   std::optional<Utility> utility;
   // Area under the ROC curve of boosted trees told to tell synthetic from real rows, out of fold: 0.5 cannot, 1 always.
   double detection_auc = kUndefined;
+  std::optional<Privacy> privacy;
+  std::optional<HoldoutScores> holdout;
   std::vector<std::string> notes;
 };
 
@@ -149,6 +190,21 @@ PrincipalComponentsChart project_components(const TableSchema& schema, const Tab
 // Adds utility, detection and components to what evaluate_quality found, as the options ask, with notes.
 void evaluate_learning(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                        const EvaluateOptions& options, Evaluation& evaluation);
+
+// Exact, by exhaustive search, up to 50,000 synthetic and held-out rows, against up to 100,000 training rows; of more,
+// those with the smallest hashes of (seed, row). Of training and held-out rows the larger table gives as many rows as
+// the smaller, chosen likewise. Rows that are identical are counted in all. `holdout` may be null: then there is nothing
+// to compare with.
+Privacy evaluate_privacy(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
+                         const Backend& backend, uint64_t seed);
+
+// Detection as the options ask. Throws InputError where the holdout has no rows.
+HoldoutScores evaluate_holdout(const TableSchema& schema, const Table& real, const Table& holdout,
+                               const EvaluateOptions& options);
+
+// Adds privacy and, with a holdout, its scores to an evaluation, with notes.
+void evaluate_beside_holdout(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
+                             const Backend& backend, const EvaluateOptions& options, Evaluation& evaluation);
 
 // At most `most` pairs that have a trend score, the lowest first.
 std::vector<const PairEvaluation*> worst_pairs(const Evaluation& evaluation, size_t most);

@@ -63,6 +63,34 @@ Json total_json(const QualityScore& score) {
   return {{"shapes", score.shapes}, {"trends", score.trends}, {"overall", score.overall}};
 }
 
+Json distance_json(const DistanceSummary& summary) {
+  return {{"rows", summary.rows}, {"percentile_5", summary.percentile_5}, {"median", summary.median}};
+}
+
+Json privacy_json(const Privacy& privacy) {
+  Json json{{"columns", privacy.columns},
+            {"identical_rows_synthetic", privacy.identical_synthetic_rows},
+            {"identical_share_synthetic", privacy.identical_synthetic_share},
+            {"training_rows", privacy.training_rows},
+            {"distance_to_nearest_training_row", {{"synthetic", distance_json(privacy.synthetic_distance)}}}};
+  if (!privacy.has_holdout) return json;
+  json["distance_to_nearest_training_row"]["holdout"] = distance_json(privacy.holdout_distance);
+  json["identical_rows_holdout"] = privacy.identical_holdout_rows;
+  json["identical_share_holdout"] = privacy.identical_holdout_share;
+  json["nearer_to_training_share"] = privacy.nearer_share;
+  json["nearer_to_training_share_of_copies"] = privacy.copies_share;
+  json["tied_share"] = privacy.tied_share;
+  json["compared_rows_of_each"] = privacy.compared_rows;
+  return json;
+}
+
+Json holdout_json(const HoldoutScores& scores) {
+  return {{"rows", scores.rows},
+          {"quality", total_json(scores.classic)},
+          {"quality_with_thresholds", total_json(scores.with_thresholds)},
+          {"detection_auc", scores.detection_auc}};
+}
+
 }  // namespace
 
 Json to_json(const Evaluation& evaluation) {
@@ -91,6 +119,8 @@ Json to_json(const Evaluation& evaluation) {
           {"quality_with_thresholds", total_json(evaluation.with_thresholds)},
           {"quality_seconds", evaluation.quality_seconds},
           {"detection_auc", evaluation.detection_auc},
+          {"holdout_scores", evaluation.holdout ? holdout_json(*evaluation.holdout) : Json(nullptr)},
+          {"privacy", evaluation.privacy ? privacy_json(*evaluation.privacy) : Json(nullptr)},
           {"utility", evaluation.utility ? utility_json(*evaluation.utility) : Json(nullptr)},
           {"columns", columns},
           {"pairs", pairs},

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <numeric>
 #include <span>
 
+#include "engine/evaluation/choose_rows.h"
 #include "engine/evaluation/evaluation.h"
 #include "engine/evaluation/features.h"
 #include "engine/evaluation/learners.h"
@@ -21,35 +21,11 @@ constexpr int64_t kDetectionRows = 50'000, kDrawnRows = 2'000, kComponentRows = 
 constexpr int64_t kFewestRows = 20;
 constexpr int kMostClasses = 100;
 
-// splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) of a seed and a number.
-uint64_t hash(uint64_t seed, uint64_t number) {
-  uint64_t z = seed * 0xd1342543de82ef95u + (number + 1) * 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
-uint64_t hash_row(uint64_t seed, int64_t row) {
-  return hash(seed, static_cast<uint64_t>(row));
-}
-
 // Equal rows of either table are in one fold: a learner that saw a row with one label in training would be sure of the
 // wrong one where the same row comes again with the other, and copies would count as told apart.
 int fold_of(uint64_t seed, std::span<const float> values) {
   for (const float value : values) seed = hash(seed, std::bit_cast<uint32_t>(value));
   return static_cast<int>(seed % kFolds);
-}
-
-// At most `limit` rows, in ascending order: those with the smallest hashes.
-std::vector<int64_t> choose_rows(int64_t rows, int64_t limit, uint64_t seed) {
-  std::vector<int64_t> chosen(rows);
-  std::iota(chosen.begin(), chosen.end(), int64_t{0});
-  if (rows <= limit) return chosen;
-  std::nth_element(chosen.begin(), chosen.begin() + limit, chosen.end(),
-                   [&](int64_t a, int64_t b) { return hash_row(seed, a) < hash_row(seed, b); });
-  chosen.resize(limit);
-  std::sort(chosen.begin(), chosen.end());
-  return chosen;
 }
 
 // That utility learns from.

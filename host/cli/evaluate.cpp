@@ -23,6 +23,7 @@
 #include "host/readers/watched_table.h"
 #include "host/report/report.h"
 #include "host/writer.h"
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -33,7 +34,9 @@ constexpr size_t kShownPairs = 10;
 
 constexpr const char* kExamples = R"(
 Scores lie between 0 and 1, 1 is best. Shapes and trends are SDMetrics' column shapes and column pair trends, on all rows.
-Exit status: 0 evaluated, 4 the overall score is below --min-quality.
+With --holdout: what real rows that were not used score in the synthetic table's place, and how many synthetic rows lie
+nearer to the rows they were made from than to those.
+Exit status: 0 evaluated, 4 the overall score is below --min-quality or privacy's share above --max-nearer-share.
 
 Examples:
   doppel evaluate --real adult.csv --synthetic double.csv
@@ -46,7 +49,7 @@ Examples:
 struct EvaluateCommand {
   std::string real, synthetic, holdout, target, schema, report;
   uint64_t seed = 0;
-  std::optional<double> minimum_quality;
+  std::optional<double> minimum_quality, maximum_nearer_share;
   bool no_detection = false;
 };
 
@@ -166,14 +169,39 @@ void print_utility(const Utility& utility) {
 }
 
 void print_totals(const Evaluation& evaluation) {
-  std::printf("\n%-28s  %8s  %8s  %8s\n", "quality", "shapes", "trends", "overall");
-  for (const auto& [name, score] : {std::pair{"all pairs (classic)", evaluation.classic},
-                                    {"strong pairs (thresholds)", evaluation.with_thresholds}})
+  const auto print = [](const char* name, const QualityScore& score) {
     std::printf("%-28s  %8s  %8s  %8s\n", name, format_score(score.shapes).c_str(), format_score(score.trends).c_str(),
                 format_score(score.overall).c_str());
-  if (!std::isnan(evaluation.detection_auc))
-    std::printf("detection AUC: %.4f (0.5: boosted trees cannot tell synthetic from real rows, 1: always)\n",
-                evaluation.detection_auc);
+  };
+  std::printf("\n%-28s  %8s  %8s  %8s\n", "quality", "shapes", "trends", "overall");
+  print("all pairs (classic)", evaluation.classic);
+  if (evaluation.holdout) print("  held-out real rows score", evaluation.holdout->classic);
+  print("strong pairs (thresholds)", evaluation.with_thresholds);
+  if (evaluation.holdout) print("  held-out real rows score", evaluation.holdout->with_thresholds);
+  if (std::isnan(evaluation.detection_auc)) return;
+  std::printf("detection AUC: %.4f (0.5: boosted trees cannot tell synthetic from real rows, 1: always)\n",
+              evaluation.detection_auc);
+  if (evaluation.holdout)
+    std::printf("  held-out real rows score %s\n", format_score(evaluation.holdout->detection_auc).c_str());
+}
+
+void print_privacy(const Evaluation& evaluation) {
+  const Privacy& privacy = *evaluation.privacy;
+  if (privacy.columns == 0) return;
+  std::printf("\n%-28s  %20s  %18s  %8s\n", "privacy: training rows", "identical", "nearest: 5 % at", "median");
+  const auto print = [](const char* name, int64_t identical, double share, const DistanceSummary& distance) {
+    std::printf("%-28s  %10lld  %6.2f %%  %18s  %8s\n", name, static_cast<long long>(identical), 100 * share,
+                format_score(distance.percentile_5).c_str(), format_score(distance.median).c_str());
+  };
+  print("to synthetic rows", privacy.identical_synthetic_rows, privacy.identical_synthetic_share,
+        privacy.synthetic_distance);
+  if (!privacy.has_holdout) return;
+  print("to held-out real rows", privacy.identical_holdout_rows, privacy.identical_holdout_share,
+        privacy.holdout_distance);
+  std::printf(
+      "nearer to training rows than to held-out ones (%lld of each): %.1f %% of synthetic rows\n"
+      "  50 %%: as to rows never seen; copies of the training rows would be at %.1f %%\n",
+      static_cast<long long>(privacy.compared_rows), 100 * privacy.nearer_share, 100 * privacy.copies_share);
 }
 
 void write_report(const EvaluateCommand& command, const CommonOptions& common, const Evaluation& evaluation) {
@@ -181,6 +209,22 @@ void write_report(const EvaluateCommand& command, const CommonOptions& common, c
   const std::string page =
       make_report(evaluation, {command.real, command.synthetic, command.holdout, common.command_line, command.seed});
   write_file_atomically(command.report, std::as_bytes(std::span(page)));
+}
+
+// Says which gates are not met.
+bool meets_gates(const EvaluateCommand& command, const Evaluation& evaluation) {
+  bool met = true;
+  if (command.minimum_quality && !(evaluation.classic.overall >= *command.minimum_quality)) {
+    std::fprintf(stderr, "doppel: quality %s is below --min-quality %g\n",
+                 format_score(evaluation.classic.overall).c_str(), *command.minimum_quality);
+    met = false;
+  }
+  if (command.maximum_nearer_share && !(evaluation.privacy->nearer_share <= *command.maximum_nearer_share)) {
+    std::fprintf(stderr, "doppel: the share of rows nearer to training rows, %s, is above --max-nearer-share %g\n",
+                 format_score(evaluation.privacy->nearer_share).c_str(), *command.maximum_nearer_share);
+    met = false;
+  }
+  return met;
 }
 
 void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& status) {
@@ -191,6 +235,7 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
     throw_if_interrupted();
     if (!common.quiet) std::fprintf(stderr, "doppel: evaluating: %s\n", stage.c_str());
   };
+  const std::unique_ptr<Backend> backend = make_backend(common.backend);
   options.on_stage("reading");
   const TableSchema schema = infer_schema(command, *watch_table(open_table(command.real)));
   if (!command.target.empty()) options.target = schema.find(command.target);
@@ -202,7 +247,9 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
   const auto start = std::chrono::steady_clock::now();
   Evaluation evaluation = evaluate_quality(schema, real, synthetic);
   evaluation.quality_seconds = seconds_since(start);
-  evaluate_learning(schema, real, synthetic, holdout ? &*holdout : nullptr, options, evaluation);
+  const Table* held_out = holdout ? &*holdout : nullptr;
+  evaluate_beside_holdout(schema, real, synthetic, held_out, *backend, options, evaluation);
+  evaluate_learning(schema, real, synthetic, held_out, options, evaluation);
 
   throw_if_interrupted();
   write_report(command, common, evaluation);
@@ -211,18 +258,18 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
     print_worst_pairs(evaluation);
     if (evaluation.utility) print_utility(*evaluation.utility);
     print_totals(evaluation);
+    print_privacy(evaluation);
     if (!command.report.empty()) std::printf("report: %s\n", command.report.c_str());
   }
   if (!common.quiet)
     for (const std::string& note : evaluation.notes) std::fprintf(stderr, "doppel: note: %s\n", note.c_str());
   nlohmann::ordered_json result{{"command", "evaluate"}, {"real", command.real}, {"synthetic", command.synthetic}};
+  result["holdout"] =
+      command.holdout.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(command.holdout);
+  result["backend"] = backend->description();
   result.update(to_json(evaluation));
   write_json(common, result);
-  if (command.minimum_quality && !(evaluation.classic.overall >= *command.minimum_quality)) {
-    std::fprintf(stderr, "doppel: quality %s is below --min-quality %g\n",
-                 format_score(evaluation.classic.overall).c_str(), *command.minimum_quality);
-    status = static_cast<int>(ExitStatus::kGateNotMet);
-  }
+  if (!meets_gates(command, evaluation)) status = static_cast<int>(ExitStatus::kGateNotMet);
 }
 
 }  // namespace
@@ -235,8 +282,10 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
   command->add_option("--synthetic", options->synthetic, "The synthetic table: a file, or a folder of doppel generate")
       ->required()
       ->type_name("FILE|DIR");
-  command->add_option("--holdout", options->holdout, "Real rows that the synthetic table was not made from, to test on")
-      ->type_name("FILE");
+  auto* holdout = command
+                      ->add_option("--holdout", options->holdout,
+                                   "Real rows that the synthetic table was not made from, to test on and compare with")
+                      ->type_name("FILE");
   command->add_option("--target", options->target, "Column to learn from each table (default: no utility)")
       ->type_name("COLUMN");
   command->add_option("-o,--output", options->report, "Report with charts: one HTML file that needs nothing beside it")
@@ -245,6 +294,12 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
   command->add_option("--min-quality", options->minimum_quality, "Exit with status 4 if the overall score is lower")
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SCORE");
+  command
+      ->add_option("--max-nearer-share", options->maximum_nearer_share,
+                   "Exit with status 4 if more synthetic rows are nearer to training than to held-out rows (ideal 0.5)")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SHARE")
+      ->needs(holdout);
   command->add_option("--seed", options->seed, "Seed of splits and learners")->capture_default_str()->type_name("N");
   command->add_flag("--no-detection", options->no_detection, "Leave out the classifier that tells synthetic from real");
   add_common_options(*command, common);

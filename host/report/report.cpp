@@ -100,6 +100,41 @@ Json utility_json(const Utility& utility) {
           {"learners", std::move(learners)}};
 }
 
+Json floor_json(const HoldoutScores& scores) {
+  return {{"rows", count_text(scores.rows)},
+          {"classic", quality_json(scores.classic)},
+          {"with_thresholds", quality_json(scores.with_thresholds)}};
+}
+
+Json privacy_row(const std::string& name, int64_t identical, double share, const DistanceSummary& distance) {
+  return {{"name", name},
+          {"identical", count_text(identical)},
+          {"share", format_number("%.2f %%", 100 * share)},
+          {"rows", count_text(distance.rows)},
+          {"percentile_5", score_text(distance.percentile_5)},
+          {"median", score_text(distance.median)}};
+}
+
+Json privacy_json(const Privacy& privacy) {
+  Json tables{privacy_row("synthetic", privacy.identical_synthetic_rows, privacy.identical_synthetic_share,
+                          privacy.synthetic_distance)};
+  if (privacy.has_holdout)
+    tables.push_back(privacy_row("held-out real", privacy.identical_holdout_rows, privacy.identical_holdout_share,
+                                 privacy.holdout_distance));
+  return {{"columns", std::to_string(privacy.columns)},
+          {"training_rows", count_text(privacy.training_rows)},
+          {"tables", std::move(tables)}};
+}
+
+// Nothing without a holdout.
+Json comparison_json(const Privacy& privacy) {
+  if (std::isnan(privacy.nearer_share)) return false;
+  return {{"nearer", percent_text(privacy.nearer_share)},
+          {"tied", percent_text(privacy.tied_share)},
+          {"copies", percent_text(privacy.copies_share)},
+          {"compared_rows", count_text(privacy.compared_rows)}};
+}
+
 std::string chart_id(size_t column) {
   return "column-" + std::to_string(column);
 }
@@ -250,6 +285,11 @@ Json page_json(const Evaluation& evaluation, const ReportContext& context) {
       {"pair_count", count_text(static_cast<int64_t>(evaluation.pairs.size()))},
       {"strong_pair_count", count_text(strong_pairs)},
       {"detection", optional_score(evaluation.detection_auc)},
+      {"floor", evaluation.holdout ? floor_json(*evaluation.holdout) : Json(false)},
+      {"floor_detection", evaluation.holdout ? optional_score(evaluation.holdout->detection_auc) : Json(false)},
+      {"privacy",
+       evaluation.privacy && evaluation.privacy->columns > 0 ? privacy_json(*evaluation.privacy) : Json(false)},
+      {"comparison", evaluation.privacy ? comparison_json(*evaluation.privacy) : Json(false)},
       {"utility", evaluation.utility ? utility_json(*evaluation.utility) : Json(false)},
       {"target", evaluation.utility ? Json(evaluation.utility->target) : Json(false)},
       {"holdout", context.holdout.empty() ? Json(false) : Json(context.holdout)},

@@ -21,6 +21,21 @@ mv report.html first.html
 expect_status 0 "${evaluate[@]}" -o report.html --json scores.json
 cmp first.html report.html || fail "the same evaluation, another report"
 
+# Privacy: held-out rows are beside the double, and copies do not pass the gate.
+table 5 >holdout.csv
+privacy=("$doppel" evaluate --real "real table.csv" --holdout holdout.csv --no-detection)
+expect_status 0 "${privacy[@]}" --synthetic double.csv --json scores.json
+expect_output '^nearer to training rows than to held-out ones \(300 of each\): '
+expect_output 'held-out real rows score'
+for key in nearer_to_training_share identical_rows_synthetic distance_to_nearest_training_row percentile_5 holdout_scores; do
+  grep -q "\"$key\"" scores.json || fail "no $key in JSON"
+done
+expect_status 4 "${privacy[@]}" --synthetic "real table.csv" --max-nearer-share 0.6
+expect_error 'above --max-nearer-share 0.6'
+expect_output '^to synthetic rows  *300  100.00 %  *0.0000  *0.0000$'
+expect_status 0 "${privacy[@]}" --synthetic holdout.csv --max-nearer-share 0.6
+expect_status 2 "${evaluate[@]}" --max-nearer-share 0.6
+
 expect_status 4 "${evaluate[@]}" --min-quality 1 --no-detection -o low.html
 [[ -s low.html ]] || fail "no report below --min-quality"
 expect_status 1 "${evaluate[@]}" --no-detection -o nowhere/report.html

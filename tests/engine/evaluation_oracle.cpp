@@ -9,6 +9,7 @@
 
 #include "engine/evaluation/evaluation.h"
 #include "engine/evaluation/learners.h"
+#include "kernels/backend.h"
 
 namespace doppel {
 namespace {
@@ -38,9 +39,14 @@ ColumnKind kind_of(const std::string& name) {
   return ColumnKind::kCategory;
 }
 
-Json score_tables(const Json& input) {
+struct OracleTables {
   TableSchema schema;
-  Table real, synthetic;
+  Table real, synthetic, holdout;  // holdout: may have no columns
+};
+
+OracleTables read_tables(const Json& input) {
+  OracleTables tables;
+  auto& [schema, real, synthetic, holdout] = tables;
   for (const Json& given : input["columns"]) {
     ColumnSchema column;
     column.name = given["name"];
@@ -51,8 +57,17 @@ Json score_tables(const Json& input) {
     synthetic.columns.push_back(read_column(column.kind, given["synthetic"]));
     real.rows = static_cast<int64_t>(given["real"].size());
     synthetic.rows = static_cast<int64_t>(given["synthetic"].size());
+    if (given.contains("holdout")) {
+      holdout.columns.push_back(read_column(column.kind, given["holdout"]));
+      holdout.rows = static_cast<int64_t>(given["holdout"].size());
+    }
     schema.columns.push_back(column);
   }
+  return tables;
+}
+
+Json score_tables(const Json& input) {
+  const auto& [schema, real, synthetic, holdout] = read_tables(input);
   double seconds = 1e9;  // the best of as many turns as the script gives SDMetrics
   Evaluation result;
   for (int turn = 0; turn < 3; ++turn) {
@@ -79,6 +94,17 @@ Json score_tables(const Json& input) {
   return output;
 }
 
+Json measure_privacy(const Json& input) {
+  const auto& [schema, real, synthetic, holdout] = read_tables(input);
+  const auto backend = make_backend("cpu");
+  const Privacy privacy = evaluate_privacy(schema, real, synthetic, &holdout, *backend, 0);
+  return {{"nearer", privacy.nearer_share},
+          {"tied", privacy.tied_share},
+          {"identical", privacy.identical_synthetic_rows},
+          {"synthetic", {privacy.synthetic_distance.percentile_5, privacy.synthetic_distance.median}},
+          {"holdout", {privacy.holdout_distance.percentile_5, privacy.holdout_distance.median}}};
+}
+
 Json fit_learners(const Json& input) {
   const auto features = input["features"].get<std::vector<double>>();
   const auto labels = input["labels"].get<std::vector<double>>();
@@ -97,6 +123,7 @@ TEST(EvaluationForTheOracle, ScoresWhatTheScriptWrote) {
   const Json input = Json::parse(std::ifstream(path + "/input.json"));
   Json output;
   for (const Json& tables : input["tables"]) output["tables"].push_back(score_tables(tables));
+  for (const Json& tables : input["privacy"]) output["privacy"].push_back(measure_privacy(tables));
   output["learners"] = fit_learners(input["learners"]);
   std::ofstream(path + "/output.json") << output.dump();
 }

@@ -11,6 +11,7 @@
 
 #include "host/report/assets.h"
 #include "host/report/charts.h"
+#include "kernels/backend.h"
 #include "tests/engine/evaluation_tables.h"
 #include "tests/host/test_folder.h"
 
@@ -73,6 +74,15 @@ Evaluation make_evaluation(bool learned = true, size_t numbers = 4, int64_t rows
   return evaluation;
 }
 
+// As the command makes it, with or without held-out rows.
+Evaluation make_private_evaluation(bool has_holdout) {
+  const TableMaker real = make_table(600, 1, 0), synthetic = make_table(590, 2, 0.2), holdout = make_table(300, 3, 0);
+  Evaluation evaluation = evaluate_quality(real.schema, real.table, synthetic.table);
+  evaluate_beside_holdout(real.schema, real.table, synthetic.table, has_holdout ? &holdout.table : nullptr,
+                          *make_backend("cpu"), {}, evaluation);
+  return evaluation;
+}
+
 const ReportContext kContext{"real.csv", "double.csv", "", "doppel evaluate --real real.csv --synthetic double.csv", 7};
 
 // What stands between two texts, the first of which occurs once.
@@ -96,8 +106,8 @@ size_t count(const std::string& text, const std::string& what) {
 
 TEST(Report, HasEverySectionAndEveryChart) {
   const std::string report = make_report(make_evaluation(), kContext);
-  for (const char* id :
-       {"summary", "utility", "distributions", "dependence", "components", "columns", "pairs", "notes", "reading"})
+  for (const char* id : {"summary", "utility", "privacy", "distributions", "dependence", "components", "columns",
+                         "pairs", "notes", "reading"})
     EXPECT_EQ(count(report, std::string("<section id=\"") + id + "\""), 1) << id;
   const Json charts = charts_of(report);
   for (const char* id : {"utility", "trends", "correlation-real", "correlation-synthetic", "correlation-difference",
@@ -122,6 +132,29 @@ TEST(Report, SaysWhatWasNotMeasured) {
   EXPECT_FALSE(charts.contains("utility"));
   EXPECT_FALSE(charts.contains("components-both"));
   EXPECT_EQ(count(report, "data-chart="), charts.size());
+}
+
+TEST(Report, ShowsPrivacyBesideHeldOutRows) {
+  const Evaluation evaluation = make_private_evaluation(true);
+  const std::string report = make_report(evaluation, kContext);
+  const Privacy& privacy = *evaluation.privacy;
+  char nearer[32], median[32];
+  std::snprintf(nearer, sizeof nearer, "%.1f %%", 100 * privacy.nearer_share);
+  std::snprintf(median, sizeof median, "%.4f", privacy.holdout_distance.median);
+  EXPECT_EQ(between(report, "<h3>Privacy</h3>\n      <p class=\"figure\">", "</p>"), nearer);
+  EXPECT_EQ(count(report, "Copies of the training rows would be at 75.0 %."), 1);
+  EXPECT_EQ(count(report, "300 of each"), 1);
+  EXPECT_EQ(count(report, "<th scope=\"row\">held-out real</th><td class=\"number\">0</td>"), 1);
+  EXPECT_EQ(count(report, std::string("<td class=\"number\">") + median + "</td>"), 1);
+  EXPECT_EQ(count(report, "300 held-out real rows in the synthetic table’s place"), 2);
+}
+
+TEST(Report, PrivacyWithoutHeldOutRowsIsNotCompared) {
+  const std::string report = make_report(make_private_evaluation(false), kContext);
+  EXPECT_EQ(count(report, "<p class=\"figure quiet\">–</p>\n      <p>Not measured: <code>--holdout FILE</code>"), 1);
+  EXPECT_EQ(count(report, "<th scope=\"row\">synthetic</th><td class=\"number\">0</td>"), 1);
+  EXPECT_EQ(count(report, "<th scope=\"row\">held-out real</th>"), 0);
+  EXPECT_EQ(count(report, "held-out real rows in the"), 0);
 }
 
 TEST(Report, IsTheSameBytesForTheSameEvaluation) {

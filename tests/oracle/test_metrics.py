@@ -21,6 +21,8 @@ import pandas as pd
 from sdmetrics.reports.single_table import QualityReport
 from sdmetrics.single_column import (
     BoundaryAdherence, CategoryAdherence, CategoryCoverage, MissingValueSimilarity, RangeCoverage)
+from sdmetrics.single_table import DCROverfittingProtection
+from sdmetrics.single_table.privacy.dcr_utils import calculate_dcr
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
@@ -59,13 +61,17 @@ def as_cells(series, kind, levels):
     return [None if pd.isna(v) else codes.get(v, -1) for v in series]
 
 
-def as_input(real, synthetic):
+def as_input(real, synthetic, holdout=None):
     columns = []
     for name in real:
         kind = kind_of(real[name])
-        levels = sorted(real[name].dropna().unique()) if kind in ("boolean", "category") else []
+        # A schema of real data alone would call the levels that only held-out rows have by one code.
+        known = real[name] if holdout is None else pd.concat([real[name], synthetic[name], holdout[name]])
+        levels = sorted(known.dropna().unique()) if kind in ("boolean", "category") else []
         columns.append({"name": name, "kind": kind, "decimals": DECIMALS, "levels": [str(v) for v in levels],
                         "real": as_cells(real[name], kind, levels), "synthetic": as_cells(synthetic[name], kind, levels)})
+        if holdout is not None:
+            columns[-1]["holdout"] = as_cells(holdout[name], kind, levels)
     return {"columns": columns}
 
 
@@ -109,9 +115,33 @@ def cases():
             yield name, table, perturbed(table, 6)
 
 
+def privacy_cases():
+    """Training, synthetic and held-out rows, the latter as many as the first. SDMetrics divides by the range of each table
+    it searches, this project by the training table's: two rows of either make the ranges the same."""
+    def cut(table, ends, rows, seed):
+        return pd.concat([table.sample(rows, random_state=seed), ends], ignore_index=True)
+
+    for name, table in (("random", random_table(2000, 8)), *((name, pd.read_csv(DATA / name, skipinitialspace=True))
+                        for name in ("adult_train.csv.gz", "life_expectancy.csv") if (DATA / name).exists())):
+        numbers = [column for column in table if kind_of(table[column]) in ("real", "integer", "decimal", "datetime")]
+        ends = table.iloc[:2].copy()
+        for column in numbers:
+            ends[column] = [table[column].min(), table[column].max()]
+        training, holdout = cut(table, ends, 300, 1), cut(table, ends, 300, 2)
+        holdout = holdout.astype(training.dtypes.to_dict())
+        strangers = perturbed(table.iloc[:400].reset_index(drop=True), 3)
+        memorised = pd.concat([training.iloc[:100], strangers.iloc[:100]], ignore_index=True)
+        yield f"{name}, strangers", training, strangers.iloc[:250], holdout
+        yield f"{name}, memorised", training, memorised, holdout
+
+
+def sdtypes_of(table):
+    return {"columns": {name: {"sdtype": SDTYPES[kind_of(table[name])]} for name in table}}
+
+
 def report(real, synthetic, correlation=None, association=None):
     """The average scores, details of shapes and of trends, and seconds, of SDMetrics."""
-    metadata = {"columns": {name: {"sdtype": SDTYPES[kind_of(real[name])]} for name in real}}
+    metadata = sdtypes_of(real)
     quality = QualityReport()
     quality.num_rows_subsample = None
     if correlation is not None:
@@ -140,9 +170,11 @@ class Metrics(unittest.TestCase):
     def setUpClass(cls):
         cls.cases = list(cases())
         cls.learners = learner_input()
+        cls.privacy = list(privacy_cases())
         with tempfile.TemporaryDirectory() as folder:
             pathlib.Path(folder, "input.json").write_text(json.dumps(
-                {"tables": [as_input(real, synthetic) for _, real, synthetic in cls.cases], "learners": cls.learners}))
+                {"tables": [as_input(real, synthetic) for _, real, synthetic in cls.cases],
+                 "privacy": [as_input(*tables) for _, *tables in cls.privacy], "learners": cls.learners}))
             subprocess.run([PROGRAM.parent / "tests" / "test_engine", "--gtest_filter=EvaluationForTheOracle*"],
                            env={**os.environ, "DOPPEL_ORACLE_FOLDER": folder}, check=True, stdout=subprocess.DEVNULL)
             cls.output = json.loads(pathlib.Path(folder, "output.json").read_text())
@@ -193,6 +225,29 @@ class Metrics(unittest.TestCase):
                     theirs = metric.compute(real[column], synthetic[column])
                     self.compare(mine[key], theirs, f"{name}: {key} of {column}")
         print(f"single columns: largest difference {self.worst:.1e}", file=sys.stderr)
+
+    def test_distances_to_the_closest_record(self):
+        for (name, training, synthetic, holdout), ours in zip(self.privacy, self.output["privacy"]):
+            self.worst = 0
+            metadata, seconds = sdtypes_of(training), time.perf_counter()
+            distances = [calculate_dcr(rows, searched, metadata).to_numpy(dtype=float) for rows, searched in
+                         ((synthetic, training), (synthetic, holdout), (holdout, training))]
+            seconds = time.perf_counter() - seconds
+            for mine, theirs in ((ours["synthetic"], distances[0]), (ours["holdout"], distances[2])):
+                self.compare(mine[0], np.percentile(theirs, 5), f"{name}: 5th percentile")
+                self.compare(mine[1], np.median(theirs), f"{name}: median")
+            to_training, to_holdout, _ = distances
+            tied = np.abs(to_training - to_holdout) < 1e-7
+            self.compare(ours["tied"], tied.mean(), f"{name}: ties")
+            self.compare(ours["nearer"], ((to_training < to_holdout) & ~tied).mean() + tied.mean() / 2, f"{name}: nearer")
+            breakdown = DCROverfittingProtection.compute_breakdown(training, synthetic, holdout, metadata, None)
+            farther = 1 - ours["nearer"] + ours["tied"] / 2
+            # They have no tolerance for ties: what rounding makes nearer counts.
+            self.assertLessEqual(abs(breakdown["score"] - min(2 * farther, 1)), 2 * tied.mean() + TOLERANCE, name)
+            rows = set(training.astype(str).agg("|".join, axis=1))
+            self.assertEqual(ours["identical"], synthetic.astype(str).agg("|".join, axis=1).isin(rows).sum(), name)
+            print(f"{name}: largest difference {self.worst:.1e}; {100 * ours['nearer']:.1f} % nearer, SDMetrics' score "
+                  f"{breakdown['score']:.3f} in {seconds:.1f} s", file=sys.stderr)
 
     def test_linear_learners_and_area_under_the_curve(self):
         features = np.reshape(self.learners["features"], (-1, 5))
