@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/density.h"
 #include "engine/generator.h"
 #include "engine/model_file.h"
 #include "engine/table/profile.h"
@@ -30,6 +31,8 @@ class Model {
   virtual const TableSchema& schema() const = 0;
   virtual ModelFile save() const = 0;
   virtual std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const = 0;
+  // The model as a density. Throws UsageError where its kind has none in closed form.
+  virtual std::shared_ptr<const Density> density() const;
   // For `inspect`, as a JSON object:
   //   "rows"                rows learned from
   //   "explained_variance"  share of each component, descending

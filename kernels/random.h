@@ -16,6 +16,7 @@ enum class Stream : uint32_t {
   kText = 1,      // free text and keys of generated rows
   kFit = 2,       // subsampling and starts while fitting
   kEvaluate = 3,  // splits while evaluating
+  kComplete = 4,  // what is drawn for rows of which something is given
 };
 
 }  // namespace doppel

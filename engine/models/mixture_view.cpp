@@ -34,20 +34,6 @@ bool is_single_value(const ColumnSampler& column) {
 
 }  // namespace
 
-SampledValue value_of(const ColumnSchema& schema, const Column& column, int64_t row) {
-  SampledValue value;
-  const auto at = static_cast<size_t>(row);
-  value.is_missing = schema.kind == ColumnKind::kEmpty || column.is_missing(row);
-  if (value.is_missing) return value;
-  if (is_discrete(schema.kind))
-    value.integer = column.codes[at];
-  else if (schema.kind == ColumnKind::kReal)
-    value.real = column.reals[at];
-  else if (is_numeric(schema.kind))
-    value.integer = column.quanta[at];
-  return value;
-}
-
 MixtureColumn::MixtureColumn(const ColumnSampler& column) : column_(&column) {
   if (column.missing_latent >= 0 || (column.has_latent() && column.transform != Transform::kSegments))
     throw InputError("the model's columns are none of a mixture's: it has no closed-form density");

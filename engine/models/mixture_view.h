@@ -11,22 +11,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/table/table.h"
+#include "engine/density.h"
 #include "engine/table_generator.h"
 #include "kernels/table.h"
 
 namespace doppel {
-
-// A value as the sampler's columns hold it (batch.h): a number's quanta or a level's code, or a real number.
-struct SampledValue {
-  bool is_missing = false;
-  int64_t integer = 0;
-  double real = 0;
-};
-
-// The value of a row of a table that was read by the column's schema. A level that the schema does not list is code
-// kUnseenCode.
-SampledValue value_of(const ColumnSchema& schema, const Column& column, int64_t row);
 
 // low <= z < high, or the point low == high. The outermost values reach to infinity.
 struct ScoreInterval {

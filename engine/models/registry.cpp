@@ -39,6 +39,10 @@ const Kind& require_kind(const FitOptions& options) {
 
 }  // namespace
 
+std::shared_ptr<const Density> Model::density() const {
+  throw UsageError("a model of kind " + kind() + " has no closed-form density: fit one with --model mixture");
+}
+
 void check_fit_options(const FitOptions& options) {
   require_kind(options).check(options);
 }

@@ -1,0 +1,430 @@
+#include "engine/models/mixture_density.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "engine/models/elementary.h"
+#include "engine/models/member_evidence.h"
+#include "engine/models/mixture_view.h"
+#include "engine/models/score_axis.h"
+#include "kernels/common/math.h"
+#include "kernels/common/philox.h"
+#include "kernels/random.h"
+
+namespace doppel {
+namespace {
+
+constexpr int64_t kKeptBytes = int64_t{64} << 20;  // of what rows have in common
+constexpr double kLeastWeight = 1e-300;            // of a member that is never drawn
+
+// Sums in four strands: a fixed order that processors overlap.
+double sum_of(std::span<const double> values) {
+  std::array<double, 4> sums{};
+  for (size_t i = 0; i < values.size(); ++i) sums[i % 4] += values[i];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// log sum exp; the terms exp(x - greatest) stay in `terms`.
+double log_sum_exp(std::span<const double> x, std::span<double> terms) {
+  double most = x[0];
+  for (const double value : x) most = std::max(most, value);
+  for (size_t i = 0; i < x.size(); ++i) terms[i] = exp_below_zero(x[i] - most);
+  return most + log_of_positive(sum_of(terms));
+}
+
+// Random numbers of a completed row: block 0 words 0, 1 the member; block 1 + v words 0, 1 the state of variable v;
+// then four latents a block.
+class RowDraws {
+ public:
+  RowDraws(uint64_t seed, uint64_t row) : seed_(seed), row_(row) {}
+  // In [0, 1), of the first two words of a block.
+  double uniform(uint32_t block) const {
+    const auto words = words_of(block);
+    return static_cast<double>((uint64_t{words[0]} << 32 | words[1]) >> 11) * 0x1p-53;
+  }
+  std::array<float, 4> normals(uint32_t block) const {
+    const auto words = words_of(block);
+    std::array<float, 4> drawn{};
+    for (size_t pair = 0; pair < 4; pair += 2)
+      portable::box_muller<PlainLanes>(static_cast<int32_t>(words[pair]), static_cast<int32_t>(words[pair + 1]),
+                                       drawn[pair], drawn[pair + 1]);
+    return drawn;
+  }
+
+ private:
+  std::array<uint32_t, 4> words_of(uint32_t block) const {
+    return philox({static_cast<uint32_t>(row_), static_cast<uint32_t>(row_ >> 32), block,
+                   static_cast<uint32_t>(Stream::kComplete)},
+                  {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
+  }
+  uint64_t seed_, row_;
+};
+
+class MixtureWorker : public DensityWorker {
+ public:
+  MixtureWorker(const MixtureView& view, double floor)
+      : view_(view),
+        states_(view, floor),
+        patterns_(view),
+        members_(static_cast<size_t>(view.members)),
+        log_floor_(log_of_positive(floor)),
+        part_(view.columns.size()),
+        score_(static_cast<size_t>(view.latents)),
+        is_known_(static_cast<size_t>(view.latents)),
+        parts_of_variable_(view.variables.size()),
+        evidence_(view.variables.size()),
+        joint_(members_),
+        without_(members_),
+        terms_(members_) {
+    for (const double weight : view.weight) log_weight_.push_back(log_of_positive(std::max(weight, kLeastWeight)));
+  }
+
+  void score(const Table& table, int64_t first, int64_t rows, std::span<const Knowledge> knowledge,
+             std::span<double> score, std::span<double> contribution) override {
+    const size_t columns = table.columns.size();
+    std::fill(contribution.begin(), contribution.end(), 0);
+    for (int64_t row = 0; row < rows; ++row) {
+      observe(table, first + row, knowledge);
+      const double log_density = weigh_members();
+      score[static_cast<size_t>(row)] = -log_density - static_cast<double>(strange_gaps_) * log_floor_;
+      find_contributions(log_density, contribution.subspan(static_cast<size_t>(row) * columns, columns));
+    }
+  }
+
+  void complete(const Table& table, int64_t given, std::span<const Knowledge> knowledge, Completion how, uint64_t seed,
+                uint64_t row, std::span<SampledValue> values) override {
+    observe(table, given, knowledge);
+    relax_impossible();
+    weigh_members();
+    log_sum_exp(joint_, terms_);
+    if (how == Completion::kDraw) draw(RowDraws(seed, row));
+    for (size_t c = 0; c < view_.columns.size(); ++c) {
+      const auto at = static_cast<size_t>(view_.recipe.sampled[c]);
+      if (knowledge[at] == Knowledge::kGiven) {
+        values[at] = value_of(view_.recipe.schema.columns[at], table.columns[at], given);
+      } else {
+        values[at] = how == Completion::kDraw ? drawn_value(view_.columns[c]) : mean_value(c);
+      }
+    }
+  }
+
+ private:
+  // ---- what a row says
+
+  void observe(const Table& table, int64_t row, std::span<const Knowledge> knowledge) {
+    if (states_.bytes() + patterns_.bytes() > kKeptBytes) states_.forget(), patterns_.forget();
+    std::fill(is_known_.begin(), is_known_.end(), 0);
+    strange_gaps_ = 0;
+    for (size_t c = 0; c < view_.columns.size(); ++c) {
+      const MixtureColumn& column = view_.columns[c];
+      const auto at = static_cast<size_t>(view_.recipe.sampled[c]);
+      part_[c] = knowledge[at] == Knowledge::kPresent ? kAnyValue : kUnknownPart;
+      if (knowledge[at] != Knowledge::kGiven) continue;
+      const SampledValue value = value_of(view_.recipe.schema.columns[at], table.columns[at], row);
+      part_[c] = column.part_of(value);
+      strange_gaps_ += is_strange_gap(c);
+      const bool is_latent = column.variable() < 0 || part_[c] == column.latent_part();
+      if (value.is_missing || column.latent() < 0 || !is_latent || part_[c] == MixtureColumn::kNeverSeen) continue;
+      is_known_[static_cast<size_t>(column.latent())] = 1;
+      score_[static_cast<size_t>(column.latent())] = column.score_of(value);
+    }
+    known_.clear();
+    for (size_t j = 0; j < is_known_.size(); ++j)
+      if (is_known_[j] != 0) known_.push_back(static_cast<int32_t>(j));
+    pattern_ = &patterns_.find(known_);
+    for (size_t v = 0; v < view_.variables.size(); ++v) {
+      parts_of_variable_[v].clear();
+      for (const int32_t c : view_.columns_of_variable[v])
+        parts_of_variable_[v].push_back(part_[static_cast<size_t>(c)]);
+      evidence_[v] = &states_.find(v, parts_of_variable_[v]);
+    }
+  }
+
+  // A gap in a column that has no variable, as it never had one.
+  bool is_strange_gap(size_t c) const {
+    return view_.columns[c].variable() < 0 && part_[c] == MixtureColumn::kNeverSeen;
+  }
+
+  // Where no member has the states known, the columns never seen say nothing, and where that does not do, none does.
+  void relax_impossible() {
+    for (size_t v = 0; v < evidence_.size(); ++v) {
+      std::vector<int32_t>& parts = parts_of_variable_[v];
+      for (int32_t& part : parts)
+        if (!evidence_[v]->is_possible && part == MixtureColumn::kNeverSeen) part = kUnknownPart;
+      evidence_[v] = &states_.find(v, parts);
+      for (int32_t& part : parts)
+        if (!evidence_[v]->is_possible && part >= 0) part = kUnknownPart;
+      evidence_[v] = &states_.find(v, parts);
+    }
+  }
+
+  // joint_: log weight + log P(states | member) + log N(latents | member). Returns the log of its sum.
+  double weigh_members() {
+    const size_t k = pattern_->known.size(), n = members_;
+    for (size_t m = 0; m < n; ++m) joint_[m] = log_weight_[m] + pattern_->constant[m];
+    for (const StateEvidence* evidence : evidence_)
+      for (size_t m = 0; m < n; ++m) joint_[m] += evidence->log_probability[m];
+    whitened_.resize(k * n);
+    const double* w = pattern_->whitening.data();
+    for (size_t i = 0; i < k; ++i) {
+      double* y = &whitened_[i * n];
+      const double* offset = &pattern_->offset[i * n];
+      for (size_t m = 0; m < n; ++m) y[m] = -offset[m];
+      for (size_t j = 0; j <= i; ++j, w += n) {
+        const double z = score_[static_cast<size_t>(pattern_->known[j])];
+        for (size_t m = 0; m < n; ++m) y[m] += w[m] * z;
+      }
+      for (size_t m = 0; m < n; ++m) joint_[m] -= 0.5 * y[m] * y[m];
+    }
+    return log_sum_exp(joint_, terms_);
+  }
+
+  // ---- contributions
+
+  void find_contributions(double log_density, std::span<double> contribution) {
+    for (size_t c = 0; c < view_.columns.size(); ++c) {
+      if (part_[c] == kUnknownPart) continue;
+      const MixtureColumn& column = view_.columns[c];
+      const bool has_latent = column.latent() >= 0 && is_known_[static_cast<size_t>(column.latent())] != 0;
+      double& of_column = contribution[static_cast<size_t>(view_.recipe.sampled[c])];
+      if (is_strange_gap(c)) of_column = -log_floor_;
+      if (column.variable() < 0 && !has_latent) continue;
+      std::copy(joint_.begin(), joint_.end(), without_.begin());
+      if (column.variable() >= 0) forget_part(c);
+      if (has_latent) forget_latent(column.latent());
+      of_column = log_sum_exp(without_, terms_) - log_density;
+    }
+  }
+
+  void forget_part(size_t c) {
+    const auto v = static_cast<size_t>(view_.columns[c].variable());
+    const std::vector<int32_t>& columns = view_.columns_of_variable[v];
+    others_ = parts_of_variable_[v];
+    for (size_t i = 0; i < columns.size(); ++i)
+      if (static_cast<size_t>(columns[i]) == c) others_[i] = kUnknownPart;
+    const StateEvidence& with = *evidence_[v];
+    const StateEvidence& without = states_.find(v, others_);
+    for (size_t m = 0; m < members_; ++m) without_[m] += without.log_probability[m] - with.log_probability[m];
+  }
+
+  void forget_latent(int32_t latent) {
+    const size_t k = pattern_->known.size(), n = members_;
+    const auto j = static_cast<size_t>(std::lower_bound(pattern_->known.begin(), pattern_->known.end(), latent) -
+                                       pattern_->known.begin());
+    projected_.assign(n, 0);
+    for (size_t i = j; i < k; ++i) {
+      const double *w = &pattern_->whitening[(i * (i + 1) / 2 + j) * n], *y = &whitened_[i * n];
+      for (size_t m = 0; m < n; ++m) projected_[m] += w[m] * y[m];
+    }
+    const double half_log_two_pi = 0.5 * log_of_positive(2 * std::numbers::pi);
+    const double* precision = &pattern_->precision[j * n];
+    for (size_t m = 0; m < n; ++m)
+      without_[m] +=
+          half_log_two_pi - 0.5 * log_of_positive(precision[m]) + 0.5 * projected_[m] * projected_[m] / precision[m];
+  }
+
+  // ---- completion; terms_ holds the members' responsibilities, up to a factor
+
+  void draw(const RowDraws& draws) {
+    double left = draws.uniform(0) * sum_of(terms_);
+    size_t member = 0;
+    while (member + 1 < members_ && left >= terms_[member]) left -= terms_[member++];
+    while (member > 0 && terms_[member] == 0) --member;
+    drawn_state_.resize(evidence_.size());
+    for (size_t v = 0; v < evidence_.size(); ++v)
+      drawn_state_[v] = draw_state(v, static_cast<int32_t>(member), draws.uniform(1 + static_cast<uint32_t>(v)));
+    draw_latents(static_cast<int32_t>(member), draws);
+  }
+
+  // By inversion up the tree: what a node's own states leave of the number is that of the node above.
+  int32_t draw_state(size_t v, int32_t member, double uniform) const {
+    const StateTree& tree = view_.variables[v];
+    const std::vector<int32_t>& parts = parts_of_variable_[v];
+    double left = uniform * evidence_[v]->node_probability[static_cast<size_t>(member)];
+    int32_t last = 0;
+    for (int32_t node = member; node >= 0; node = tree.above(node)) {
+      const auto states = tree.own_states(node);
+      const auto probabilities = tree.own_probabilities(node);
+      for (size_t i = 0; i < states.size(); ++i) {
+        if (!states_.leaves(v, parts, states[i])) continue;
+        last = states[i];
+        if (left < probabilities[i]) return last;
+        left -= probabilities[i];
+      }
+      if (tree.up(node) > 0) left /= tree.up(node);
+    }
+    return last;  // rounding
+  }
+
+  void draw_latents(int32_t member, const RowDraws& draws) {
+    const std::vector<int32_t>& unknown = pattern_->unknown;
+    if (unknown.empty()) return;
+    const LatentConditional& conditional = patterns_.conditional(*pattern_, member);
+    const size_t u = unknown.size();
+    noise_.clear();
+    for (auto block = static_cast<uint32_t>(1 + evidence_.size()); noise_.size() < u; ++block)
+      for (const float normal : draws.normals(block)) noise_.push_back(static_cast<double>(normal));
+    for (size_t i = 0; i < u; ++i) {
+      double z = conditional_mean(conditional, member, i);
+      for (size_t j = 0; j <= i; ++j) z += conditional.factor[i * u + j] * noise_[j];
+      score_[static_cast<size_t>(unknown[i])] = z;
+    }
+  }
+
+  // Of the i-th unknown latent.
+  double conditional_mean(const LatentConditional& conditional, int32_t member, size_t i) const {
+    const size_t k = pattern_->known.size();
+    const double* mean = &view_.mean[static_cast<size_t>(member) * static_cast<size_t>(view_.latents)];
+    double z = mean[pattern_->unknown[i]];
+    for (size_t j = 0; j < k; ++j) {
+      const int32_t known = pattern_->known[j];
+      z += conditional.gain[i * k + j] * (score_[static_cast<size_t>(known)] - mean[known]);
+    }
+    return z;
+  }
+
+  SampledValue drawn_value(const MixtureColumn& column) const {
+    if (column.variable() >= 0) {
+      const int32_t state = drawn_state_[static_cast<size_t>(column.variable())];
+      const MixtureColumn::Part& part = column.parts()[static_cast<size_t>(column.part_of_state(state))];
+      if (part.role != StateRole::kLatent) return part.value;
+    }
+    return column.value_at(column.latent() < 0 ? 0.0f
+                                               : static_cast<float>(score_[static_cast<size_t>(column.latent())]));
+  }
+
+  // Probability of each part of a column, and for its latent the conditional mean of what the transform makes of it.
+  SampledValue mean_value(size_t c) {
+    const MixtureColumn& column = view_.columns[c];
+    find_part_shares(column);
+    const ColumnKind kind = view_.recipe.schema.columns[static_cast<size_t>(view_.recipe.sampled[c])].kind;
+    size_t likeliest = 0;
+    double present = 0;
+    for (size_t p = 0; p < part_share_.size(); ++p) {
+      if (part_share_[p] > part_share_[likeliest]) likeliest = p;
+      if (static_cast<int32_t>(p) != column.missing_part()) present += part_share_[p];
+    }
+    const bool is_missing =
+        column.missing_part() >= 0 && part_share_[static_cast<size_t>(column.missing_part())] > present;
+    if (is_missing) return {true, 0, 0};
+    if (!is_numeric(kind)) return column.parts().empty() ? column.value_at(0) : column.parts()[likeliest].value;
+    double mean = 0;
+    for (size_t p = 0; p < column.parts().size(); ++p) {
+      const MixtureColumn::Part& part = column.parts()[p];
+      if (part.role == StateRole::kValue) mean += part_share_[p] * as_real(column, part.value);
+    }
+    if (column.variable() < 0 || column.latent_part() >= 0) mean += latent_sum(column);
+    mean /= present;
+    SampledValue value;
+    if (is_integer(column.storage())) {
+      value.integer = static_cast<int64_t>(std::nearbyint(mean));
+    } else {
+      value.real = mean;
+    }
+    return value;
+  }
+
+  static double as_real(const MixtureColumn& column, const SampledValue& value) {
+    return is_integer(column.storage()) ? static_cast<double>(value.integer) : value.real;
+  }
+
+  // part_share_ [parts]: sum over members of responsibility times P(part | member, what is known of the variable);
+  // latent_share_ [members]: the terms of the latent part. Without a variable all is the latent's.
+  void find_part_shares(const MixtureColumn& column) {
+    const double total = sum_of(terms_);
+    latent_share_.assign(members_, 0);
+    part_share_.assign(std::max<size_t>(column.parts().size(), 1), 0);
+    for (size_t m = 0; m < members_ && column.variable() < 0; ++m) latent_share_[m] = terms_[m] / total;
+    if (column.variable() < 0) {
+      part_share_[0] = 1;
+      return;
+    }
+    const auto v = static_cast<size_t>(column.variable());
+    const StateTree& tree = view_.variables[v];
+    state_probability_.resize(static_cast<size_t>(tree.states()));
+    for (size_t m = 0; m < members_; ++m) {
+      const double possible = evidence_[v]->node_probability[m], share = terms_[m] / total;
+      if (!(share > 1e-9) || !(possible > 0)) continue;
+      tree.find_states(static_cast<int32_t>(m), state_probability_);
+      for (int32_t state = 0; state < tree.states(); ++state) {
+        if (!states_.leaves(v, parts_of_variable_[v], state)) continue;
+        const int32_t part = column.part_of_state(state);
+        const double probability = share * state_probability_[static_cast<size_t>(state)] / possible;
+        part_share_[static_cast<size_t>(part)] += probability;
+        if (part == column.latent_part()) latent_share_[m] += probability;
+      }
+    }
+  }
+
+  // Sum over members of their share of the latent part times E[transform(z) | member, known latents]: an average over
+  // kNodes slices of equal probability of the normal, each at its mean.
+  double latent_sum(const MixtureColumn& column) {
+    if (column.latent() < 0) return as_real(column, column.value_at(0)) * sum_of(latent_share_);
+    constexpr size_t kNodes = 16;
+    static const std::vector<double> nodes = mean_scores(score_boundaries(std::vector<int64_t>(kNodes, 1)));
+    const size_t u = pattern_->unknown.size();
+    const auto i =
+        static_cast<size_t>(std::lower_bound(pattern_->unknown.begin(), pattern_->unknown.end(), column.latent()) -
+                            pattern_->unknown.begin());
+    double sum = 0;
+    for (size_t m = 0; m < members_; ++m) {
+      if (!(latent_share_[m] > 1e-6)) continue;
+      const LatentConditional& conditional = patterns_.conditional(*pattern_, static_cast<int32_t>(m));
+      const double centre = conditional_mean(conditional, static_cast<int32_t>(m), i);
+      double variance = 0, value = 0;
+      for (size_t j = 0; j <= i; ++j) variance += conditional.factor[i * u + j] * conditional.factor[i * u + j];
+      const double deviation = std::sqrt(variance);
+      for (const double node : nodes)
+        value += as_real(column, column.value_at(static_cast<float>(centre + deviation * node)));
+      sum += latent_share_[m] * value / static_cast<double>(kNodes);
+    }
+    return sum;
+  }
+
+  const MixtureView& view_;
+  StateEvidences states_;
+  LatentPatterns patterns_;
+  size_t members_;
+  double log_floor_;
+  std::vector<double> log_weight_;
+
+  // Of the row at hand.
+  std::vector<int32_t> part_;      // [columns]
+  std::vector<double> score_;      // [latents]
+  std::vector<uint8_t> is_known_;  // [latents]
+  std::vector<int32_t> known_;
+  int64_t strange_gaps_ = 0;
+  const LatentPattern* pattern_ = nullptr;
+  std::vector<std::vector<int32_t>> parts_of_variable_;
+  std::vector<const StateEvidence*> evidence_;   // [variables]
+  std::vector<double> joint_, without_, terms_;  // [members]
+  std::vector<double> whitened_, projected_;     // [known, members], [members]
+  std::vector<int32_t> others_, drawn_state_;
+  std::vector<double> noise_, part_share_, latent_share_, state_probability_;
+};
+
+class MixtureDensity : public Density {
+ public:
+  MixtureDensity(std::shared_ptr<const TableRecipe> recipe, int64_t rows)
+      : recipe_(std::move(recipe)),
+        view_(*recipe_),
+        floor_(1 / (static_cast<double>(std::max<int64_t>(rows, 0)) + 1)) {}
+  const TableSchema& schema() const override { return recipe_->schema; }
+  std::unique_ptr<DensityWorker> make_worker() const override { return std::make_unique<MixtureWorker>(view_, floor_); }
+
+ private:
+  std::shared_ptr<const TableRecipe> recipe_;
+  MixtureView view_;
+  double floor_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Density> make_mixture_density(std::shared_ptr<const TableRecipe> recipe, int64_t rows) {
+  return std::make_shared<MixtureDensity>(std::move(recipe), rows);
+}
+
+}  // namespace doppel
