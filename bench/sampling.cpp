@@ -75,22 +75,20 @@ ColumnSampler linear_column(Storage storage) {
   return column;
 }
 
-ColumnSampler gaps(ColumnSampler column) {
-  column.missing_latent = (column.latent + 1) % kColumns;
-  column.missing_threshold = -1.5f;
-  return column;
+// Latents without columns.
+TableSampler pca_of(int32_t latents, int32_t components, float residual) {
+  TableSampler sampler;
+  sampler.latents = latents;
+  sampler.components = components;
+  for (int i = 0; i < latents * components; ++i)
+    sampler.factor.push_back(0.05f * static_cast<float>(i % 7 - 3) + 0.01f);
+  sampler.residual.assign(static_cast<size_t>(latents), residual);
+  return sampler;
 }
 
-// `columns` columns of the kinds in turn, each of its own latent.
-TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals, int32_t columns = kColumns,
-                      int32_t components = kComponents) {
-  TableSampler sampler;
-  sampler.latents = columns;
-  sampler.components = components;
-  for (int i = 0; i < columns * components; ++i)
-    sampler.factor.push_back(0.05f * static_cast<float>(i % 7 - 3) + 0.01f);
-  sampler.residual.assign(static_cast<size_t>(columns), residuals ? 0.5f : 0.0f);
-  for (int32_t c = 0; c < columns; ++c) {
+TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals) {
+  TableSampler sampler = pca_of(kColumns, kComponents, residuals ? 0.5f : 0.0f);
+  for (int32_t c = 0; c < kColumns; ++c) {
     sampler.columns.push_back(kinds[static_cast<size_t>(c) % kinds.size()]);
     sampler.columns.back().latent = c;
   }
@@ -135,6 +133,11 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Sampler&
 }
 
 std::vector<std::pair<std::string, TableSampler>> tables() {
+  const auto gaps = [](ColumnSampler column) {
+    column.missing_latent = (column.latent + 1) % kColumns;
+    column.missing_threshold = -1.5f;
+    return column;
+  };
   std::vector<std::pair<std::string, TableSampler>> all;
   const auto add = [&](const std::string& name, const ColumnSampler& column) {
     all.push_back({name, table_of({column}, false)});
@@ -190,72 +193,103 @@ Emission shared_emission(int32_t members, int32_t states) {
   return emission;
 }
 
-// Members with triangular factors over the columns that have latents, drawn evenly. `latents` columns from the first on
-// have one; a column's variable is the one of its number, `states` of them, 0: none.
-TableSampler mixture_of(std::vector<ColumnSampler> columns, int32_t latents, const std::vector<int32_t>& states,
-                        StateRole last_role, int32_t members) {
+// A column of a real table, as both models see it: a PCA makes it of a latent, and its gaps of another; a mixture of a
+// variable, or of a variable and a latent.
+struct TableColumn {
+  ColumnSampler transform;
+  bool has_gaps = false;
+  bool has_latent = false;  // in the mixture
+  int32_t states = 0;       // in the mixture, 0: no variable
+};
+
+TableSampler pca_of(const std::vector<TableColumn>& columns, int32_t components) {
+  const auto gaps = std::count_if(columns.begin(), columns.end(), [](const TableColumn& c) { return c.has_gaps; });
+  const auto own = static_cast<int32_t>(columns.size());
+  TableSampler sampler = pca_of(own + static_cast<int32_t>(gaps), components, 0);
+  for (int32_t next_gap = own; const TableColumn& from : columns) {
+    ColumnSampler& column = sampler.columns.emplace_back(from.transform);
+    column.latent = static_cast<int32_t>(sampler.columns.size()) - 1;
+    if (!from.has_gaps) continue;
+    column.missing_latent = next_gap++;
+    column.missing_threshold = -1.5f;
+  }
+  return sampler;
+}
+
+// The states of a column: the latent's values first, gaps last.
+void add_states(const TableColumn& from, ColumnSampler& column) {
+  for (int32_t state = 0; state < from.states; ++state) {
+    StateRole role = StateRole::kValue;
+    if (from.has_gaps && state + 1 == from.states) role = StateRole::kMissing;
+    if (from.has_latent && state == 0) role = StateRole::kLatent;
+    column.state_role.push_back(role);
+    column.state_integer.push_back(role == StateRole::kValue ? state : 0);
+  }
+}
+
+// Members drawn evenly, with triangular factors.
+TableSampler mixture_of(const std::vector<TableColumn>& columns, int32_t members) {
   TableSampler sampler;
   sampler.members = members;
-  sampler.latents = sampler.components = latents;
-  for (int32_t i = 0; i < members * latents; ++i) {
+  for (const TableColumn& from : columns) {
+    ColumnSampler& column = sampler.columns.emplace_back();
+    if (from.has_latent) column = from.transform;
+    if (from.has_latent) column.latent = sampler.latents++;
+    if (from.states == 0) continue;
+    column.emission = static_cast<int32_t>(sampler.emissions.size());
+    sampler.emissions.push_back(shared_emission(members, from.states));
+    add_states(from, column);
+  }
+  sampler.components = sampler.latents;
+  for (int32_t i = 0; i < members * sampler.latents; ++i) {
+    const int32_t latent = i % sampler.latents;
     sampler.mean.push_back(0.1f * static_cast<float>(i % 17 - 8));
     sampler.residual.push_back(0);
-    for (int32_t k = 0; k < latents; ++k)
-      sampler.factor.push_back(k > i % latents ? 0.0f : 0.05f * static_cast<float>((i + k) % 7 - 3) + 0.01f);
+    for (int32_t k = 0; k < sampler.components; ++k)
+      sampler.factor.push_back(k > latent ? 0.0f : 0.05f * static_cast<float>((i + k) % 7 - 3) + 0.01f);
   }
   for (int32_t member = 0; member < members; ++member) {
     sampler.member.threshold.push_back(1u << 31);
     sampler.member.below.push_back(member);
     sampler.member.above.push_back((member * 31 + 7) % members);
   }
-  for (size_t c = 0; c < columns.size(); ++c) {
-    ColumnSampler& column = columns[c];
-    const bool has_latent = c < static_cast<size_t>(latents);
-    column.latent = has_latent ? static_cast<int32_t>(c) : 0;
-    column.missing_latent = -1;
-    if (!has_latent) column = ColumnSampler{};
-    if (states[c] == 0) {
-      sampler.columns.push_back(column);
-      continue;
-    }
-    column.emission = static_cast<int32_t>(sampler.emissions.size());
-    sampler.emissions.push_back(shared_emission(members, states[c]));
-    for (int32_t state = 0; state < states[c]; ++state) {
-      const bool is_latent = has_latent && state == 0, is_last = state + 1 == states[c];
-      column.state_role.push_back(is_latent               ? StateRole::kLatent
-                                  : has_latent && is_last ? last_role
-                                                          : StateRole::kValue);
-      const bool is_value = column.state_role.back() == StateRole::kValue;
-      (is_integer(column.storage) ? column.state_integer.push_back(is_value ? state : 0)
-                                  : column.state_real.push_back(is_value ? state : 0));
-    }
-    sampler.columns.push_back(column);
-  }
   return sampler;
+}
+
+ColumnSampler whole_numbers(int segments, bool atoms) {
+  return segments_column(Storage::kInt32, segments, atoms);
+}
+
+// Adult: six numbers, four of them with atoms, and nine categories, three with gaps.
+std::vector<TableColumn> adult_columns() {
+  std::vector<TableColumn> columns = {
+      {whole_numbers(73, true), false, true, 0},  {whole_numbers(574, false), false, true, 0},
+      {whole_numbers(16, true), false, true, 16}, {whole_numbers(119, true), false, true, 119},
+      {whole_numbers(92, true), false, true, 92}, {whole_numbers(94, true), false, true, 20}};
+  for (int32_t levels : {8, 14, 41, 16, 7, 6, 5, 2, 2}) {
+    const bool has_gaps = columns.size() < 9;
+    columns.push_back({whole_numbers(levels, true), has_gaps, false, levels + has_gaps});
+  }
+  return columns;
+}
+
+// Life expectancy: twenty numbers, fourteen with gaps and four others with atoms, and two categories.
+std::vector<TableColumn> life_columns() {
+  std::vector<TableColumn> columns = {{whole_numbers(193, true), false, false, 193},
+                                      {whole_numbers(2, true), false, false, 2}};
+  for (int i = 0; i < 20; ++i)
+    columns.push_back({whole_numbers(150 + 50 * (i % 5), false), i < 14, true, i < 14 ? 2 : i < 18 ? 4 : 0});
+  return columns;
 }
 
 std::vector<std::pair<std::string, TableSampler>> mixtures() {
   std::vector<std::pair<std::string, TableSampler>> all;
-  const auto whole = [](int segments, bool atoms) { return segments_column(Storage::kInt32, segments, atoms); };
-  // Adult: six numbers (two of them with atoms), nine categories.
-  const std::vector<ColumnSampler> adult = {whole(73, true), whole(1000, false), whole(120, true), whole(93, true),
-                                            whole(95, true), whole(16, true),    whole(9, true),   whole(16, true),
-                                            whole(7, true),  whole(15, true),    whole(6, true),   whole(5, true),
-                                            whole(2, true),  whole(42, true),    whole(2, true)};
-  const std::vector<int32_t> adult_states = {0, 0, 120, 93, 40, 0, 9, 16, 7, 15, 6, 5, 2, 42, 2};
-  // Life expectancy: twenty numbers with gaps, two categories.
-  std::vector<ColumnSampler> life(20, gaps(segments_column(Storage::kFloat32, 400, false)));
-  std::vector<int32_t> life_states(20, 2);
-  for (int32_t states : {183, 2}) {
-    life.push_back(whole(states, true));
-    life_states.push_back(states);
-  }
-  all.emplace_back("adult/pca", table_of(adult, false, 15, 15));
-  all.emplace_back("life/pca", table_of(life, false, 22, 22));
-  for (int32_t members : {1, 10, 100, 1000}) {
-    const std::string name = "mixture/" + std::to_string(members);
-    all.emplace_back("adult/" + name, mixture_of(adult, 6, adult_states, StateRole::kValue, members));
-    all.emplace_back("life/" + name, mixture_of(life, 20, life_states, StateRole::kMissing, members));
+  all.emplace_back("adult/pca", pca_of(adult_columns(), 15));
+  all.emplace_back("life/pca", pca_of(life_columns(), 18));
+  for (int32_t members : {10, 100, 1000}) {
+    const std::string name = "/mixture/" + std::to_string(members);
+    all.emplace_back("adult" + name, mixture_of(adult_columns(), members));
+    all.emplace_back("life" + name, mixture_of(life_columns(), members));
   }
   return all;
 }

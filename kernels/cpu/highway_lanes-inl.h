@@ -74,6 +74,7 @@ struct HighwayLanes {
   static HWY_INLINE Int add_int(Int a, Int b) { return hn::Add(a, b); }
   static HWY_INLINE Int subtract_int(Int a, Int b) { return hn::Sub(a, b); }
   static HWY_INLINE Int and_int(Int a, Int b) { return hn::And(a, b); }
+  static HWY_INLINE Int or_int(Int a, Int b) { return hn::Or(a, b); }
   template <int kBits>
   static HWY_INLINE Int shift_left(Int a) {
     return hn::ShiftLeft<kBits>(a);
@@ -107,6 +108,23 @@ struct HighwayLanes {
     return hn::OddEven(hn::BitCast(IntTag(), hn::ShiftLeft<32>(w.odd)), hn::BitCast(IntTag(), w.even));
   }
 
+  static HWY_INLINE void multiply_full(Int a, Int b, Int& high, Int& low) {  // unsigned
+    using WideTag = hn::ScalableTag<uint64_t>;
+    const auto even = hn::MulEven(hn::BitCast(UnsignedTag(), a), hn::BitCast(UnsignedTag(), b));
+    const auto odd = hn::MulEven(hn::BitCast(UnsignedTag(), hn::ShiftRight<32>(hn::BitCast(WideTag(), a))),
+                                 hn::BitCast(UnsignedTag(), hn::ShiftRight<32>(hn::BitCast(WideTag(), b))));
+    low = hn::OddEven(hn::BitCast(IntTag(), hn::ShiftLeft<32>(odd)), hn::BitCast(IntTag(), even));
+    high = hn::OddEven(hn::BitCast(IntTag(), odd), hn::BitCast(IntTag(), hn::ShiftRight<32>(even)));
+  }
+  // Unsigned x < bound ? the low half of `halves` : the high half, with its sign.
+  static HWY_INLINE Int choose_half(Int x, Int bound, Int halves) {
+    const auto less = hn::Lt(hn::BitCast(UnsignedTag(), x), hn::BitCast(UnsignedTag(), bound));
+    return hn::ShiftRight<16>(hn::IfThenElse(hn::RebindMask(IntTag(), less), hn::ShiftLeft<16>(halves), halves));
+  }
+  static HWY_INLINE Int look_up(Int table, Int lane) {
+    return hn::TableLookupLanes(table, hn::IndicesFromVec(IntTag(), lane));
+  }
+
   // Memory: `load` and `store` need no alignment.
   static HWY_INLINE Float load(const float* from) { return hn::LoadU(FloatTag(), from); }
   static HWY_INLINE Int load_int(const int32_t* from) { return hn::LoadU(IntTag(), from); }
@@ -117,16 +135,19 @@ struct HighwayLanes {
   // Four vectors from kLanes records of four floats: loads and a transposition. Gather instructions lose to it: on Zen
   // 3 a gather of eight takes as long as 24 loads.
   static HWY_INLINE void load_records(const float* const records[kLanes], Float fields[4]) {
-    const Float a = load_every_fourth(FloatTag(), records), b = load_every_fourth(FloatTag(), records + 1);
-    const Float c = load_every_fourth(FloatTag(), records + 2), d = load_every_fourth(FloatTag(), records + 3);
-    const auto ab_low = hn::BitCast(DoubleTag(), hn::InterleaveLower(FloatTag(), a, b));
-    const auto cd_low = hn::BitCast(DoubleTag(), hn::InterleaveLower(FloatTag(), c, d));
-    const auto ab_high = hn::BitCast(DoubleTag(), hn::InterleaveUpper(FloatTag(), a, b));
-    const auto cd_high = hn::BitCast(DoubleTag(), hn::InterleaveUpper(FloatTag(), c, d));
-    fields[0] = hn::BitCast(FloatTag(), hn::InterleaveLower(DoubleTag(), ab_low, cd_low));
-    fields[1] = hn::BitCast(FloatTag(), hn::InterleaveUpper(DoubleTag(), ab_low, cd_low));
-    fields[2] = hn::BitCast(FloatTag(), hn::InterleaveLower(DoubleTag(), ab_high, cd_high));
-    fields[3] = hn::BitCast(FloatTag(), hn::InterleaveUpper(DoubleTag(), ab_high, cd_high));
+    for (int i = 0; i < 4; ++i) fields[i] = load_every_fourth(FloatTag(), records + i);
+    transpose_blocks(fields);
+  }
+  // The reverse, to records `stride` floats apart.
+  static HWY_INLINE void store_records(Float fields[4], float* records, int64_t stride) {
+    transpose_blocks(fields);
+    for (int i = 0; i < 4; ++i) store_every_fourth(FloatTag(), fields[i], records + i * stride, stride);
+  }
+  // kLanes pairs of integers.
+  static HWY_INLINE void load_pairs(const int32_t* from, Int& first, Int& second) {
+    const auto low = hn::LoadU(IntTag(), from), high = hn::LoadU(IntTag(), from + kLanes);
+    first = hn::ConcatEven(IntTag(), high, low);
+    second = hn::ConcatOdd(IntTag(), high, low);
   }
 
   static HWY_INLINE Int truncate(Float x) { return hn::ConvertTo(IntTag(), x); }
@@ -144,12 +165,6 @@ struct HighwayLanes {
     return bits_of_mask(IntTag(), hn::Lt(x, hn::Zero(IntTag())));
   }
 
-  // Writes first + lane of the lanes that are negative side by side, and a vector's room; how many they are.
-  static HWY_INLINE int64_t store_where_negative(Int x, int32_t first, int32_t* to) {
-    return static_cast<int64_t>(
-        hn::CompressStore(hn::Iota(IntTag(), first), hn::Lt(x, hn::Zero(IntTag())), IntTag(), to));
-  }
-
   // Doubles, kDoubleLanes at a time.
   static HWY_INLINE Double set_double(double x) { return hn::Set(DoubleTag(), x); }
   static HWY_INLINE Double widen(const float* from) {
@@ -165,6 +180,17 @@ struct HighwayLanes {
   }
 
  private:
+  // In every block of four lanes: lane i of vector j becomes lane j of vector i.
+  static HWY_INLINE void transpose_blocks(Float v[4]) {
+    const auto ab_low = hn::BitCast(DoubleTag(), hn::InterleaveLower(FloatTag(), v[0], v[1]));
+    const auto cd_low = hn::BitCast(DoubleTag(), hn::InterleaveLower(FloatTag(), v[2], v[3]));
+    const auto ab_high = hn::BitCast(DoubleTag(), hn::InterleaveUpper(FloatTag(), v[0], v[1]));
+    const auto cd_high = hn::BitCast(DoubleTag(), hn::InterleaveUpper(FloatTag(), v[2], v[3]));
+    v[0] = hn::BitCast(FloatTag(), hn::InterleaveLower(DoubleTag(), ab_low, cd_low));
+    v[1] = hn::BitCast(FloatTag(), hn::InterleaveUpper(DoubleTag(), ab_low, cd_low));
+    v[2] = hn::BitCast(FloatTag(), hn::InterleaveLower(DoubleTag(), ab_high, cd_high));
+    v[3] = hn::BitCast(FloatTag(), hn::InterleaveUpper(DoubleTag(), ab_high, cd_high));
+  }
   template <class Tag>
   static HWY_INLINE uint32_t bits_of_mask(Tag tag, hn::Mask<Tag> mask) {
     uint8_t bytes[8] = {};
@@ -181,6 +207,17 @@ struct HighwayLanes {
     } else {
       const hn::Half<Tag> half;
       return hn::Combine(tag, load_every_fourth(half, records + hn::MaxLanes(half)), load_every_fourth(half, records));
+    }
+  }
+  // The blocks of x to records, records + 4 * stride, ...
+  template <class Tag>
+  static HWY_INLINE void store_every_fourth(Tag tag, hn::Vec<Tag> x, float* records, int64_t stride) {
+    if constexpr (hn::MaxLanes(Tag()) == 4) {
+      hn::StoreU(x, tag, records);
+    } else {
+      const hn::Half<Tag> half;
+      store_every_fourth(half, hn::LowerHalf(half, x), records, stride);
+      store_every_fourth(half, hn::UpperHalf(half, x), records + hn::MaxLanes(half) * stride, stride);
     }
   }
 };

@@ -26,9 +26,28 @@ struct PlainCpuLanes : PlainLanes {
   static void load_records(const float* const records[1], Float fields[4]) {
     std::memcpy(fields, records[0], 4 * sizeof(float));
   }
+  static void store_records(const Float fields[4], float* records, int64_t) {
+    std::memcpy(records, fields, 4 * sizeof(float));
+  }
+  static void load_pairs(const int32_t* from, Int& first, Int& second) {
+    first = from[0];
+    second = from[1];
+  }
 
   using PlainLanes::shift_left;
   static Int shift_left(Int a, Int bits) { return static_cast<int32_t>(static_cast<uint32_t>(a) << bits); }
+
+  static Int or_int(Int a, Int b) { return a | b; }
+  static void multiply_full(Int a, Int b, Int& high, Int& low) {
+    const uint64_t product = uint64_t{static_cast<uint32_t>(a)} * static_cast<uint32_t>(b);
+    high = static_cast<int32_t>(product >> 32);
+    low = static_cast<int32_t>(static_cast<uint32_t>(product));
+  }
+  static Int choose_half(Int x, Int bound, Int halves) {
+    const bool less = static_cast<uint32_t>(x) < static_cast<uint32_t>(bound);
+    return static_cast<int16_t>(static_cast<uint32_t>(halves) >> (less ? 0 : 16));
+  }
+  static Int look_up(Int table, Int) { return table; }  // the only lane
 
   static Int truncate(Float x) { return static_cast<int32_t>(x); }
   template <class Value>
@@ -42,10 +61,6 @@ struct PlainCpuLanes : PlainLanes {
   static Int if_at_least(Float x, Float bound, Int yes, Int no) { return x >= bound ? yes : no; }
   static uint32_t bits_where_less(Float x, Float bound) { return x < bound ? 1 : 0; }
   static uint32_t bits_where_negative(Int x) { return x < 0 ? 1 : 0; }
-  static int64_t store_where_negative(Int x, int32_t first, int32_t* to) {
-    *to = first;
-    return x < 0 ? 1 : 0;
-  }
 
   static Double set_double(double x) { return x; }
   static Double widen(const float* from) { return *from; }

@@ -8,8 +8,19 @@ namespace {
 
 constexpr int32_t kLatents = LatentVector::kLatents;
 
-AliasEntry entry_of(const AliasTable& table, size_t entry) {
-  return {table.threshold[entry], {table.below[entry], table.above[entry]}};
+// Entries first .. last of a table; with pairs of outcomes where they are too many for 16 bits.
+void add_entries(const AliasTable& from, size_t first, size_t last, int32_t outcomes, std::vector<AliasEntry>& entries,
+                 OutcomePairs& pairs) {
+  for (size_t entry = first; entry < last; ++entry) {
+    const int32_t below = from.below[entry], above = from.above[entry];
+    if (outcomes > kMostNarrowOutcomes) {
+      entries.push_back({from.threshold[entry], static_cast<uint32_t>(pairs.size())});
+      pairs.push_back({{below, above}});
+    } else {
+      const uint32_t low_half = static_cast<uint32_t>(below) & 0xFFFFu;
+      entries.push_back({from.threshold[entry], static_cast<uint32_t>(above) << 16 | low_half});
+    }
+  }
 }
 
 // The weights' vector of one member for latents kLatents * vector and the following, by weight_of(latent).
@@ -61,38 +72,39 @@ void prepare_weights(const TableSampler& sampler, PreparedMixture& to) {
   }
 }
 
-void add_node(const Emission& emission, size_t node, PreparedMixture& to) {
-  const auto first = static_cast<size_t>(emission.first[node]), last = static_cast<size_t>(emission.first[node + 1]);
-  to.nodes.push_back({static_cast<uint32_t>(to.entries.size()), static_cast<uint32_t>(last - first)});
-  for (size_t entry = first; entry < last; ++entry) to.entries.push_back(entry_of(emission.table, entry));
-}
-
+// Entries member after member, so that what a row reads lies together; then those of the nodes above.
 void prepare_nodes(const TableSampler& sampler, PreparedMixture& to) {
   const auto members = static_cast<size_t>(sampler.members), variables = sampler.emissions.size();
+  size_t entries = 0;
+  for (const Emission& emission : sampler.emissions) entries += emission.table.threshold.size();
+  if (entries >> 32) throw Error("table sampler: mixture: more than 2^32 states of all members");
+  const auto padded = (variables + kMostLanes - 1) / kMostLanes * kMostLanes;
   to.variables = static_cast<int32_t>(variables);
-  size_t nodes = 0, entries = 0;
-  for (const Emission& emission : sampler.emissions)
-    nodes += emission.above.size(), entries += emission.table.threshold.size();
-  if (nodes >> 32 || entries >> 32) throw Error("table sampler: mixture: more than 2^32 states of all members");
-  to.nodes.reserve(nodes);
-  to.above.reserve(nodes);
+  to.padded_variables = static_cast<int32_t>(padded);
   to.entries.reserve(entries);
-  std::vector<size_t> first_above;  // of each variable, the number of its first node above the members
-  for (size_t next = members * variables; const Emission& emission : sampler.emissions) {
-    first_above.push_back(next);
-    next += emission.above.size() - members;
-  }
+  to.pairs.resize(variables);
+  to.above.resize(variables);
+  to.nodes_above.resize(variables);
+  to.member_nodes.resize(2 * padded * members);
   const auto add = [&](size_t variable, size_t node) {
     const Emission& emission = sampler.emissions[variable];
-    add_node(emission, node, to);
-    const int32_t above = emission.above[node];
-    to.above.push_back(above < 0 ? 0
-                                 : static_cast<uint32_t>(first_above[variable] + static_cast<size_t>(above) - members));
+    const auto first = static_cast<size_t>(emission.first[node]), last = static_cast<size_t>(emission.first[node + 1]);
+    const auto place = static_cast<uint32_t>(to.entries.size());
+    add_entries(emission.table, first, last, emission.states, to.entries, to.pairs[variable]);
+    const int32_t above = std::max(emission.above[node] - sampler.members, 0);
+    return PreparedMixture::Node{place, static_cast<uint32_t>(last - first), above};
   };
   for (size_t member = 0; member < members; ++member)
-    for (size_t variable = 0; variable < variables; ++variable) add(variable, member);
+    for (size_t variable = 0; variable < variables; ++variable) {
+      const PreparedMixture::Node node = add(variable, member);
+      uint32_t* counts = to.member_nodes.data() + 2 * padded * member;
+      counts[variable] = node.entries;
+      counts[padded + variable] = node.first;
+      to.above[variable].push_back(node.above);
+    }
   for (size_t variable = 0; variable < variables; ++variable)
-    for (size_t node = members; node < sampler.emissions[variable].above.size(); ++node) add(variable, node);
+    for (size_t node = members; node < sampler.emissions[variable].above.size(); ++node)
+      to.nodes_above[variable].push_back(add(variable, node));
 }
 
 }  // namespace
@@ -100,8 +112,8 @@ void prepare_nodes(const TableSampler& sampler, PreparedMixture& to) {
 PreparedMixture prepare_mixture(const TableSampler& sampler) {
   PreparedMixture mixture;
   mixture.word_blocks = static_cast<int32_t>((1 + sampler.emissions.size() + 3) / 4);
-  for (size_t entry = 0; entry < sampler.member.threshold.size(); ++entry)
-    mixture.member.push_back(entry_of(sampler.member, entry));
+  add_entries(sampler.member, 0, sampler.member.threshold.size(), sampler.members, mixture.member,
+              mixture.member_pairs);
   prepare_weights(sampler, mixture);
   prepare_nodes(sampler, mixture);
   return mixture;

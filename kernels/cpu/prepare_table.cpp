@@ -2,6 +2,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <utility>
@@ -162,12 +163,13 @@ void prepare_groups(const TableSampler& sampler, PreparedTable& table) {
   }
 }
 
-// Rows of a tile so that what it is made of stays in the 32 KiB of an L1 cache, as far as 64 rows or more can be.
+// Rows of a tile so that normals and scores stay in the 32 KiB of an L1 cache, as far as 64 rows or more can be. A
+// mixture's rows have more to do and to look up: 256 of them, whatever they take, were fastest.
 int32_t tile_rows_of(const PreparedTable& table) {
-  const size_t numbers_per_row = 4 * static_cast<size_t>(table.blocks + table.word_blocks()) +
-                                 static_cast<size_t>(table.padded_latents()) + static_cast<size_t>(table.variables());
+  const size_t numbers_per_row = static_cast<size_t>(4 * table.blocks + table.padded_latents());
   int32_t rows = 256;
-  while (rows > 64 && static_cast<size_t>(rows) * sizeof(float) * numbers_per_row > (32 << 10)) rows /= 2;
+  while (!table.mixture && rows > 64 && static_cast<size_t>(rows) * sizeof(float) * numbers_per_row > (32 << 10))
+    rows /= 2;
   return rows;
 }
 
@@ -196,35 +198,46 @@ PreparedTable prepare_table(const TableSampler& sampler) {
   }
   for (const ColumnSampler& column : sampler.columns) table.columns.push_back(prepare_column(column));
   table.tile_rows = tile_rows_of(table);
-  table.stride = table.tile_rows;
   return table;
 }
 
 TileScratch::TileScratch(const PreparedTable& table) : memory_(nullptr, [](std::byte* memory) { std::free(memory); }) {
-  const size_t row = sizeof(float) * static_cast<size_t>(table.stride);  // of a matrix
+  const size_t row = sizeof(float) * static_cast<size_t>(table.tile_rows);  // of a matrix
   const auto latents = static_cast<size_t>(table.padded_latents());
+  const size_t drawn_numbers = sizeof(int32_t) * kDrawnRows * static_cast<size_t>(table.padded_variables());
+  const size_t word_bytes = 4 * row * static_cast<size_t>(table.word_blocks());
   size_t bytes = 0;
   const auto reserve = [&bytes](size_t size) { return std::exchange(bytes, bytes + (size + 63) / 64 * 64); };
-  const size_t normals_at = reserve(4 * row * static_cast<size_t>(table.blocks + table.word_blocks()));
+  const size_t normals_at = reserve(4 * row * static_cast<size_t>(table.blocks));
   const size_t scores_at = reserve(row * latents);
-  const size_t row_scores_at = reserve(table.mixture ? kMostLanes * sizeof(float) * latents : 0);
-  const size_t members_at = reserve(table.mixture ? row : 0);
-  const size_t states_at = reserve(row * static_cast<size_t>(table.variables()));
-  const size_t listed_at = reserve(table.mixture ? row + kMostLanes * sizeof(int32_t) : 0);
-  const size_t words_at = reserve(table.mixture ? 4 * row : 0);
   const size_t buckets_at = reserve(row);
   const size_t values_at = reserve(2 * row);
+  const size_t words_at = reserve(table.mixture ? word_bytes + kMostLanes * sizeof(int32_t) : 0);  // vectors end beyond
+  const size_t members_at = reserve(table.mixture ? row : 0);
+  const size_t row_scores_at = reserve(table.mixture ? kMostLanes * sizeof(float) * latents : 0);
+  const size_t low_at = reserve(drawn_numbers);
+  const size_t drawn_at = reserve(2 * drawn_numbers);
+  const size_t row_states_at = reserve(drawn_numbers);
+  const size_t states_at = reserve(row * static_cast<size_t>(table.padded_variables()));
+  const size_t listed_at = reserve(table.mixture ? row : 0);
+  const size_t more_words_at = reserve(table.mixture ? 4 * row : 0);
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
   if (memory_ == nullptr) throw std::bad_alloc();
-  normals = reinterpret_cast<float*>(memory_.get() + normals_at);
-  scores = reinterpret_cast<float*>(memory_.get() + scores_at);
-  row_scores = reinterpret_cast<float*>(memory_.get() + row_scores_at);
-  members = reinterpret_cast<int32_t*>(memory_.get() + members_at);
-  states = reinterpret_cast<int32_t*>(memory_.get() + states_at);
-  listed = reinterpret_cast<int32_t*>(memory_.get() + listed_at);
-  words = reinterpret_cast<uint32_t*>(memory_.get() + words_at);
-  buckets = reinterpret_cast<int32_t*>(memory_.get() + buckets_at);
-  values = memory_.get() + values_at;
+  std::memset(memory_.get(), 0, bytes);  // the padding is computed with
+  std::byte* memory = memory_.get();
+  normals = reinterpret_cast<float*>(memory + normals_at);
+  scores = reinterpret_cast<float*>(memory + scores_at);
+  buckets = reinterpret_cast<int32_t*>(memory + buckets_at);
+  values = memory + values_at;
+  words = reinterpret_cast<int32_t*>(memory + words_at);
+  members = reinterpret_cast<int32_t*>(memory + members_at);
+  row_scores = reinterpret_cast<float*>(memory + row_scores_at);
+  low = reinterpret_cast<int32_t*>(memory + low_at);
+  drawn = reinterpret_cast<AliasEntry*>(memory + drawn_at);
+  row_states = reinterpret_cast<int32_t*>(memory + row_states_at);
+  states = reinterpret_cast<int32_t*>(memory + states_at);
+  listed = reinterpret_cast<int32_t*>(memory + listed_at);
+  more_words = reinterpret_cast<int32_t*>(memory + more_words_at);
 }
 
 namespace {

@@ -24,41 +24,51 @@
 
 DOPPEL_PORTABLE_BEGIN
 
-// Without a branch, which would go the wrong way as often as not.
-DOPPEL_PORTABLE int32_t draw_outcome(const AliasEntry* entries, uint32_t count, uint32_t word) {
-  const uint64_t product = uint64_t{word} * count;
-  const AliasEntry& entry = entries[product >> 32];
-  return entry.outcome[static_cast<uint32_t>(product) >= entry.threshold];
+// The outcome of an entry, without a branch, which would go the wrong way as often as not.
+DOPPEL_PORTABLE int32_t outcome_of(AliasEntry entry, uint32_t low, const OutcomePairs& pairs) {
+  const bool above = low >= entry.threshold;
+  if (!pairs.empty()) return pairs[entry.outcomes].outcome[above];
+  return static_cast<int16_t>(entry.outcomes >> 16 * int{above});
+}
+DOPPEL_PORTABLE int32_t draw_outcome(const AliasEntry* entries, uint32_t count, int32_t word,
+                                     const OutcomePairs& pairs) {
+  const uint64_t product = uint64_t{static_cast<uint32_t>(word)} * count;
+  return outcome_of(entries[product >> 32], static_cast<uint32_t>(product), pairs);
 }
 
-// words: by their bits.
-template <class L>
-void draw_members(const PreparedMixture& mixture, const float* words, int64_t rows, int32_t* members) {
-  const AliasEntry* entries = mixture.member.data();
+inline void draw_members(const PreparedMixture& mixture, int64_t rows, TileScratch& scratch) {
   const auto count = static_cast<uint32_t>(mixture.member.size());
-  for (int64_t row = 0; row < rows; ++row)
-    members[row] = draw_outcome(entries, count, std::bit_cast<uint32_t>(words[row]));
+  const int32_t* word = scratch.words;
+  for (int64_t row = 0; row < rows; ++row, word += 4 * mixture.word_blocks)
+    scratch.members[row] = draw_outcome(mixture.member.data(), count, *word, mixture.member_pairs);
 }
 
-// The scores of one row but for its own noise: to [padded latents].
-template <class L>
-DOPPEL_PORTABLE void scores_of_row(const PreparedMixture& mixture, const LatentVector* weights, const float* normals,
-                                   int64_t stride, float* scores) {
+// The scores of kRows neighbouring rows but for their own noise, to [kRows, padded latents]; weights: of their members.
+// Rows side by side are independent chains, and share what a loop costs.
+template <class L, int kRows>
+DOPPEL_PORTABLE void scores_of_rows(const PreparedMixture& mixture, const LatentVector* weights[kRows],
+                                    const float* normals, int64_t stride, float* scores) {
   using V = typename L::Latents;
   constexpr int kParts = LatentVector::kLatents / V::kLanes;
+  const int32_t latents = mixture.latent_vectors * LatentVector::kLatents;
+  size_t at = 0;
   for (int32_t vector = 0; vector < mixture.latent_vectors; ++vector, scores += LatentVector::kLatents) {
-    typename V::Float sums[kParts];
+    typename V::Float sums[kRows][kParts];
+    const auto weight = [&](int row, int part) { return V::load(weights[row][at].latent + part * V::kLanes); };
     DOPPEL_UNROLL(8)
-    for (int part = 0; part < kParts; ++part) sums[part] = V::load(weights->latent + part * V::kLanes);
-    ++weights;
-    for (int32_t k = 0; k < mixture.used[vector]; ++k, ++weights) {
-      const auto normal = V::set(normals[k * stride]);
+    for (int i = 0; i < kRows * kParts; ++i) sums[i / kParts][i % kParts] = weight(i / kParts, i % kParts);
+    ++at;
+    const float* normal = normals;
+    for (const size_t end = at + static_cast<size_t>(mixture.used[vector]); at < end; ++at, normal += stride) {
       DOPPEL_UNROLL(8)
-      for (int part = 0; part < kParts; ++part)
-        sums[part] = V::fused(V::load(weights->latent + part * V::kLanes), normal, sums[part]);
+      for (int i = 0; i < kRows * kParts; ++i) {
+        auto& sum = sums[i / kParts][i % kParts];
+        sum = V::fused(weight(i / kParts, i % kParts), V::set(normal[i / kParts]), sum);
+      }
     }
     DOPPEL_UNROLL(8)
-    for (int part = 0; part < kParts; ++part) V::store(sums[part], scores + part * V::kLanes);
+    for (int i = 0; i < kRows * kParts; ++i)
+      V::store(sums[i / kParts][i % kParts], scores + i / kParts * latents + i % kParts * V::kLanes);
   }
 }
 
@@ -91,39 +101,95 @@ DOPPEL_PORTABLE void transpose_scores(const PreparedMixture& mixture, const int3
 template <class L>
 void scores_of_mixture(const PreparedMixture& mixture, int64_t rows, int64_t stride, TileScratch& scratch) {
   static_assert(L::kLanes <= kMostLanes);
+  constexpr int kRows = std::min(L::kLanes, 4);
   const int32_t latents = mixture.latent_vectors * LatentVector::kLatents;
+  const auto weights_of = [&](int64_t row) {
+    return mixture.weights.data() + static_cast<size_t>(scratch.members[row]) * mixture.weights_per_member;
+  };
   for (int64_t row = 0; row < rows; row += L::kLanes) {
-    const int32_t* members = scratch.members + row;
-    for (int lane = 0; lane < L::kLanes; ++lane)
-      scores_of_row<L>(mixture,
-                       mixture.weights.data() + static_cast<size_t>(members[lane]) * mixture.weights_per_member,
-                       scratch.normals + row + lane, stride, scratch.row_scores + lane * latents);
-    transpose_scores<L>(mixture, members, scratch.normals + row, stride, scratch.row_scores, scratch.scores + row);
-  }
-}
-
-// The first draw of each variable of each row; words: [variables, stride], by their bits.
-template <class L>
-void draw_states(const PreparedMixture& mixture, const int32_t* members, const float* words, int64_t rows,
-                 int64_t stride, int32_t* states) {
-  const auto variables = static_cast<size_t>(mixture.variables);
-  const AliasEntry* entries = mixture.entries.data();
-  for (int64_t row = 0; row < rows; ++row) {
-    const EmissionNode* nodes = mixture.nodes.data() + static_cast<size_t>(members[row]) * variables;
-    for (size_t variable = 0; variable < variables; ++variable) {
-      const int64_t at = static_cast<int64_t>(variable) * stride + row;
-      const EmissionNode node = nodes[variable];
-      states[at] = draw_outcome(entries + node.first, node.entries, std::bit_cast<uint32_t>(words[at]));
+    for (int lane = 0; lane < L::kLanes; lane += kRows) {
+      const LatentVector* weights[kRows];
+      for (int i = 0; i < kRows; ++i) weights[i] = weights_of(row + lane + i);
+      scores_of_rows<L, kRows>(mixture, weights, scratch.normals + row + lane, stride,
+                               scratch.row_scores + lane * latents);
     }
+    transpose_scores<L>(mixture, scratch.members + row, scratch.normals + row, stride, scratch.row_scores,
+                        scratch.scores + row);
   }
 }
 
-// Numbers of the rows of a tile whose state is kAbove, then zeros up to a whole vector.
+// Reads the entry that each variable of a row draws first, and the low half of the product.
+template <class L>
+DOPPEL_PORTABLE void read_entries(const PreparedMixture& mixture, int32_t member, const int32_t* words, int32_t* low,
+                                  AliasEntry* drawn) {
+  const auto padded = static_cast<size_t>(mixture.padded_variables);
+  const auto* counts =
+      reinterpret_cast<const int32_t*>(mixture.member_nodes.data()) + static_cast<size_t>(member) * 2 * padded;
+  const AliasEntry* entries = mixture.entries.data();
+  for (int32_t variable = 0; variable < mixture.variables; variable += L::kLanes) {
+    typename L::Int high_half, low_half;
+    L::multiply_full(L::load_int(words + variable), L::load_int(counts + variable), high_half, low_half);
+    L::store(low_half, low + variable);
+    int32_t place[L::kLanes];
+    L::store(L::add_int(high_half, L::load_int(counts + padded + variable)), place);
+    const int32_t lanes = std::min<int32_t>(L::kLanes, mixture.variables - variable);
+    for (int32_t lane = 0; lane < lanes; ++lane) drawn[variable + lane] = entries[static_cast<uint32_t>(place[lane])];
+  }
+}
+
+// kLanes rows, whose entries are read: to states [variables, stride].
+template <class L>
+DOPPEL_PORTABLE void judge_entries(const PreparedMixture& mixture, const int32_t* low, const AliasEntry* drawn,
+                                   int32_t* row_states, int64_t stride, int32_t* states) {
+  const int32_t padded = mixture.padded_variables;
+  for (int lane = 0; lane < L::kLanes; ++lane)
+    for (int32_t variable = 0; variable < mixture.variables; variable += L::kLanes) {
+      const int32_t at = lane * padded + variable;
+      typename L::Int threshold, outcomes;
+      L::load_pairs(reinterpret_cast<const int32_t*>(drawn + at), threshold, outcomes);
+      L::store(L::choose_half(L::load_int(low + at), threshold, outcomes), row_states + at);
+    }
+  for (int32_t variable = 0; variable < mixture.variables; ++variable) {
+    if (mixture.pairs[variable].empty()) continue;
+    for (int32_t at = variable; at < L::kLanes * padded; at += padded)
+      row_states[at] = outcome_of(drawn[at], static_cast<uint32_t>(low[at]), mixture.pairs[variable]);
+  }
+  for (int32_t variable = 0; variable < mixture.variables; variable += 4) {
+    const float* records[L::kLanes];
+    for (int lane = 0; lane < L::kLanes; ++lane)
+      records[lane] = reinterpret_cast<const float*>(row_states + lane * padded + variable);
+    typename L::Float fields[4];
+    L::load_records(records, fields);
+    for (int i = 0; i < 4; ++i) L::store(L::bits_of(fields[i]), states + (variable + i) * stride);
+  }
+}
+
+// The first draw of each variable of each row. Entries of many rows are read before any is judged: what comes between
+// two reads is then so little that the processor has dozens of them under way.
+template <class L>
+void draw_states(const PreparedMixture& mixture, int64_t rows, int64_t stride, TileScratch& scratch) {
+  const int64_t padded = mixture.padded_variables, words = 4 * mixture.word_blocks;
+  for (int64_t first = 0; first < rows; first += kDrawnRows) {
+    for (int64_t row = 0; row < kDrawnRows; ++row)
+      read_entries<L>(mixture, scratch.members[first + row], scratch.words + (first + row) * words + 1,
+                      scratch.low + row * padded, scratch.drawn + row * padded);
+    for (int64_t row = 0; row < kDrawnRows; row += L::kLanes)
+      judge_entries<L>(mixture, scratch.low + row * padded, scratch.drawn + row * padded,
+                       scratch.row_states + row * padded, stride, scratch.states + first + row);
+  }
+}
+
+// Numbers of the rows of a tile whose state is kAbove, then zeros up to a whole vector. By the bits of 64 rows, whose
+// loop's end is mispredicted once; by those of a vector it would be as often as there is a bit.
 template <class L>
 DOPPEL_PORTABLE int64_t list_above(const int32_t* states, int64_t rows, int32_t* listed) {
   int64_t count = 0;
-  for (int64_t row = 0; row < rows; row += L::kLanes)
-    count += L::store_where_negative(L::load_int(states + row), static_cast<int32_t>(row), listed + count);
+  for (int64_t first = 0; first < rows; first += 64) {
+    uint64_t above = 0;
+    for (int64_t row = 0; row < 64; row += L::kLanes)
+      above |= uint64_t{L::bits_where_negative(L::load_int(states + first + row))} << row;
+    for (; above != 0; above &= above - 1) listed[count++] = static_cast<int32_t>(first) + std::countr_zero(above);
+  }
   for (int64_t i = count; i % L::kLanes != 0; ++i) listed[i] = 0;
   return count;
 }
@@ -131,7 +197,7 @@ DOPPEL_PORTABLE int64_t list_above(const int32_t* states, int64_t rows, int32_t*
 // One block of words of the listed rows, [4, stride]. Rows of a vector must share the high word of their numbers.
 template <class L>
 void words_of_listed(uint64_t seed, uint64_t first_row, const int32_t* listed, int64_t count, uint32_t block,
-                     int64_t stride, uint32_t* words) {
+                     int64_t stride, int32_t* words) {
   const PhiloxKey key = philox_key(seed);
   const PhiloxKeys<L> keys = philox_keys<L>(key);
   const auto first = L::set_int(static_cast<int32_t>(static_cast<uint32_t>(first_row)));
@@ -141,8 +207,7 @@ void words_of_listed(uint64_t seed, uint64_t first_row, const int32_t* listed, i
     const auto row = philox_row<L>(low, static_cast<uint32_t>(number >> 32), static_cast<uint32_t>(Stream::kRows), key);
     typename L::Words out[4];
     philox_block<L>(row, block, key, keys, out);
-    for (int word = 0; word < 4; ++word)
-      L::store(L::int_of_words(out[word]), reinterpret_cast<int32_t*>(words) + word * stride + i);
+    for (int word = 0; word < 4; ++word) L::store(L::int_of_words(out[word]), words + word * stride + i);
   }
 }
 
@@ -150,24 +215,24 @@ void words_of_listed(uint64_t seed, uint64_t first_row, const int32_t* listed, i
 template <class L, class One>
 void draw_above(const PreparedTable& table, uint64_t seed, uint64_t first_row, TileScratch& scratch) {
   const PreparedMixture& mixture = *table.mixture;
-  const int64_t stride = table.stride;
+  const int64_t stride = table.tile_rows;
   const bool wraps = (first_row & 0xFFFFFFFFu) + static_cast<uint64_t>(table.tile_rows) > uint64_t{1} << 32;
   for (int32_t variable = 0; variable < mixture.variables; ++variable) {
     int32_t* states = scratch.states + variable * stride;
     const int64_t count = list_above<L>(states, table.tile_rows, scratch.listed);
     const auto block = static_cast<uint32_t>(table.blocks + mixture.word_blocks + variable);
     const auto fill_words = wraps ? words_of_listed<One> : words_of_listed<L>;
-    fill_words(seed, first_row, scratch.listed, count, block, stride, scratch.words);
+    fill_words(seed, first_row, scratch.listed, count, block, stride, scratch.more_words);
+    const int32_t* above = mixture.above[variable].data();
+    const PreparedMixture::Node* nodes = mixture.nodes_above[variable].data();
     for (int64_t i = 0; i < count; ++i) {
       const int32_t row = scratch.listed[i];
-      size_t node = static_cast<size_t>(scratch.members[row]) * static_cast<size_t>(mixture.variables) +
-                    static_cast<size_t>(variable);
-      int32_t state = Emission::kAbove;
-      for (const uint32_t* word = scratch.words + i; state == Emission::kAbove; word += stride) {
-        node = mixture.above[node];
-        state = draw_outcome(mixture.entries.data() + mixture.nodes[node].first, mixture.nodes[node].entries, *word);
+      const PreparedMixture::Node* node = nodes + above[scratch.members[row]];
+      int32_t& state = states[row];
+      for (const int32_t* word = scratch.more_words + i; state == Emission::kAbove; word += stride) {
+        state = draw_outcome(mixture.entries.data() + node->first, node->entries, *word, mixture.pairs[variable]);
+        node = nodes + node->above;
       }
-      states[row] = state;
     }
   }
 }
@@ -176,11 +241,9 @@ void draw_above(const PreparedTable& table, uint64_t seed, uint64_t first_row, T
 template <class L, class One>
 void mixture_of_tile(const PreparedTable& table, uint64_t seed, uint64_t first_row, TileScratch& scratch) {
   const PreparedMixture& mixture = *table.mixture;
-  const int64_t rows = table.tile_rows, stride = table.stride;
-  const float* words = scratch.normals + 4 * table.blocks * stride;
-  draw_members<L>(mixture, words, rows, scratch.members);
-  scores_of_mixture<L>(mixture, rows, stride, scratch);
-  draw_states<L>(mixture, scratch.members, words + stride, rows, stride, scratch.states);
+  draw_members(mixture, table.tile_rows, scratch);
+  scores_of_mixture<L>(mixture, table.tile_rows, table.tile_rows, scratch);
+  draw_states<L>(mixture, table.tile_rows, table.tile_rows, scratch);
   draw_above<L, One>(table, seed, first_row, scratch);
 }
 
@@ -196,6 +259,24 @@ void values_of_states(const PreparedColumn& column, const std::vector<StateValue
   for (int64_t row = 0; row < rows; ++row) {
     const StateValue<Value>& state = of_state[states[row]];
     values[row] = (values[row] & state.kept) | state.value;
+  }
+}
+
+// The same for no more states of 32 bits than a vector has lanes.
+template <class L>
+void values_of_few_states(const PreparedColumn& column, const int32_t* states, int64_t rows, int32_t* values) {
+  int32_t kept[L::kLanes] = {}, value[L::kLanes] = {};
+  for (size_t state = 0; state < column.states32.size(); ++state) {
+    kept[state] = static_cast<int32_t>(column.states32[state].kept);
+    value[state] = static_cast<int32_t>(column.states32[state].value);
+  }
+  const auto all_kept = L::load_int(kept), all_values = L::load_int(value);
+  for (int64_t row = 0; row < rows; row += L::kLanes) {
+    const auto state = L::load_int(states + row);
+    auto result = L::look_up(all_values, state);
+    if (column.has_latent)
+      result = L::or_int(result, L::and_int(L::look_up(all_kept, state), L::load_int(values + row)));
+    L::store(result, values + row);
   }
 }
 

@@ -34,9 +34,11 @@
 
 DOPPEL_PORTABLE_BEGIN
 
-// Words of rows whose numbers share their high word, [4 * blocks, stride], kept as floats by their bits.
-template <class L>
-void words_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words, int64_t stride) {
+// Words of rows whose numbers share their high word, blocks first_block .. first_block + blocks - 1: to
+// store(row, block - first_block, words).
+template <class L, class Store>
+DOPPEL_PORTABLE void words_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t first_block, int32_t blocks,
+                                   Store store) {
   const PhiloxKey key = philox_key(seed);
   const PhiloxKeys<L> keys = philox_keys<L>(key);
   constexpr auto kStream = static_cast<uint32_t>(Stream::kRows);
@@ -44,20 +46,40 @@ void words_of_rows(uint64_t seed, uint64_t first_row, int64_t rows, int32_t bloc
     const uint64_t number = first_row + static_cast<uint64_t>(row);
     const auto shared = philox_row<L>(L::consecutive_words(static_cast<uint32_t>(number)),
                                       static_cast<uint32_t>(number >> 32), kStream, key);
-    float* out = words + row;
     int32_t block = 0;
-    for (; block + 2 <= blocks; block += 2, out += 8 * stride) {
+    for (; block + 2 <= blocks; block += 2) {
       typename L::Words pair[2][4];
-      philox_blocks<L, 2>(shared, static_cast<uint32_t>(block), key, keys, pair);
-      for (int word = 0; word < 8; ++word)
-        L::store(L::float_of_bits(L::int_of_words(pair[word / 4][word % 4])), out + word * stride);
+      philox_blocks<L, 2>(shared, static_cast<uint32_t>(first_block + block), key, keys, pair);
+      store(row, block, pair[0]);
+      store(row, block + 1, pair[1]);
     }
     if (block < blocks) {
       typename L::Words last[4];
-      philox_block<L>(shared, static_cast<uint32_t>(block), key, keys, last);
-      for (int word = 0; word < 4; ++word) L::store(L::float_of_bits(L::int_of_words(last[word])), out + word * stride);
+      philox_block<L>(shared, static_cast<uint32_t>(first_block + block), key, keys, last);
+      store(row, block, last);
     }
   }
+}
+
+// Words for normals, [4 * blocks, stride], kept as floats by their bits.
+template <class L>
+void words_of_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words, int64_t stride) {
+  words_of_rows<L>(seed, first_row, rows, 0, blocks, [=](int64_t row, int32_t block, const typename L::Words* four) {
+    for (int word = 0; word < 4; ++word)
+      L::store(L::float_of_bits(L::int_of_words(four[word])), words + (4 * block + word) * stride + row);
+  });
+}
+
+// Words of further blocks, [rows, 4 * blocks].
+template <class L>
+void words_of_mixture(uint64_t seed, uint64_t first_row, int64_t rows, int32_t first_block, int32_t blocks,
+                      int32_t* words) {
+  words_of_rows<L>(seed, first_row, rows, first_block, blocks,
+                   [=](int64_t row, int32_t block, const typename L::Words* four) {
+                     typename L::Float fields[4];
+                     for (int i = 0; i < 4; ++i) fields[i] = L::float_of_bits(L::int_of_words(four[i]));
+                     L::store_records(fields, reinterpret_cast<float*>(words + 4 * (row * blocks + block)), 4 * blocks);
+                   });
 }
 
 // Words to normals, in place. A pass of its own: Philox and Box-Muller are long chains of dependent operations, and a
@@ -76,23 +98,35 @@ void normals_of_words(int64_t rows, int32_t blocks, float* words, int64_t stride
   }
 }
 
-// `rows` is a multiple of L::kLanes. `One` is a lane type of width one, for the vector in which the low word of the row
-// number wraps.
-template <class L, class One>
-void fill_words(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* words, int64_t stride) {
+// Calls with_lanes(L, first, rows) or the like for parts of a tile in which the high word of the row number is one.
+// `rows` is a multiple of L::kLanes. `One` is a lane type of width one, for the vector in which the low word wraps.
+template <class L, class One, class Function>
+DOPPEL_PORTABLE void for_each_high_word(uint64_t first_row, int64_t rows, Function with_lanes) {
   const uint64_t until_wrap = (uint64_t{1} << 32) - (first_row & 0xFFFFFFFFu);
-  if (static_cast<uint64_t>(rows) <= until_wrap) return words_of_rows<L>(seed, first_row, rows, blocks, words, stride);
+  if (static_cast<uint64_t>(rows) <= until_wrap) return with_lanes(L(), int64_t{0}, rows);
   const auto before = static_cast<int64_t>(until_wrap) / L::kLanes * L::kLanes;
   const auto after = std::min<int64_t>(before + L::kLanes, rows);
-  words_of_rows<L>(seed, first_row, before, blocks, words, stride);
-  words_of_rows<One>(seed, first_row + static_cast<uint64_t>(before), after - before, blocks, words + before, stride);
-  words_of_rows<L>(seed, first_row + static_cast<uint64_t>(after), rows - after, blocks, words + after, stride);
+  with_lanes(L(), int64_t{0}, before);
+  with_lanes(One(), before, after - before);
+  with_lanes(L(), after, rows - after);
 }
 
 template <class L, class One>
 void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals, int64_t stride) {
-  fill_words<L, One>(seed, first_row, rows, blocks, normals, stride);
+  for_each_high_word<L, One>(first_row, rows, [=](auto lanes, int64_t first, int64_t count) {
+    words_of_normals<decltype(lanes)>(seed, first_row + static_cast<uint64_t>(first), count, blocks, normals + first,
+                                      stride);
+  });
   normals_of_words<L>(rows, blocks, normals, stride);
+}
+
+template <class L, class One>
+void fill_mixture_words(const PreparedTable& table, uint64_t seed, uint64_t first_row, int32_t* words) {
+  const int32_t blocks = table.word_blocks();
+  for_each_high_word<L, One>(first_row, table.tile_rows, [&](auto lanes, int64_t first, int64_t count) {
+    words_of_mixture<decltype(lanes)>(seed, first_row + static_cast<uint64_t>(first), count, table.blocks, blocks,
+                                      words + first * 4 * blocks);
+  });
 }
 
 // scores[latent, row] for four latents, two vectors of rows at a time: eight independent sums hide the latency of fma.
@@ -385,18 +419,20 @@ void column_of_tile(const PreparedColumn& column, const PreparedTable& table, in
   const bool whole = rows == table.tile_rows;  // otherwise vectors would write past the last row
   void* values = whole ? out : scratch.values;
   if (column.has_latent)
-    values_of_column<L>(column, scratch.scores + column.latent * table.stride, table.tile_rows, scratch, values);
+    values_of_column<L>(column, scratch.scores + column.latent * table.tile_rows, table.tile_rows, scratch, values);
   if (column.emission >= 0) {
-    const int32_t* states = scratch.states + column.emission * table.stride;
-    if (size == 4) {
-      values_of_states(column, column.states32, states, table.tile_rows, static_cast<uint32_t*>(values));
-    } else {
+    const int32_t* states = scratch.states + column.emission * table.tile_rows;
+    if (size == 8) {
       values_of_states(column, column.states64, states, table.tile_rows, static_cast<uint64_t*>(values));
+    } else if (column.states32.size() <= L::kLanes) {
+      values_of_few_states<L>(column, states, table.tile_rows, static_cast<int32_t*>(values));
+    } else {
+      values_of_states(column, column.states32, states, table.tile_rows, static_cast<uint32_t*>(values));
     }
   }
   if (!whole) std::memcpy(out, values, static_cast<size_t>(rows) * size);
   if (buffer.validity != nullptr)
-    validity_of_column<L>(column, scratch, table.stride, rows, out, buffer.validity + first / 8);
+    validity_of_column<L>(column, scratch, table.tile_rows, rows, out, buffer.validity + first / 8);
 }
 
 // Asks for the cache lines that a tile will be written to, so that they arrive while its normals are drawn: columns are
@@ -414,17 +450,19 @@ inline void prefetch_tile(const PreparedTable& table, int64_t first, int64_t row
 template <class L, class One>
 void sample_rows(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
                  std::span<const ColumnBuffer> columns) {
-  const int64_t tile_rows = table.tile_rows, stride = table.stride;
+  const int64_t tile_rows = table.tile_rows;
   for (int64_t first = 0; first < rows; first += tile_rows) {
     const uint64_t tile_row = first_row + static_cast<uint64_t>(first);
     const int64_t count = std::min(tile_rows, rows - first);
     prefetch_tile(table, first, count, columns);
-    fill_words<L, One>(seed, tile_row, tile_rows, table.blocks + table.word_blocks(), scratch.normals, stride);
-    normals_of_words<L>(tile_rows, table.blocks, scratch.normals, stride);
-    if (table.mixture) mixture_of_tile<L, One>(table, seed, tile_row, scratch);
+    fill_normals<L, One>(seed, tile_row, tile_rows, table.blocks, scratch.normals, tile_rows);
+    if (table.mixture) {
+      fill_mixture_words<L, One>(table, seed, tile_row, scratch.words);
+      mixture_of_tile<L, One>(table, seed, tile_row, scratch);
+    }
     for (size_t group = 0; group < table.groups.size(); ++group)
-      scores_of_group<L>(table.groups[group], scratch.normals, tile_rows, stride,
-                         scratch.scores + static_cast<int64_t>(4 * group) * stride);
+      scores_of_group<L>(table.groups[group], scratch.normals, tile_rows, tile_rows,
+                         scratch.scores + static_cast<int64_t>(4 * group) * tile_rows);
     for (size_t column = 0; column < table.columns.size(); ++column)
       column_of_tile<L>(table.columns[column], table, first, count, scratch, columns[column]);
   }

@@ -94,14 +94,16 @@ struct LatentGroup {
   float residual[4] = {0, 0, 0, 0};
 };
 
-// An entry of an alias table in one piece of memory, and where in PreparedMixture::entries a node's are.
+// An entry of an alias table in 8 bytes. Outcomes of 16 bits (of members or of a variable) are in it, the one below the
+// threshold in the low half; larger ones are at this place of a table of pairs, which then exists.
 struct AliasEntry {
-  uint32_t threshold;
-  int32_t outcome[2];  // below it, and above
+  uint32_t threshold, outcomes;
 };
-struct EmissionNode {
-  uint32_t first, entries;
+struct OutcomePair {
+  int32_t outcome[2];  // below the threshold, and above
 };
+using OutcomePairs = std::vector<OutcomePair>;
+inline constexpr int32_t kMostNarrowOutcomes = 1 << 15;
 
 // Weights of so many latents of one member, computed together.
 struct alignas(32) LatentVector {
@@ -114,6 +116,7 @@ struct alignas(32) LatentVector {
 struct PreparedMixture {
   int32_t word_blocks = 0;  // Philox blocks of a row whose words draw the member and the states
   std::vector<AliasEntry> member;
+  OutcomePairs member_pairs;  // empty where outcomes are narrow
 
   // A member's weights: for each vector of latents the means, then the factor's for components 0 .. used - 1 (all
   // members' are zero beyond, which is half of a triangular factor); then the residuals of all latents.
@@ -123,23 +126,31 @@ struct PreparedMixture {
   size_t weights_per_member = 0;       // in vectors
   std::vector<LatentVector> weights;   // [members, weights_per_member]
 
-  // Nodes of all variables: [members, variables], then those above the members, variable after variable.
-  int32_t variables = 0;
-  std::vector<EmissionNode> nodes;
-  std::vector<uint32_t> above;  // [nodes] the node above; 0 where there is none
+  // A member's nodes: how many entries each variable has, then where in `entries` they begin, both padded with zeros.
+  int32_t variables = 0, padded_variables = 0;  // to a multiple of kMostLanes
+  std::vector<uint32_t> member_nodes;           // [members, 2, padded_variables]
   std::vector<AliasEntry> entries;
+  std::vector<OutcomePairs> pairs;  // [variables], those of narrow outcomes empty
+
+  // The nodes above the members, variable after variable: for each member the number of its one, for each of them its
+  // entries and the number of the one above it. Where there is none the number means nothing and is 0.
+  struct Node {
+    uint32_t first, entries;
+    int32_t above;
+  };
+  std::vector<std::vector<int32_t>> above;     // [variables, members]
+  std::vector<std::vector<Node>> nodes_above;  // [variables]
 };
 
 struct PreparedTable {
   int32_t blocks = 0;               // of four normals, per row
   int32_t tile_rows = 0;            // rows sampled together: a multiple of 64
-  int32_t stride = 0;               // of a tile's matrices: from one draw, score or variable to the next
   std::vector<LatentGroup> groups;  // empty in a mixture
   std::optional<PreparedMixture> mixture;
   std::vector<PreparedColumn> columns;
 
   int32_t word_blocks() const { return mixture ? mixture->word_blocks : 0; }
-  int32_t variables() const { return mixture ? mixture->variables : 0; }
+  int32_t padded_variables() const { return mixture ? mixture->padded_variables : 0; }
   int32_t padded_latents() const {
     return mixture ? mixture->latent_vectors * LatentVector::kLatents : 4 * static_cast<int32_t>(groups.size());
   }
@@ -163,18 +174,26 @@ void check_buffers(const std::vector<Column>& columns, std::span<const ColumnBuf
 
 inline constexpr int32_t kMostLanes = 16;  // of any instruction set, in floats
 
+inline constexpr int32_t kDrawnRows = 64;  // rows whose entries are read before they are judged
+
 // Working memory of one sampler, 64-byte aligned.
 struct TileScratch {
   explicit TileScratch(const PreparedTable& table);
-  float* normals = nullptr;     // [4 * blocks, stride], then words likewise, by their bits
-  float* scores = nullptr;      // [padded_latents, stride]
-  float* row_scores = nullptr;  // [kMostLanes, padded_latents]: of a mixture's rows, then transposed
-  int32_t* members = nullptr;   // [stride]
-  int32_t* states = nullptr;    // [variables, stride]
-  int32_t* listed = nullptr;    // [stride + kMostLanes] rows whose state is drawn again, from the node above
-  uint32_t* words = nullptr;    // [4, stride] of those
-  int32_t* buckets = nullptr;   // [stride]
-  std::byte* values = nullptr;  // [stride] of the widest storage
+  float* normals = nullptr;     // [4 * blocks, tile_rows]
+  float* scores = nullptr;      // [padded_latents, tile_rows]
+  int32_t* buckets = nullptr;   // [tile_rows]
+  std::byte* values = nullptr;  // [tile_rows] of the widest storage
+
+  // Of a mixture.
+  int32_t* words = nullptr;       // [tile_rows, 4 * word_blocks]
+  int32_t* members = nullptr;     // [tile_rows]
+  float* row_scores = nullptr;    // [kMostLanes, padded_latents]
+  int32_t* low = nullptr;         // [kDrawnRows, padded_variables] low halves of products
+  AliasEntry* drawn = nullptr;    // likewise, the entries that the high halves point to
+  int32_t* row_states = nullptr;  // likewise, the states
+  int32_t* states = nullptr;      // [padded_variables, tile_rows]
+  int32_t* listed = nullptr;      // [tile_rows] rows whose state is drawn again, from the node above
+  int32_t* more_words = nullptr;  // [4, tile_rows] of those
 
  private:
   std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;
