@@ -27,6 +27,10 @@ class Blob {
     if (!values.empty()) std::memcpy(bytes_.data() + offset, values.data(), values.size() * sizeof(T));
     return offset;
   }
+  template <class T>
+  uint32_t offset_of(const std::vector<T>& values) {  // whose range `make_constants` checks
+    return static_cast<uint32_t>(put(values));
+  }
   const std::vector<std::byte>& bytes() const { return bytes_; }
 
  private:
@@ -35,23 +39,37 @@ class Blob {
 
 // ---- columns
 
+template <class Value>
+std::vector<Value> values_of(const std::vector<StateValue<Value>>& states) {
+  std::vector<Value> values;
+  for (const StateValue<Value>& state : states) values.push_back(state.value);
+  return values;
+}
+
 SampleColumn make_column(Blob& blob, const PreparedColumn& from) {
   SampleColumn to{};
   to.storage = from.storage;
   to.transform = from.transform;
+  to.has_missing = from.has_missing;
+  to.emission = from.emission;
   to.missing_threshold = from.missing_threshold;
   to.mean = from.mean;
   to.deviation = from.deviation;
   to.minimum = from.minimum;
   to.maximum = from.maximum;
-  if (from.transform == Transform::kSegments) {
+  if (from.emission >= 0) {
+    to.state_role = blob.offset_of(from.state_role);
+    to.state_value = bytes_per_value(from.storage) == 8 ? blob.offset_of(values_of(from.states64))
+                                                        : blob.offset_of(values_of(from.states32));
+  }
+  if (from.has_latent && from.transform == Transform::kSegments) {
     to.bucket_scale = from.bucket_scale;
     to.bucket_offset = from.bucket_offset;
     to.search_steps = std::bit_width(static_cast<uint32_t>(from.most));
-    to.first = static_cast<uint32_t>(blob.put(from.first));
-    to.lower = static_cast<uint32_t>(blob.put(from.lower));
+    to.first = blob.offset_of(from.first);
+    to.lower = blob.offset_of(from.lower);
     const bool wide = bytes_per_value(from.storage) == 8;
-    to.segments = static_cast<uint32_t>(wide ? blob.put(from.segments64) : blob.put(from.segments32));
+    to.segments = wide ? blob.offset_of(from.segments64) : blob.offset_of(from.segments32);
   }
   return to;
 }
@@ -70,7 +88,8 @@ struct GroupPlan {
     };
     return static_cast<size_t>(absent(first)) + static_cast<size_t>(second != first && absent(second));
   }
-  int8_t score_of(int32_t latent) {
+  int8_t score_of(int32_t latent) {  // -1: none
+    if (latent < 0) return -1;
     auto found = std::find(latents.begin(), latents.end(), latent);
     if (found == latents.end()) found = latents.insert(latents.end(), latent);
     return static_cast<int8_t>(found - latents.begin());
@@ -81,23 +100,24 @@ std::vector<GroupPlan> plan_groups(const TableSampler& sampler, std::vector<Samp
   std::vector<GroupPlan> groups;
   for (size_t c = 0; c < columns.size(); ++c) {
     const ColumnSampler& column = sampler.columns[c];
+    const int32_t latent = column.has_latent() ? column.latent : -1;
     const auto full = [&](const GroupPlan& group) {
-      return group.latents.size() + group.missing(column.latent, column.missing_latent) > kGroupScores;
+      return group.latents.size() + group.missing(latent, column.missing_latent) > kGroupScores;
     };
     if (groups.empty() || full(groups.back())) groups.push_back({static_cast<int32_t>(c), 0, {}});
     GroupPlan& group = groups.back();
     ++group.columns;
-    columns[c].score = group.score_of(column.latent);
-    columns[c].missing_score = column.missing_latent < 0 ? int8_t{-1} : group.score_of(column.missing_latent);
+    columns[c].score = group.score_of(latent);
+    columns[c].missing_score = group.score_of(column.missing_latent);
   }
   return groups;
 }
 
 // The own-noise normals of a group's latents, by Philox block.
-std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const PreparedTable& table) {
+std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const std::vector<int32_t>& draws) {
   std::vector<NoiseBlock> blocks;
   for (size_t score = 0; score < group.latents.size(); ++score) {
-    const int32_t latent = group.latents[score], number = table.groups[latent / 4].residual_draw[latent % 4];
+    const int32_t number = draws[group.latents[score]];
     if (number < 0) continue;
     const auto block = static_cast<uint32_t>(number / 4);
     auto found = std::find_if(blocks.begin(), blocks.end(), [&](const NoiseBlock& b) { return b.block == block; });
@@ -107,6 +127,77 @@ std::vector<NoiseBlock> plan_noise(const GroupPlan& group, const PreparedTable& 
   return blocks;
 }
 
+// ---- mixtures
+
+// Where in the upload a mixture's tables lie.
+struct MixtureTables {
+  size_t member = 0, member_pairs = 0, member_nodes = 0, entries = 0, variable = 0;
+  SampleMixture numbers{};  // but for the pointers
+};
+
+MixtureTables put_mixture(Blob& blob, const PreparedTable& table) {
+  const PreparedMixture& mixture = *table.mixture;
+  MixtureTables to;
+  to.numbers.first_word_block = static_cast<uint32_t>(table.blocks);
+  to.numbers.word_blocks = static_cast<uint32_t>(mixture.word_blocks);
+  to.numbers.member_entries = static_cast<uint32_t>(mixture.member.size());
+  to.numbers.variables = mixture.variables;
+  to.numbers.padded_variables = mixture.padded_variables;
+  to.member = blob.put(mixture.member);
+  to.member_pairs = blob.put(mixture.member_pairs);
+  to.member_nodes = blob.put(mixture.member_nodes);
+  to.entries = blob.put(mixture.entries);
+  std::vector<SampleVariable> variables;
+  for (size_t v = 0; v < static_cast<size_t>(mixture.variables); ++v) {
+    std::vector<std::array<int32_t, 4>> nodes;
+    for (const PreparedMixture::Node& node : mixture.nodes_above[v])
+      nodes.push_back({static_cast<int32_t>(node.first), static_cast<int32_t>(node.entries), node.above, 0});
+    variables.push_back({blob.offset_of(mixture.above[v]), blob.offset_of(nodes), blob.offset_of(mixture.pairs[v]),
+                         !mixture.pairs[v].empty()});
+  }
+  to.variable = blob.put(variables);
+  return to;
+}
+
+// ---- weights
+
+// Weights of a group's latents, [rows, kGroupScores], appended row by row.
+template <class Function>
+void append_weights(const GroupPlan& plan, std::vector<float>& to, Function weight_of) {
+  to.resize(to.size() + kGroupScores);
+  for (size_t score = 0; score < plan.latents.size(); ++score)
+    to[to.size() - kGroupScores + score] = effective_weight(weight_of(static_cast<size_t>(plan.latents[score])));
+}
+
+// The groups' factors one after the other, or for each member of a mixture means, factor and residuals of each group.
+std::vector<float> make_weights(const TableSampler& sampler, const std::vector<GroupPlan>& groups) {
+  const auto latents = static_cast<size_t>(sampler.latents), components = static_cast<size_t>(sampler.components);
+  const bool is_mixture = sampler.is_mixture();
+  std::vector<float> weights;
+  weights.reserve(static_cast<size_t>(sampler.members) * groups.size() * (components + (is_mixture ? 2 : 0)) *
+                  kGroupScores);
+  for (size_t member = 0; member < static_cast<size_t>(sampler.members); ++member) {
+    const size_t first = member * latents;
+    for (const GroupPlan& plan : groups) {
+      if (is_mixture) append_weights(plan, weights, [&](size_t latent) { return sampler.mean[first + latent]; });
+      for (size_t k = 0; k < components; ++k)
+        append_weights(plan, weights, [&](size_t latent) { return sampler.factor[(first + latent) * components + k]; });
+      if (is_mixture) append_weights(plan, weights, [&](size_t latent) { return sampler.residual[first + latent]; });
+    }
+  }
+  return weights;
+}
+
+SampleGroup make_group(const GroupPlan& plan, const TableSampler& sampler, const std::vector<int32_t>& draws) {
+  SampleGroup group{plan.first_column, plan.columns, 0, 0, {}};
+  for (size_t score = 0; score < plan.latents.size(); ++score) {
+    const int32_t latent = plan.latents[score];
+    if (draws[latent] >= 0)
+      group.residual[score] = sampler.is_mixture() ? 1 : effective_weight(sampler.residual[latent]);
+  }
+  return group;
+}
+
 // Everything the kernel reads, and where in the upload it lies.
 struct Constants {
   Blob blob;
@@ -114,6 +205,7 @@ struct Constants {
   size_t factor = 0, group = 0, noise = 0, column = 0;
   uint32_t row_bytes = 0;
   int32_t bitmaps = 0;
+  MixtureTables mixture;
 };
 
 Constants make_constants(const TableSampler& sampler) {
@@ -125,33 +217,28 @@ Constants make_constants(const TableSampler& sampler) {
     columns.back().bytes_before = constants.row_bytes;
     columns.back().bitmaps_before = constants.bitmaps;
     constants.row_bytes += static_cast<uint32_t>(bytes_per_value(table.columns[c].storage));
-    constants.bitmaps += table.columns[c].missing_latent >= 0;
+    constants.bitmaps += table.columns[c].has_missing;
   }
+  const std::vector<int32_t> draws = residual_draws(sampler);
+  const std::vector<GroupPlan> plans = plan_groups(sampler, columns);
   std::vector<SampleGroup> groups;
   std::vector<NoiseBlock> noise;
-  std::vector<float> factor;
-  const auto components = static_cast<size_t>(sampler.components);
-  for (const GroupPlan& plan : plan_groups(sampler, columns)) {
-    const std::vector<NoiseBlock> blocks = plan_noise(plan, table);
-    SampleGroup group{
-        plan.first_column, plan.columns, static_cast<int32_t>(noise.size()), static_cast<int32_t>(blocks.size()), {}};
+  for (const GroupPlan& plan : plans) {
+    const std::vector<NoiseBlock> blocks = plan_noise(plan, draws);
+    groups.push_back(make_group(plan, sampler, draws));
+    groups.back().first_noise = static_cast<int32_t>(noise.size());
+    groups.back().noises = static_cast<int32_t>(blocks.size());
     noise.insert(noise.end(), blocks.begin(), blocks.end());
-    const size_t weights = factor.size();
-    factor.resize(weights + components * kGroupScores);
-    for (size_t score = 0; score < plan.latents.size(); ++score) {
-      const auto latent = static_cast<size_t>(plan.latents[score]);
-      group.residual[score] = table.groups[latent / 4].residual[latent % 4];
-      for (size_t k = 0; k < components; ++k) {
-        factor[weights + k * kGroupScores + score] = effective_weight(sampler.factor[latent * components + k]);
-      }
-    }
-    groups.push_back(group);
   }
   constants.groups = static_cast<int32_t>(groups.size());
-  constants.factor = constants.blob.put(factor);
+  constants.factor = constants.blob.put(make_weights(sampler, plans));
   constants.group = constants.blob.put(groups);
   constants.noise = constants.blob.put(noise);
   constants.column = constants.blob.put(columns);
+  if (sampler.is_mixture()) {
+    constants.mixture = put_mixture(constants.blob, table);
+    constants.mixture.numbers.member_weights = int64_t{constants.groups} * (sampler.components + 2) * kGroupScores / 4;
+  }
   if (constants.blob.bytes().size() >> 32) throw Error("table sampler: tables of more than 4 GiB");
   return constants;
 }
@@ -167,6 +254,11 @@ class CudaTableSampler : public PreparedTableSampler {
   void sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) override;
 
  private:
+  struct Column {
+    Storage storage;
+    bool has_missing;
+    bool can_be_missing() const { return has_missing; }
+  };
   struct Piece {  // one of the two buffers
     DeviceBuffer<std::byte> values;
     PinnedBuffer<std::byte> staging;
@@ -178,7 +270,7 @@ class CudaTableSampler : public PreparedTableSampler {
   size_t padded_bytes(int64_t rows) const;  // of the output of so many rows, rounded up to a tile
 
   int device_;
-  std::vector<ColumnSampler> columns_;  // storages and missing latents only
+  std::vector<Column> columns_;
   SampleArguments arguments_{};
   int32_t bitmaps_ = 0;
   int blocks_ = 0;
@@ -189,13 +281,6 @@ class CudaTableSampler : public PreparedTableSampler {
   std::array<Piece, 2> pieces_;
 };
 
-ColumnSampler without_tables(const ColumnSampler& column) {
-  ColumnSampler bare;
-  bare.storage = column.storage;
-  bare.missing_latent = column.missing_latent;
-  return bare;
-}
-
 const void* select_device(int device) {  // before the members that allocate on it
   CUDA_CHECK(cudaSetDevice(device));
   return nullptr;
@@ -203,7 +288,7 @@ const void* select_device(int device) {  // before the members that allocate on 
 
 CudaTableSampler::CudaTableSampler(const TableSampler& sampler, int device, size_t buffer_bytes)
     : device_((select_device(device), device)), compute_(make_stream()), copy_(make_stream()) {
-  for (const ColumnSampler& column : sampler.columns) columns_.push_back(without_tables(column));
+  for (const ColumnSampler& column : sampler.columns) columns_.push_back({column.storage, column.can_be_missing()});
   const Constants constants = make_constants(sampler);
   const std::vector<std::byte>& bytes = constants.blob.bytes();
   constants_ = DeviceBuffer<std::byte>(bytes.size(), compute_.get());
@@ -221,12 +306,24 @@ CudaTableSampler::CudaTableSampler(const TableSampler& sampler, int device, size
   arguments_.tables = at(0);
   arguments_.row_bytes = constants.row_bytes;
   bitmaps_ = constants.bitmaps;
+  if (sampler.is_mixture()) {
+    arguments_.is_mixture = true;
+    arguments_.mixture = constants.mixture.numbers;
+    arguments_.mixture.member = reinterpret_cast<const uint2*>(at(constants.mixture.member));
+    if (sampler.members > kMostNarrowOutcomes)
+      arguments_.mixture.member_pairs = reinterpret_cast<const int2*>(at(constants.mixture.member_pairs));
+    arguments_.mixture.member_nodes = reinterpret_cast<const uint32_t*>(at(constants.mixture.member_nodes));
+    arguments_.mixture.entries = reinterpret_cast<const uint2*>(at(constants.mixture.entries));
+    arguments_.mixture.variable = reinterpret_cast<const SampleVariable*>(at(constants.mixture.variable));
+  }
 
   cudaDeviceProp properties;
   CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
   blocks_ = properties.multiProcessorCount * kBlocksPerMultiprocessor;
-  if (!fits_shared(sampler.components, constants.groups)) {
-    const size_t block_bytes = scratch_bytes(sampler.components);
+  const int32_t variables = arguments_.mixture.variables;
+  if (sampler.is_mixture() ? !mixture_fits_shared(sampler.components, variables)
+                           : !fits_shared(sampler.components, constants.groups)) {
+    const size_t block_bytes = scratch_bytes(sampler.components, variables);
     blocks_ = static_cast<int>(std::clamp<size_t>(kScratchBytes / block_bytes, 1, static_cast<size_t>(blocks_)));
     scratch_ = DeviceBuffer<float>(static_cast<size_t>(blocks_) * block_bytes / sizeof(float), compute_.get());
     arguments_.scratch = scratch_.data();
@@ -295,7 +392,7 @@ void CudaTableSampler::finish(Piece& piece, std::span<const ColumnBuffer> column
     const size_t size = bytes_per_value(columns_[c].storage);
     std::memcpy(static_cast<std::byte*>(columns[c].values) + first * size, values, rows * size);
     values += padded_rows * size;
-    if (columns_[c].missing_latent >= 0) {
+    if (columns_[c].has_missing) {
       std::memcpy(columns[c].validity + first / 8, bitmap, (rows + 7) / 8);
       bitmap += padded_rows / 8;
     } else if (columns[c].validity != nullptr) {
@@ -309,7 +406,6 @@ void CudaTableSampler::finish(Piece& piece, std::span<const ColumnBuffer> column
 
 std::unique_ptr<PreparedTableSampler> prepare_cuda_table_sampler(const TableSampler& sampler, int device,
                                                                  size_t buffer_bytes) {
-  if (sampler.is_mixture()) throw Error("this build's CUDA backend does not sample mixtures; use --backend cpu");
   return std::make_unique<CudaTableSampler>(sampler, device, buffer_bytes);
 }
 

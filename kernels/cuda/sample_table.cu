@@ -1,7 +1,8 @@
 // Table sampling (table.h): Philox -> normals -> scores -> values, fused; a row's numbers never leave the
 // multiprocessor.
 //
-// in    factor [groups, components, 8], noise and column descriptions, segment tables: constants, read through L1
+// in    factor [groups, components, 8] (of a mixture: sample_mixture.cuh), noise and column descriptions, segment
+//       tables: constants, read through L1
 // out   columns one after the other, [rows rounded up to a tile] values each, 16-byte aligned; then validity bitmaps
 // limit any number of rows, columns and components; 2^31 - 1 blocks of 256 rows a launch (grid-stride, so more are
 // fine)
@@ -24,6 +25,7 @@
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
 #include "kernels/cpu/sample_table.h"
+#include "kernels/cuda/sample_mixture.cuh"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/simt.h"
 #include "kernels/random.h"
@@ -31,29 +33,10 @@
 namespace doppel::cuda {
 namespace {
 
-using Lanes = PlainLanes;
-
 // A multiprocessor holds at least so many blocks: up to 128 registers a thread, which no architecture needs to spill at
 // (12 blocks, 80 registers: sm_90 and sm_120 spill).
-constexpr int kResidentBlocks = 8;
-
-// The four rows of a thread.
-struct Rows {
-  PhiloxKey key;
-  PhiloxRow<Lanes> row[kRowsPerThread];
-};
-
-__device__ __forceinline__ Rows make_rows(uint64_t seed, uint64_t first) {
-  Rows rows;
-  rows.key = philox_key(seed);
-#pragma unroll
-  for (int r = 0; r < kRowsPerThread; ++r) {
-    const uint64_t row = first + static_cast<uint64_t>(r);
-    rows.row[r] = portable::philox_row<Lanes>(static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
-                                              static_cast<uint32_t>(doppel::Stream::kRows), rows.key);
-  }
-  return rows;
-}
+// Mixtures need 160, for the scores of four rows by weights of their own (7 blocks have no more registers than 8).
+constexpr int kResidentBlocks = 8, kResidentMixtureBlocks = 6;
 
 // Normals 4 block .. 4 block + 3 of each row: normal[i] holds those of the four rows.
 __device__ __forceinline__ void draw_block(const Rows& rows, uint32_t block, float4 normal[4]) {
@@ -98,11 +81,6 @@ __device__ __forceinline__ void compute_scores(const float4* factor, int compone
     if (weight > 0) sum[s] = fused(weight, scores[s * stride], sum[s]);
     scores[s * stride] = sum[s];
   }
-}
-
-template <class T>
-__device__ __forceinline__ const T* table_at(const std::byte* tables, uint32_t offset) {
-  return reinterpret_cast<const T*>(tables + offset);
 }
 
 // A record through the read-only path, 16 bytes a load.
@@ -202,37 +180,62 @@ struct alignas(16) FourValues {
   T value[4];
 };
 
+// What a thread's four rows hold in a column: bit r of `from_latent` is 1 where the transform gives the value;
+// elsewhere it is the state's, or 0 where there is no variable.
+struct Cells {
+  float4 z;
+  int4 state;
+  unsigned present, from_latent;
+};
+
+// The bits of a state's value.
+template <class Value>
+__device__ __forceinline__ Value value_of_state(const SampleColumn& column, const std::byte* tables, int state) {
+  using Bits = std::conditional_t<sizeof(Value) == 4, unsigned, unsigned long long>;
+  const Bits bits = __ldg(table_at<Bits>(tables, column.state_value) + state);
+  Value value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 // The four values of a thread; missing ones as 0.
-template <class Rule>
-__device__ __forceinline__ void write_values(const SampleColumn& column, const std::byte* tables, float4 z,
-                                             unsigned present, std::byte* values, int64_t row) {
+template <class Rule, bool kMixture>
+__device__ __forceinline__ void write_values(const SampleColumn& column, const std::byte* tables, const Cells& cells,
+                                             std::byte* values, int64_t row) {
   using Value = typename Rule::Value;
-  const float score[4] = {z.x, z.y, z.z, z.w};
+  const float score[4] = {cells.z.x, cells.z.y, cells.z.z, cells.z.w};
+  const int state[4] = {cells.state.x, cells.state.y, cells.state.z, cells.state.w};
   FourValues<Value> four;
 #pragma unroll
   for (int r = 0; r < kRowsPerThread; ++r) {
-    const Value value = Rule::value_of(column, tables, score[r]);
-    four.value[r] = present >> r & 1 ? value : Value{0};
+    if (kMixture && column.emission >= 0) {
+      four.value[r] = cells.from_latent >> r & 1 ? Rule::value_of(column, tables, score[r])
+                                                 : value_of_state<Value>(column, tables, state[r]);
+    } else {
+      const Value value = Rule::value_of(column, tables, score[r]);
+      four.value[r] = cells.from_latent >> r & 1 ? value : Value{0};
+    }
   }
   *reinterpret_cast<FourValues<Value>*>(values + row * static_cast<int64_t>(sizeof(Value))) = four;
 }
 
-__device__ __forceinline__ void write_column(const SampleColumn& column, const std::byte* tables, float4 z,
-                                             unsigned present, std::byte* values, int64_t row) {
+template <bool kMixture>
+__device__ __forceinline__ void write_column(const SampleColumn& column, const std::byte* tables, const Cells& cells,
+                                             std::byte* values, int64_t row) {
   const bool linear = column.transform == Transform::kLinear;
   switch (column.storage) {
     case Storage::kInt32:
-      return linear ? write_values<Linear<int32_t>>(column, tables, z, present, values, row)
-                    : write_values<SegmentsToInt32>(column, tables, z, present, values, row);
+      return linear ? write_values<Linear<int32_t>, kMixture>(column, tables, cells, values, row)
+                    : write_values<SegmentsToInt32, kMixture>(column, tables, cells, values, row);
     case Storage::kInt64:
-      return linear ? write_values<Linear<int64_t>>(column, tables, z, present, values, row)
-                    : write_values<SegmentsToInt64>(column, tables, z, present, values, row);
+      return linear ? write_values<Linear<int64_t>, kMixture>(column, tables, cells, values, row)
+                    : write_values<SegmentsToInt64, kMixture>(column, tables, cells, values, row);
     case Storage::kFloat32:
-      return linear ? write_values<LinearToFloat32>(column, tables, z, present, values, row)
-                    : write_values<SegmentsToFloat32>(column, tables, z, present, values, row);
+      return linear ? write_values<LinearToFloat32, kMixture>(column, tables, cells, values, row)
+                    : write_values<SegmentsToFloat32, kMixture>(column, tables, cells, values, row);
     case Storage::kFloat64:
-      return linear ? write_values<Linear<double>>(column, tables, z, present, values, row)
-                    : write_values<SegmentsToFloat64>(column, tables, z, present, values, row);
+      return linear ? write_values<Linear<double>, kMixture>(column, tables, cells, values, row)
+                    : write_values<SegmentsToFloat64, kMixture>(column, tables, cells, values, row);
   }
 }
 
@@ -253,22 +256,49 @@ __device__ __forceinline__ void write_validity(unsigned present, int64_t row, in
   if (position == 0) reinterpret_cast<unsigned*>(bitmap)[row / 32] = word;
 }
 
+// Bit r is 1 where row r's state has the role.
+__device__ __forceinline__ unsigned rows_with_role(const SampleColumn& column, const std::byte* tables, int4 state,
+                                                   StateRole role) {
+  const auto* roles = table_at<uint8_t>(tables, column.state_role);
+  const auto wanted = static_cast<uint8_t>(role);
+  return static_cast<unsigned>(__ldg(roles + state.x) == wanted) |
+         static_cast<unsigned>(__ldg(roles + state.y) == wanted) << 1 |
+         static_cast<unsigned>(__ldg(roles + state.z) == wanted) << 2 |
+         static_cast<unsigned>(__ldg(roles + state.w) == wanted) << 3;
+}
+
+template <bool kMixture>
+__device__ __forceinline__ Cells make_cells(const SampleColumn& column, const std::byte* tables, const float4* scores,
+                                            const int4* states, int stride) {
+  Cells cells{make_float4(0, 0, 0, 0), make_int4(0, 0, 0, 0), 0xf, 0xf};
+  if (!kMixture || column.score >= 0) cells.z = scores[column.score * stride];
+  if (kMixture && column.emission >= 0) {
+    cells.state = states[column.emission * stride];
+    cells.present = ~rows_with_role(column, tables, cells.state, StateRole::kMissing) & 0xf;
+    cells.from_latent = rows_with_role(column, tables, cells.state, StateRole::kLatent);
+  } else if (column.missing_score >= 0) {
+    cells.present = cells.from_latent = present_rows(scores[column.missing_score * stride], column.missing_threshold);
+  }
+  return cells;
+}
+
+template <bool kMixture>
 __device__ __forceinline__ void write_columns(const SampleArguments& a, const SampleGroup& group, const float4* scores,
-                                              int stride, int64_t row) {
+                                              const int4* states, int stride, int64_t row) {
   const int64_t padded_rows = a.tiles * kTileRows;
   for (int c = group.first_column; c < group.first_column + group.columns; ++c) {
     const SampleColumn& column = a.column[c];
-    unsigned present = 0xf;
-    if (column.missing_score >= 0) {
-      present = present_rows(scores[column.missing_score * stride], column.missing_threshold);
+    const Cells cells = make_cells<kMixture>(column, a.tables, scores, states, stride);
+    if (column.has_missing) {
       std::byte* bitmaps = a.out + a.row_bytes * padded_rows;
-      write_validity(present, row, a.rows, bitmaps + column.bitmaps_before * (padded_rows / 8));
+      write_validity(cells.present, row, a.rows, bitmaps + column.bitmaps_before * (padded_rows / 8));
     }
-    write_column(column, a.tables, scores[column.score * stride], present, a.out + column.bytes_before * padded_rows,
-                 row);
+    write_column<kMixture>(column, a.tables, cells, a.out + column.bytes_before * padded_rows, row);
   }
 }
 
+// factor: of the model; a mixture's members have theirs in a.factor.
+template <bool kMixture>
 __device__ __forceinline__ void sample_tile(const SampleArguments& a, int64_t tile, const float4* factor,
                                             float4* normals, int stride) {
   const int64_t row = tile * kTileRows + static_cast<int64_t>(threadIdx.x) * kRowsPerThread;
@@ -280,6 +310,15 @@ __device__ __forceinline__ void sample_tile(const SampleArguments& a, int64_t ti
     for (int i = 0; i < 4; ++i) normals[(k + i) * stride] = drawn[i];
   }
   float4* scores = normals + a.kept * stride;
+  auto* states = reinterpret_cast<int4*>(scores + kGroupScores * stride);
+  const float4* weights[kRowsPerThread];
+  if constexpr (kMixture) {
+    int member[kRowsPerThread];
+    draw_discrete(a.mixture, a.tables, rows, member, states, stride);
+#pragma unroll
+    for (int r = 0; r < kRowsPerThread; ++r)
+      weights[r] = reinterpret_cast<const float4*>(a.factor) + member[r] * a.mixture.member_weights;
+  }
   for (int g = 0; g < a.groups; ++g) {
     const SampleGroup& group = a.group[g];
     for (int n = group.first_noise; n < group.first_noise + group.noises; ++n) {
@@ -290,30 +329,40 @@ __device__ __forceinline__ void sample_tile(const SampleArguments& a, int64_t ti
         if (noise.score[i] >= 0) scores[noise.score[i] * stride] = drawn[i];
       }
     }
-    compute_scores(factor + g * a.components * 2, a.components, group.residual, normals, stride, scores);
-    write_columns(a, group, scores, stride, row);
+    if constexpr (kMixture) {
+      compute_mixture_scores(weights, a.components, group.residual, normals, stride, scores);
+#pragma unroll
+      for (int r = 0; r < kRowsPerThread; ++r) weights[r] += 2 * (a.components + 2);
+    } else {
+      compute_scores(factor + g * a.components * 2, a.components, group.residual, normals, stride, scores);
+    }
+    write_columns<kMixture>(a, group, scores, states, stride, row);
   }
 }
 
-template <bool kInShared>
-__global__ void __launch_bounds__(kSampleThreads, kResidentBlocks) sample_rows(const SampleArguments a) {
+template <bool kInShared, bool kMixture>
+__global__ void __launch_bounds__(kSampleThreads, kMixture ? kResidentMixtureBlocks : kResidentBlocks)
+    sample_rows(const SampleArguments a) {
+  const auto* factor = reinterpret_cast<const float4*>(a.factor);
   if constexpr (kInShared) {
     SIMT_DYNAMIC_SHARED(float4, shared);
-    float4* factor = shared + (a.kept + kGroupScores) * kSampleThreads;
-    const auto* weights = reinterpret_cast<const float4*>(a.factor);
-    for (int i = static_cast<int>(threadIdx.x); i < a.groups * a.components * 2; i += kSampleThreads) {
-      factor[i] = __ldg(weights + i);
+    if constexpr (!kMixture) {
+      float4* staged = shared + (a.kept + kGroupScores) * kSampleThreads;
+      for (int i = static_cast<int>(threadIdx.x); i < a.groups * a.components * 2; i += kSampleThreads) {
+        staged[i] = __ldg(factor + i);
+      }
+      __syncthreads();
+      factor = staged;
     }
-    __syncthreads();
     for (int64_t tile = blockIdx.x; tile < a.tiles; tile += gridDim.x) {
-      sample_tile(a, tile, factor, shared + threadIdx.x, kSampleThreads);
+      sample_tile<kMixture>(a, tile, factor, shared + threadIdx.x, kSampleThreads);
     }
   } else {
-    const int64_t block_floats = static_cast<int64_t>(a.kept + kGroupScores) * kTileRows;
+    const int variables = kMixture ? a.mixture.variables : 0;
+    const int64_t block_floats = static_cast<int64_t>(a.kept + kGroupScores + variables) * kTileRows;
     auto* scratch = reinterpret_cast<float4*>(a.scratch + blockIdx.x * block_floats);
-    const auto* factor = reinterpret_cast<const float4*>(a.factor);
     for (int64_t tile = blockIdx.x; tile < a.tiles; tile += gridDim.x) {
-      sample_tile(a, tile, factor, scratch + threadIdx.x, kSampleThreads);
+      sample_tile<kMixture>(a, tile, factor, scratch + threadIdx.x, kSampleThreads);
     }
   }
 }
@@ -323,11 +372,17 @@ __global__ void __launch_bounds__(kSampleThreads, kResidentBlocks) sample_rows(c
 void sample_table(const SampleArguments& arguments, int blocks, cudaStream_t stream) {
   if (arguments.tiles == 0 || arguments.groups == 0) return;
   const auto grid = dim3(static_cast<unsigned>(arguments.tiles < blocks ? arguments.tiles : blocks));
-  if (fits_shared(arguments.components, arguments.groups)) {
-    const size_t shared = scratch_bytes(arguments.components) + factor_bytes(arguments.components, arguments.groups);
-    CUDA_LAUNCH(sample_rows<true>, grid, dim3(kSampleThreads), shared, stream, arguments);
+  const int32_t components = arguments.components, variables = arguments.mixture.variables;
+  const size_t scratch = scratch_bytes(components, variables);
+  if (arguments.is_mixture && arguments.scratch == nullptr) {
+    CUDA_LAUNCH((sample_rows<true, true>), grid, dim3(kSampleThreads), scratch, stream, arguments);
+  } else if (arguments.is_mixture) {
+    CUDA_LAUNCH((sample_rows<false, true>), grid, dim3(kSampleThreads), 0, stream, arguments);
+  } else if (arguments.scratch == nullptr) {
+    const size_t shared = scratch + factor_bytes(components, arguments.groups);
+    CUDA_LAUNCH((sample_rows<true, false>), grid, dim3(kSampleThreads), shared, stream, arguments);
   } else {
-    CUDA_LAUNCH(sample_rows<false>, grid, dim3(kSampleThreads), 0, stream, arguments);
+    CUDA_LAUNCH((sample_rows<false, false>), grid, dim3(kSampleThreads), 0, stream, arguments);
   }
 }
 

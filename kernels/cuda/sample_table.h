@@ -24,7 +24,8 @@ struct NoiseBlock {
   int8_t score[4];
 };
 
-// Up to eight latents, and the columns that are made of them. residual 0: no own noise.
+// Up to eight latents, and the columns that are made of them. residual 0: no own noise; of a mixture, where members
+// have residuals of their own, 1: some noise.
 struct SampleGroup {
   int32_t first_column, columns, first_noise, noises;
   float residual[kGroupScores];
@@ -35,43 +36,74 @@ struct SampleGroup {
 struct SampleColumn {
   Storage storage;
   Transform transform;
-  int8_t score, missing_score;  // of its group; missing_score -1: never missing
+  int8_t score, missing_score;  // of its group; -1: no state is the latent's; missing_score -1: no score says so
+  bool has_missing;
   float missing_threshold;
   float bucket_scale, bucket_offset;
   int32_t search_steps;
   uint32_t first, lower, segments;
-  uint32_t bytes_before;   // a row's bytes of the columns before this one
-  int32_t bitmaps_before;  // validity bitmaps before this column's
+  uint32_t bytes_before;             // a row's bytes of the columns before this one
+  int32_t bitmaps_before;            // validity bitmaps before this column's
+  int32_t emission;                  // -1: no variable
+  uint32_t state_role, state_value;  // [states] StateRole; values' bits in the storage's size
   double mean, deviation, minimum, maximum;
+};
+
+// A variable, by byte offsets from SampleArguments::tables.
+struct SampleVariable {
+  uint32_t above;        // [members] the node above each, counted from the first above the members
+  uint32_t nodes_above;  // int4 [nodes above]: first entry, entries, node above
+  uint32_t pairs;        // int2, where outcomes are too many for 16 bits
+  bool has_pairs;
+};
+
+// A PreparedMixture (kernels/cpu/sample_table.h) on the device; no variables and no members in another model.
+struct SampleMixture {
+  uint32_t first_word_block, word_blocks, member_entries;
+  int32_t variables, padded_variables;
+  int64_t member_weights;  // float4 of a member: [groups, 2 + components, 8 floats]
+  const uint2* member;
+  const int2* member_pairs;      // null: narrow
+  const uint32_t* member_nodes;  // [members, 2, padded_variables]
+  const uint2* entries;
+  const SampleVariable* variable;
 };
 
 struct SampleArguments {
   uint64_t seed, first_row;
   int64_t rows, tiles;               // tiles = rows / kTileRows, rounded up
   int32_t components, kept, groups;  // kept = kept_normals(components)
-  const float* factor;               // [groups, components, kGroupScores]
+  const float* factor;               // [groups, components, kGroupScores]; [members, groups, 2 + components, ...]
   const SampleGroup* group;          // [groups]
   const NoiseBlock* noise;
   const SampleColumn* column;
   const std::byte* tables;
   std::byte* out;      // columns one after the other, each [tiles * kTileRows] values; then the bitmaps likewise
   uint32_t row_bytes;  // of the values of a row
-  float* scratch;      // [blocks, (drawn + kGroupScores) * kTileRows] where shared memory is too small, else null
+  float* scratch;      // [blocks, scratch_bytes] where shared memory is too small, else null
+  bool is_mixture;
+  SampleMixture mixture;
 };
 
 // Normals of a row that are kept: the components', in whole Philox blocks.
 constexpr int32_t kept_normals(int32_t components) {
   return (components + 3) / 4 * 4;
 }
-constexpr size_t scratch_bytes(int32_t components) {
-  return (static_cast<size_t>(kept_normals(components)) + kGroupScores) * kTileRows * sizeof(float);
+// Of a block: normals and scores, and states of a mixture's variables.
+constexpr size_t scratch_bytes(int32_t components, int32_t variables) {
+  const auto numbers = static_cast<size_t>(kept_normals(components)) + kGroupScores + static_cast<size_t>(variables);
+  return numbers * kTileRows * sizeof(float);
 }
 constexpr size_t factor_bytes(int32_t components, int32_t groups) {
   return static_cast<size_t>(groups) * static_cast<size_t>(components) * kGroupScores * sizeof(float);
 }
 // Do a block's normals and the factor fit into shared memory?
 constexpr bool fits_shared(int32_t components, int32_t groups) {
-  return scratch_bytes(components) + factor_bytes(components, groups) <= kSharedBytes;
+  return scratch_bytes(components, 0) + factor_bytes(components, groups) <= kSharedBytes;
+}
+// Of a mixture: the members' factors stay where they are.
+constexpr bool mixture_fits_shared(int32_t components, int32_t variables) {
+  return scratch_bytes(components, variables) <= kSharedBytes;
 }
 
 // sample_table.cu. Asynchronous; `blocks` of them share the tiles.

@@ -72,6 +72,40 @@ TEST_P(CudaSampleTable, LatentsSharedByColumnsOfSeveralGroups) {
   expect_cpu_bytes(sampler, 3, 77, 300);
 }
 
+TEST_P(CudaSampleTable, MixturesAtEverySizeBoundary) {
+  const TableSampler sampler = random_mixture({}, 21);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  for (int64_t rows : {0, 1, 3, 4, 5, 31, 32, 33, kTileRows - 1, kTileRows, kTileRows + 1, 4 * kTileRows + 3})
+    expect_cpu_bytes(*on_cuda, sampler, 42, 1000, rows);
+}
+
+TEST_P(CudaSampleTable, MixturesOfAllShapes) {
+  for (int32_t members : {1, 7, 1000})
+    for (int32_t variables : {0, 1, 3, 9})
+      for (int32_t levels : {1, 2, 1 + Emission::kMostNodesUp})
+        expect_cpu_bytes(random_mixture({members, 6, 5, variables, levels}, 22), 7, 3, 130);
+  for (int32_t latents : {0, 1, 8, 9, 20})
+    for (int32_t components : {0, 1, 7, 20})
+      expect_cpu_bytes(random_mixture({5, latents, components, 2, 2}, 23), 8, 0, 70);
+}
+
+TEST_P(CudaSampleTable, MixturesTooLargeForSharedMemory) {
+  ASSERT_FALSE(cuda::mixture_fits_shared(40, 3));
+  expect_cpu_bytes(random_mixture({5, 9, 40, 3, 3}, 24), 11, 5, kTileRows + 9);
+}
+
+TEST_P(CudaSampleTable, MoreMembersAndStatesThanSixteenBitsNumber) {
+  const TableSampler sampler = wide_mixture(40'000, 28);
+  expect_cpu_bytes(sampler, 6, 0, 600);
+}
+
+TEST_P(CudaSampleTable, RowNumbersOfMixturesAcrossTheLowWord) {
+  const TableSampler sampler = random_mixture({.levels = 3}, 25);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  for (uint64_t first : {(uint64_t{1} << 32) - 201, (uint64_t{1} << 32) - 6, uint64_t{1} << 32})
+    expect_cpu_bytes(*on_cuda, sampler, 0xFEDCBA9876543210, first, 210);
+}
+
 TEST_P(CudaSampleTable, NothingToSample) {
   TableSampler sampler = every_kind_of_column(4, 3, 10, 6);
   sampler.columns.clear();

@@ -138,23 +138,7 @@ TEST_P(SampleTable, MixturesOfAnyNumberOfLatents) {
 }
 
 TEST_P(SampleTable, MoreMembersAndStatesThanSixteenBitsNumber) {
-  for (int32_t states : {1 << 15, (1 << 15) + 1, 100'000}) {
-    TableSampler sampler = random_mixture({.members = states, .latents = 1, .components = 1, .variables = 2}, 28);
-    std::mt19937_64 random(29);
-    sampler.emissions[1] = Emission{.states = states, .above = {}, .first = {0}, .table = {}};
-    for (int32_t node = 0; node <= states; ++node) {
-      const bool is_top = node == states;
-      sampler.emissions[1].above.push_back(is_top ? -1 : states);
-      add_entries(sampler.emissions[1].table, is_top ? 1000 : 1, is_top ? 0 : states - 3, states, random);
-      if (!is_top) sampler.emissions[1].table.below.back() = Emission::kAbove;
-      sampler.emissions[1].first.push_back(static_cast<int64_t>(sampler.emissions[1].table.threshold.size()));
-    }
-    sampler.columns.resize(2);
-    for (ColumnSampler& column : sampler.columns) column = ColumnSampler();
-    sampler.columns[0].storage = Storage::kInt32, sampler.columns[1].storage = Storage::kInt64;
-    for (ColumnSampler& column : sampler.columns) give_states(column, 1, states, {StateRole::kValue}, random);
-    expect_reference(sampler, 6, 0, 600);
-  }
+  for (int32_t count : {1 << 15, (1 << 15) + 1, 100'000}) expect_reference(wide_mixture(count, 28), 6, 0, 600);
 }
 
 TEST_P(SampleTable, RowNumbersOfMixturesAcrossTheLowWord) {

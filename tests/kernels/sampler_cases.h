@@ -182,6 +182,25 @@ inline TableSampler random_mixture(const MixtureShape& shape, uint64_t seed) {
   return sampler;
 }
 
+// As many members as states of a variable, each of which sees one or two of the last three or goes up.
+inline TableSampler wide_mixture(int32_t count, uint64_t seed) {
+  TableSampler sampler = random_mixture({.members = count, .latents = 1, .components = 1, .variables = 2}, seed);
+  std::mt19937_64 random(seed + 1);
+  Emission& wide = sampler.emissions[1];
+  wide = Emission{.states = count, .above = {}, .first = {0}, .table = {}};
+  for (int32_t node = 0; node <= count; ++node) {
+    const bool is_top = node == count;
+    wide.above.push_back(is_top ? -1 : count);
+    add_entries(wide.table, is_top ? 1000 : 1, is_top ? 0 : count - 3, count, random);
+    if (!is_top) wide.table.below.back() = Emission::kAbove;
+    wide.first.push_back(static_cast<int64_t>(wide.table.threshold.size()));
+  }
+  sampler.columns.assign(2, ColumnSampler());
+  sampler.columns[1].storage = Storage::kInt64;
+  for (ColumnSampler& column : sampler.columns) give_states(column, 1, count, {StateRole::kValue}, random);
+  return sampler;
+}
+
 namespace reference {
 
 inline std::vector<float> normals_of_row(uint64_t seed, uint64_t row, int32_t draws) {
