@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 
-#include "engine/table/cells.h"
+#include "engine/table/near_names.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -68,52 +67,6 @@ auto value_of(const Names& names, const std::string& text, const std::string& wh
     known += (known.empty() ? "" : ", ") + std::string(name.text);
   }
   throw InputError(what + ": '" + text + "' is none of " + known);
-}
-
-std::string folded(std::string_view text) {
-  std::string result(trimmed(text));
-  for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
-}
-
-// Edits (insert, delete, replace) from one text to the other; Levenshtein's algorithm by rows.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-constexpr size_t kNearMatches = 3;
-
-// ": did you mean 'Life expectancy ', ...?", or a few of the names where none is near.
-std::string near_matches(const std::vector<ColumnSchema>& columns, const std::string& name) {
-  const std::string wanted = folded(name).substr(0, 100);
-  std::vector<std::pair<size_t, size_t>> distances;
-  for (size_t index = 0; index < columns.size(); ++index) {
-    const std::string candidate = folded(columns[index].name).substr(0, 100);
-    const bool contains = !wanted.empty() && candidate.find(wanted) != std::string::npos;
-    const size_t distance = contains ? 1 : edit_distance(wanted, candidate);
-    if (distance <= 1 + wanted.size() / 3) distances.emplace_back(distance, index);
-  }
-  std::sort(distances.begin(), distances.end());
-  const bool are_near = !distances.empty();
-  std::string names;
-  const size_t count = are_near ? distances.size() : columns.size();
-  for (size_t at = 0; at < std::min(count, kNearMatches); ++at) {
-    names += (at == 0 ? "'" : ", '") + columns[are_near ? distances[at].second : at].name + "'";
-  }
-  if (names.empty()) return ": there are no columns";
-  if (are_near) return ": did you mean " + names + "?";
-  return ": the columns are " + names + (count > kNearMatches ? ", ..." : "");
 }
 
 // A field of a JSON object; absent fields keep their defaults.
@@ -218,7 +171,11 @@ size_t TableSchema::find(const std::string& name) const {
     if (folded(columns[index].name) == wanted) alike.push_back(index);
   }
   if (alike.size() == 1) return alike.front();
-  if (alike.empty()) throw UsageError("there is no column '" + name + "'" + near_matches(columns, name));
+  if (alike.empty()) {
+    std::vector<std::string> all;
+    for (const ColumnSchema& column : columns) all.push_back(column.name);
+    throw UsageError("there is no column '" + name + "'" + near_names(all, name, "columns"));
+  }
   std::string names;
   for (const size_t index : alike) names += (names.empty() ? "'" : ", '") + columns[index].name + "'";
   throw UsageError("the column '" + name + "' may be each of " + names + ": give the name exactly");
