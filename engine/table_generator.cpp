@@ -26,10 +26,11 @@ OutputSchema make_output_schema(const TableRecipe& recipe) {
 
 class TableRowSampler : public RowSampler {
  public:
-  TableRowSampler(const TableRecipe& recipe, const OutputSchema& schema, uint64_t seed, const Backend& backend)
+  TableRowSampler(const TableRecipe& recipe, const OutputSchema& schema, uint64_t seed,
+                  std::unique_ptr<PreparedTableSampler> prepared)
       : recipe_(recipe),
         seed_(seed),
-        prepared_(backend.prepare_table_sampler(recipe.sampler)),
+        prepared_(std::move(prepared)),
         buffers_(recipe.sampled.size()) {
     std::vector<bool> is_sampled(schema.columns.size());
     for (const int32_t column : recipe.sampled) is_sampled[column] = true;
@@ -88,19 +89,19 @@ class TableRowSampler : public RowSampler {
 
 class TableGenerator : public Generator {
  public:
-  TableGenerator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed, const Backend& backend)
-      : recipe_(std::move(recipe)), schema_(make_output_schema(*recipe_)), seed_(seed), backend_(backend) {}
+  TableGenerator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed, PrepareTableSampler prepare)
+      : recipe_(std::move(recipe)), schema_(make_output_schema(*recipe_)), seed_(seed), prepare_(std::move(prepare)) {}
   const OutputSchema& schema() const override { return schema_; }
   uint64_t seed() const override { return seed_; }
   std::unique_ptr<RowSampler> make_sampler() const override {
-    return std::make_unique<TableRowSampler>(*recipe_, schema_, seed_, backend_);
+    return std::make_unique<TableRowSampler>(*recipe_, schema_, seed_, prepare_());
   }
 
  private:
   std::shared_ptr<const TableRecipe> recipe_;
   OutputSchema schema_;
   uint64_t seed_;
-  const Backend& backend_;
+  PrepareTableSampler prepare_;
 };
 
 [[noreturn]] void contradiction(const ColumnSchema& column, const std::string& what) {
@@ -466,7 +467,14 @@ TableRecipe load_table_recipe(const ModelFile& file) {
 
 std::shared_ptr<const Generator> make_table_generator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed,
                                                       const Backend& backend) {
-  return std::make_shared<TableGenerator>(std::move(recipe), seed, backend);
+  const TableSampler* sampler = &recipe->sampler;
+  return make_table_generator(std::move(recipe), seed,
+                              [sampler, &backend] { return backend.prepare_table_sampler(*sampler); });
+}
+
+std::shared_ptr<const Generator> make_table_generator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed,
+                                                      PrepareTableSampler prepare) {
+  return std::make_shared<TableGenerator>(std::move(recipe), seed, std::move(prepare));
 }
 
 }  // namespace doppel

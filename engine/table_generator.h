@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -33,5 +34,9 @@ TableRecipe load_table_recipe(const ModelFile& file);
 // The backend must outlive the generator.
 std::shared_ptr<const Generator> make_table_generator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed,
                                                       const Backend& backend);
+// The same with values from elsewhere: `prepare` makes, for each worker, what fills the recipe's sampled columns.
+using PrepareTableSampler = std::function<std::unique_ptr<PreparedTableSampler>()>;
+std::shared_ptr<const Generator> make_table_generator(std::shared_ptr<const TableRecipe> recipe, uint64_t seed,
+                                                      PrepareTableSampler prepare);
 
 }  // namespace doppel

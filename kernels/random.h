@@ -17,6 +17,7 @@ enum class Stream : uint32_t {
   kFit = 2,       // subsampling and starts while fitting
   kEvaluate = 3,  // splits while evaluating
   kComplete = 4,  // what is drawn for rows of which something is given
+  kWhere = 5,     // generated rows under conditions that no table sampler draws
 };
 
 }  // namespace doppel
