@@ -80,10 +80,11 @@ TEST_P(CudaSampleTable, MixturesAtEverySizeBoundary) {
 }
 
 TEST_P(CudaSampleTable, MixturesOfAllShapes) {
-  for (int32_t members : {1, 7, 1000})
+  for (int32_t members : {1, 7})
     for (int32_t variables : {0, 1, 3, 9})
       for (int32_t levels : {1, 2, 1 + Emission::kMostNodesUp})
         expect_cpu_bytes(random_mixture({members, 6, 5, variables, levels}, 22), 7, 3, 130);
+  expect_cpu_bytes(random_mixture({1000, 6, 5, 5, 3}, 22), 7, 3, 300);
   for (int32_t latents : {0, 1, 8, 9, 20})
     for (int32_t components : {0, 1, 7, 20})
       expect_cpu_bytes(random_mixture({5, latents, components, 2, 2}, 23), 8, 0, 70);

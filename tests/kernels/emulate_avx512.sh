@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kernels' tests on AVX-512, on a machine that has none: bash tests/kernels/emulate_avx512.sh [FOLDER]
 # Boots a Linux kernel in Bochs as a Skylake-X processor, whose every instruction Bochs carries out in software, and runs
-# there the tests that compare instruction sets with each other, with naive references and with the golden file. It takes
+# there the tests that compare instruction sets with each other, with naive references and with the golden files. It takes
 # about two minutes of one core; too long, and too much to install, for every test run.
 # The release build has to be configured (cmake --preset release). Debian packages: binutils bochs bochsbios bochs-term
 # busybox-static cpio isolinux syslinux-common xorriso. The kernel's package (27 MB) is fetched and unpacked in FOLDER
@@ -35,12 +35,12 @@ if ! [[ -e $folder/vmlinuz ]]; then
   rm "$folder/$package"_*.deb
 fi
 
-# The root file system, in memory: busybox, the program with its libraries, the golden file.
+# The root file system, in memory: busybox, the program with its libraries, the golden files.
 rm -rf "$folder/root" "$folder/disc" "$folder/serial.log"
 root=$folder/root
 mkdir -p "$root"/{bin,proc} "$root$PWD/tests/golden" "$folder/disc"
 cp "$(command -v busybox)" "$root/bin/busybox"
-cp tests/golden/sample_table.txt "$root$PWD/tests/golden"  # where the program looks for it
+cp tests/golden/sample_*.txt "$root$PWD/tests/golden"  # where the program looks for it
 cp "$program" "$root/test"
 ldd "$program" | grep -o '/[^ ]*' | while read -r library; do install -D "$library" "$root$library"; done
 cat >"$root/init" <<EOF
