@@ -67,7 +67,7 @@ struct Emission {
   static constexpr int32_t kAbove = -1;
   static constexpr int32_t kMostNodesUp = 4;  // draws a row needs at most beyond the first: one block of words
   int32_t states = 0;
-  std::vector<int32_t> above;  // [nodes] a greater number than the node's own; -1: none, and no outcome is kAbove
+  std::vector<int32_t> above;  // [nodes] greater than the node's own, no member's; -1: none, and no outcome is kAbove
   // [nodes + 1] A node's entries are first[node] .. first[node + 1] of `table`, at least one; at most 2^32 - 1 in all.
   std::vector<int64_t> first;
   AliasTable table;  // [entries] of all nodes
@@ -130,7 +130,7 @@ struct TableSampler {
 
   // Of a mixture. Empty where there is one member at the origin: then a row needs no words but those of its normals.
   std::vector<float> mean;          // [members, latents], effective_weight of each; magnitude <= 2^64
-  AliasTable member;                // outcomes 0 .. members - 1
+  AliasTable member;                // outcomes 0 .. members - 1; at least members / 2 entries
   std::vector<Emission> emissions;  // the variables
   bool is_mixture() const { return !member.threshold.empty(); }
 };

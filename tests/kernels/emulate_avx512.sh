@@ -2,7 +2,7 @@
 # The kernels' tests on AVX-512, on a machine that has none: bash tests/kernels/emulate_avx512.sh [FOLDER]
 # Boots a Linux kernel in Bochs as a Skylake-X processor, whose every instruction Bochs carries out in software, and runs
 # there the tests that compare instruction sets with each other, with naive references and with the golden files. It takes
-# about two minutes of one core; too long, and too much to install, for every test run.
+# some minutes of one core; too long, and too much to install, for every test run.
 # The release build has to be configured (cmake --preset release). Debian packages: binutils bochs bochsbios bochs-term
 # busybox-static cpio isolinux syslinux-common xorriso. The kernel's package (27 MB) is fetched and unpacked in FOLDER
 # (build/avx512); nothing is installed.
