@@ -1,4 +1,5 @@
-// A model: learned from data, saved to a model file, turned into rows. One registration line a kind (models/registry.cpp).
+// A model: learned from data, saved to a model file, turned into rows. One registration line a kind
+// (models/registry.cpp).
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,15 @@ struct FitOptions {
   std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
 };
 
+// Rows that meet conditions.
+struct ConditionedRows {
+  std::shared_ptr<const Generator> generator;
+  double probability = 1;   // of the conditions under the model
+  bool is_density = false;  // a real number's value is given: `probability` is a density
+  double acceptance = 1;  // share of the tries of rows that are accepted; where it is not 1, it and the probability are
+                          // counted over some tries (0.2 % and 1 % of standard error at most)
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -31,6 +41,10 @@ class Model {
   virtual const TableSchema& schema() const = 0;
   virtual ModelFile save() const = 0;
   virtual std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const = 0;
+  // Rows from the exact distribution given the conditions (models/conditions.h says the language). Throws UsageError
+  // for conditions that make no sense or that no row meets, and where the model's kind has no such rows.
+  virtual ConditionedRows make_generator_where(const std::string& conditions, uint64_t seed,
+                                               const Backend& backend) const;
   // The model as a density. Throws UsageError where its kind has none in closed form.
   virtual std::shared_ptr<const Density> density() const;
   // For `inspect`, as a JSON object:
@@ -47,7 +61,8 @@ class Model {
 void check_fit_options(const FitOptions& options);
 
 // Checks the options, then learns from a profiled source (read again from its start, as often as the model needs).
-std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options, const Backend& backend);
+std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,
+                                 const Backend& backend);
 std::unique_ptr<Model> load_model(const ModelFile& file);  // throws InputError
 
 }  // namespace doppel

@@ -18,19 +18,19 @@ using Json = nlohmann::ordered_json;
 constexpr int kManifestVersion = 1;
 
 std::string head_line(const ManifestHead& head) {
-  return Json{{"doppel_manifest", kManifestVersion},
-              {"model", head.model},
-              {"model_checksum", head.model_checksum},
-              {"seed", head.seed},
-              {"rows", head.rows},
-              {"format", head.format},
-              {"compression", head.compression},
-              {"rows_per_file", head.rows_per_file},
-              {"parts", head.parts},
-              {"part", head.part},
-              {"versions", head.versions}}
-             .dump(-1, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  Json json{{"doppel_manifest", kManifestVersion},
+            {"model", head.model},
+            {"model_checksum", head.model_checksum},
+            {"seed", head.seed},
+            {"rows", head.rows},
+            {"format", head.format},
+            {"compression", head.compression},
+            {"rows_per_file", head.rows_per_file},
+            {"parts", head.parts},
+            {"part", head.part},
+            {"versions", head.versions}};
+  if (!head.where.empty()) json["where"] = head.where;
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string entry_line(const ManifestEntry& entry) {
@@ -49,6 +49,7 @@ ManifestHead parse_head(const Json& json) {
   head.model = json.at("model");
   head.model_checksum = json.at("model_checksum");
   head.seed = json.at("seed");
+  head.where = json.value("where", "");
   head.rows = json.at("rows");
   head.format = json.at("format");
   head.compression = json.at("compression");
@@ -124,8 +125,9 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
   };
   for (const std::string& difference :
        {differ("model_checksum", written.model_checksum, asked.model_checksum),
-        differ("seed", written.seed, asked.seed), differ("rows", written.rows, asked.rows),
-        differ("format", written.format, asked.format), differ("compression", written.compression, asked.compression),
+        differ("seed", written.seed, asked.seed), differ("where", written.where, asked.where),
+        differ("rows", written.rows, asked.rows), differ("format", written.format, asked.format),
+        differ("compression", written.compression, asked.compression),
         differ("rows_per_file", written.rows_per_file, asked.rows_per_file),
         differ("parts", written.parts, asked.parts),
         same_part ? differ("part", written.part, asked.part) : std::string(),
@@ -140,11 +142,12 @@ nlohmann::json program_versions() {
 }
 
 std::string provenance_json(const ManifestHead& head) {
-  return Json{{"generator", "doppel"},
-              {"versions", head.versions},
-              {"model_checksum", head.model_checksum},
-              {"seed", head.seed}}
-      .dump();
+  Json json{{"generator", "doppel"},
+            {"versions", head.versions},
+            {"model_checksum", head.model_checksum},
+            {"seed", head.seed}};
+  if (!head.where.empty()) json["where"] = head.where;
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 ManifestWriter::ManifestWriter(const std::string& folder, const ManifestHead& head,

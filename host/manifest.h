@@ -19,6 +19,7 @@ struct ManifestHead {
   std::string model;           // file name, for people
   std::string model_checksum;  // engine/model_file.h
   uint64_t seed = 0;
+  std::string where;  // the conditions that rows meet; "": none
   int64_t rows = 0, rows_per_file = 0;
   std::string format, compression;
   int64_t parts = 1, part = 1;  // counted from 1
@@ -49,7 +50,7 @@ std::optional<Manifest> read_manifest(const std::string& path);
 std::string first_difference(const ManifestHead& written, const ManifestHead& asked, bool same_part);
 
 nlohmann::json program_versions();
-// What an encoder may put into a file's own metadata: model, seed and versions. The same in every file of a job.
+// What an encoder may put into a file's own metadata: model, seed, conditions and versions. The same in every file of a job.
 std::string provenance_json(const ManifestHead& head);
 
 // Owns a folder's manifest while a job runs: rewrites it (atomically) with the entries that still hold, then appends.

@@ -287,4 +287,16 @@ double acceptance_of(const ConditionedMixture& mixture) {
   return static_cast<double>(accepted) / kTries;
 }
 
+ConditionedRows make_rows_where(const TableRecipe& recipe, const std::string& conditions, uint64_t seed,
+                                const Backend& backend) {
+  const auto mixture = std::make_shared<const ConditionedMixture>(
+      condition_mixture(recipe, parse_conditions(conditions, recipe.schema)));
+  ConditionedRows rows;
+  rows.acceptance = acceptance_of(*mixture);
+  rows.probability = mixture->probability * rows.acceptance;
+  rows.is_density = mixture->is_density;
+  rows.generator = make_conditioned_generator(mixture, seed, backend);
+  return rows;
+}
+
 }  // namespace doppel

@@ -12,8 +12,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
-#include "engine/generator.h"
+#include "engine/model.h"
 #include "engine/models/mixture_condition.h"
 #include "kernels/backend.h"
 
@@ -27,5 +28,9 @@ std::shared_ptr<const Generator> make_conditioned_generator(std::shared_ptr<cons
 // The share of tries that are accepted: 1 where no cell bounds several latents, else counted over 2^16 tries, with a
 // standard error of at most 0.002. Throws UsageError where none is.
 double acceptance_of(const ConditionedMixture& mixture);
+
+// All of it: Model::make_generator_where of a mixture.
+ConditionedRows make_rows_where(const TableRecipe& recipe, const std::string& conditions, uint64_t seed,
+                                const Backend& backend);
 
 }  // namespace doppel

@@ -43,6 +43,10 @@ std::shared_ptr<const Density> Model::density() const {
   throw UsageError("a model of kind " + kind() + " has no closed-form density: fit one with --model mixture");
 }
 
+ConditionedRows Model::make_generator_where(const std::string&, uint64_t, const Backend&) const {
+  throw UsageError("--where: a model of kind " + kind() + " draws no rows under conditions: fit one with --model mixture");
+}
+
 void check_fit_options(const FitOptions& options) {
   require_kind(options).check(options);
 }

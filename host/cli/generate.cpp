@@ -35,13 +35,21 @@ Examples:
   doppel generate adult.doppel --rows 1e9 -o rows --resume    go on after an interruption
   doppel generate adult.doppel --rows 1e9 -o rows --parts 8 --part 3    the third of eight processes
   doppel generate adult.doppel --rows 1e8 --sink null         how fast are rows made? (with --format: and encoded?)
+  doppel generate adult.doppel --rows 10k -o old.csv --where "age>=60 and sex=Female"
+  doppel generate adult.doppel --rows 5k -o rich.csv --where 'income=">50K"'      as many rows of a class as wanted:
+  doppel generate adult.doppel --rows 5k -o poor.csv --where 'income="<=50K"'     one output for each
+
+Conditions (--where) are joined by `and`: COLUMN = != < <= > >= VALUE, COLUMN in {A, B}, COLUMN between A and B (ends
+included), COLUMN is missing, COLUMN is present. There is no `or`: a set says it for one column. Names and values with
+blanks or with one of = ! < > { } , in them are put in quotes; values are in the column's own form. Rows are drawn from
+the model's exact distribution given the conditions, however rare they are; --dry-run says how probable they are.
 )";
 
 struct GenerateOptions {
-  std::string model, rows, output, format, compression = "default", rows_per_file, sink;
+  std::string model, rows, output, format, compression = "default", rows_per_file, sink, where;
   uint64_t seed = 0;
   int64_t parts = 1, part = 1;
-  bool part_given = false, resume = false, overwrite = false, dry_run = false;
+  bool where_given = false, part_given = false, resume = false, overwrite = false, dry_run = false;
 };
 
 enum class Target { kFolder, kFile, kStream, kNull };
@@ -102,7 +110,8 @@ Destination choose_destination(const GenerateOptions& options) {
 
 struct Source {
   std::string checksum, backend;
-  std::shared_ptr<const Generator> generator;
+  ConditionedRows rows;
+  const Generator& generator() const { return *rows.generator; }
 };
 
 // All that one run needs, from the options.
@@ -118,7 +127,13 @@ Source open_model(const GenerateOptions& options, const CommonOptions& common, s
   const std::vector<std::byte> bytes = read_file(options.model);
   const std::unique_ptr<Model> model = load_model(parse_model_file(bytes, options.model));
   backend = make_backend(common.backend);
-  return {model_checksum(bytes), backend->description(), model->make_generator(options.seed, *backend)};
+  Source source{model_checksum(bytes), backend->description(), {}};
+  if (!options.where_given) {
+    source.rows.generator = model->make_generator(options.seed, *backend);
+  } else {
+    source.rows = model->make_generator_where(options.where, options.seed, *backend);
+  }
+  return source;
 }
 
 ManifestHead make_head(const Run& run, int64_t rows_per_file) {
@@ -126,6 +141,7 @@ ManifestHead make_head(const Run& run, int64_t rows_per_file) {
   head.model = fs::path(run.options.model).filename().string();
   head.model_checksum = run.source.checksum;
   head.seed = run.options.seed;
+  head.where = run.options.where;
   head.rows = run.job.rows;
   head.rows_per_file = rows_per_file;
   head.format = run.destination.format->name;
@@ -138,6 +154,23 @@ ManifestHead make_head(const Run& run, int64_t rows_per_file) {
 
 void say(const CommonOptions& common, const std::string& text) {
   if (!common.quiet) std::fprintf(stderr, "doppel: %s\n", text.c_str());
+}
+
+// What --where adds to a report.
+void add_conditions(const Run& run, Json& json) {
+  if (!run.options.where_given) return;
+  json["where"] = run.options.where;
+  json[run.source.rows.is_density ? "where_density" : "where_probability"] = run.source.rows.probability;
+  json["where_acceptance"] = run.source.rows.acceptance;
+}
+
+void describe_conditions(const Run& run) {
+  if (!run.options.where_given) return;
+  const ConditionedRows& rows = run.source.rows;
+  char text[160];
+  std::snprintf(text, sizeof(text), "the conditions' %s under the model is %.3g; %.3g %% of tries are accepted",
+                rows.is_density ? "density" : "probability", rows.probability, 100 * rows.acceptance);
+  say(run.common, text);
 }
 
 Json report(const Run& run, const JobResult& result) {
@@ -164,6 +197,7 @@ Json report(const Run& run, const JobResult& result) {
             {"backend", run.source.backend},
             {"host", host},
             {"versions", program_versions()}};
+  add_conditions(run, json);
   return json;
 }
 
@@ -196,25 +230,27 @@ void describe_plan(const Run& run, const JobPlan& plan, int64_t files_to_write) 
 
 void report_plan(const Run& run, const JobPlan& plan, int64_t files_to_write) {
   describe_plan(run, plan, files_to_write);
-  write_json(run.common, Json{{"command", "generate"},
-                              {"dry_run", true},
-                              {"rows", plan.layout.rows},
-                              {"rows_to_write", plan.rows()},
-                              {"files", plan.layout.files()},
-                              {"files_to_write", files_to_write},
-                              {"rows_per_file", plan.layout.rows_per_file},
-                              {"rows_per_batch", plan.rows_per_batch},
-                              {"format", run.destination.format->name},
-                              {"threads", plan.workers},
-                              {"buffers", plan.slots},
-                              {"buffer_bytes", plan.slot_bytes},
-                              {"memory_bytes", plan.memory_bytes()}});
+  Json json{{"command", "generate"},
+            {"dry_run", true},
+            {"rows", plan.layout.rows},
+            {"rows_to_write", plan.rows()},
+            {"files", plan.layout.files()},
+            {"files_to_write", files_to_write},
+            {"rows_per_file", plan.layout.rows_per_file},
+            {"rows_per_batch", plan.rows_per_batch},
+            {"format", run.destination.format->name},
+            {"threads", plan.workers},
+            {"buffers", plan.slots},
+            {"buffer_bytes", plan.slot_bytes},
+            {"memory_bytes", plan.memory_bytes()}};
+  add_conditions(run, json);
+  write_json(run.common, json);
 }
 
 JobResult drive(const Run& run, const JobPlan& plan, OutputSink& sink) {
   if (run.common.verbose) describe_plan(run, plan, static_cast<int64_t>(plan.files.size()));
   Progress progress(plan.rows(), Progress::style_for(run.common.quiet));
-  return run_job(*run.source.generator, plan, sink, progress);
+  return run_job(run.source.generator(), plan, sink, progress);
 }
 
 void generate_folder(Run& run) {
@@ -223,7 +259,7 @@ void generate_folder(Run& run) {
   if (run.options.resume && run.job.rows_per_file == 0) {
     if (const auto manifest = read_manifest(manifest_path)) run.job.rows_per_file = manifest->head.rows_per_file;
   }
-  JobPlan plan = plan_job(*run.source.generator, run.job);
+  JobPlan plan = plan_job(run.source.generator(), run.job);
   const ManifestHead head = make_head(run, plan.layout.rows_per_file);
   const IfExists if_exists = run.options.resume      ? IfExists::kResume
                              : run.options.overwrite ? IfExists::kOverwrite
@@ -257,7 +293,7 @@ void generate_folder(Run& run) {
 // One file or one stream: all rows are one file, whatever its size.
 void generate_single(Run& run) {
   run.job.rows_per_file = std::max<int64_t>(1, run.job.rows);
-  const JobPlan plan = plan_job(*run.source.generator, run.job);
+  const JobPlan plan = plan_job(run.source.generator(), run.job);
   if (run.options.dry_run) return report_plan(run, plan, 1);
   const std::string& output = run.options.output;
   try {
@@ -280,10 +316,10 @@ void generate_null(Run& run) {
   if (run.destination.format == nullptr) {
     if (run.options.dry_run) throw UsageError("--sink null without --format has no plan to print: leave --dry-run out");
     Progress progress(run.job.rows, Progress::style_for(run.common.quiet));
-    return finish_report(run, run_sampling(*run.source.generator, 0, run.job.rows, run.job.threads, progress),
+    return finish_report(run, run_sampling(run.source.generator(), 0, run.job.rows, run.job.threads, progress),
                          "sampled");
   }
-  const JobPlan plan = plan_job(*run.source.generator, run.job);
+  const JobPlan plan = plan_job(run.source.generator(), run.job);
   if (run.options.dry_run) return report_plan(run, plan, static_cast<int64_t>(plan.files.size()));
   NullSink sink;
   finish_report(run, drive(run, plan, sink), "encoded");
@@ -317,6 +353,7 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   }
   say(common, fs::path(options.model).filename().string() + ", seed " + std::to_string(options.seed) + ", " +
                   run.source.backend);
+  describe_conditions(run);
   switch (run.destination.target) {
     case Target::kFolder:
       return generate_folder(run);
@@ -352,6 +389,11 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
       ->add_option("--compression", options->compression,
                    "none, snappy, lz4, zstd, zstd:LEVEL, gzip where the format has them")
       ->type_name("NAME");
+  CLI::Option* where =
+      command
+          ->add_option("--where", options->where,
+                       "Only rows that meet conditions, such as \"age>=60 and sex=Female\" (see below)")
+          ->type_name("CONDITIONS");
   command->add_option("--seed", options->seed, "Seed of the rows")->capture_default_str()->type_name("S");
   command
       ->add_option("--rows-per-file", options->rows_per_file,
@@ -371,7 +413,8 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
       ->type_name("null");
   command->add_flag("--dry-run", options->dry_run, "Print the plan: files, buffers, memory");
   add_common_options(*command, common);
-  command->callback([options, &common, part] {
+  command->callback([options, &common, part, where] {
+    options->where_given = where->count() > 0;
     options->part_given = part->count() > 0;
     install_signal_handlers();
     generate(*options, common);

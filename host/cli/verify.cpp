@@ -71,7 +71,10 @@ Recomputation recompute(const VerifyOptions& options, const CommonOptions& commo
                  check.head.versions.dump().c_str(), program_versions().dump().c_str());
   }
   const std::unique_ptr<Backend> backend = make_backend(common.backend);
-  const auto generator = load_model(parse_model_file(bytes, options.model))->make_generator(check.head.seed, *backend);
+  const std::unique_ptr<Model> model = load_model(parse_model_file(bytes, options.model));
+  const auto generator = check.head.where.empty()
+                             ? model->make_generator(check.head.seed, *backend)
+                             : model->make_generator_where(check.head.where, check.head.seed, *backend).generator;
   JobOptions job;
   job.threads = common.threads;
   job.memory_bytes = common.memory_bytes;

@@ -137,6 +137,10 @@ expect_status 3 "$doppel" generate nothing.doppel --rows 10 -o x
 expect_status 2 "$doppel" generate m.doppel --rows 10 -o x.csv --format parquet
 expect_status 2 "$doppel" generate m.doppel --rows 10 -o x --parts 2
 
+expect_status 0 "$doppel" fit data.csv -o pca.doppel --model pca
+expect_status 2 "$doppel" generate pca.doppel --rows 10 -o x.csv --where "age>=60"
+expect_error "fit one with --model mixture"
+
 # Other uses
 expect_status 0 "$doppel" generate m.doppel --rows 1M --sink null --json result.json
 grep -q '"rows": 1000000' result.json || fail "no rows in the JSON result"

@@ -107,6 +107,18 @@ TEST_F(Verification, RecomputedRowsAreTheSameBytes) {
   EXPECT_TRUE(same.different.empty());
 }
 
+TEST_F(Verification, ConditionsAreKeptAndTellJobsApart) {
+  ManifestHead asked = read_manifest(file("manifest-1-of-2.jsonl"))->head;
+  EXPECT_EQ(asked.where, "");
+  asked.where = "age>=60 and city='\"S\xc3\xa3o Paulo\"'";
+  { ManifestWriter manifest(out_, asked, {}); }
+  const ManifestHead kept = read_manifest(file("manifest-1-of-2.jsonl"))->head;
+  EXPECT_EQ(kept.where, asked.where);
+  EXPECT_EQ(first_difference(kept, asked, true), "");
+  EXPECT_EQ(first_difference(kept, head_, false).substr(0, 6), "where ");
+  EXPECT_NE(provenance_json(kept), provenance_json(head_));
+}
+
 TEST_F(Verification, RowsOfAnotherGeneratorDiffer) {
   const Recomputation other = recompute(2);
   ASSERT_EQ(other.different.size(), 5u);
