@@ -16,8 +16,9 @@
 namespace doppel {
 
 struct FitOptions {
-  std::string model = "pca";
-  std::string components = "auto";  // a count, a share of variance in (0, 1), "all", or "auto"
+  std::string model = "auto";       // or a kind of model
+  std::string members = "auto";     // of a mixture: a count, or "auto"
+  std::string components = "auto";  // of pca: a count, a share of variance in (0, 1), "all", or "auto"
   std::string space = "scores";     // or "standardised": the classic PCA on numbers as they are
   std::string target;               // column name; kept as the default target of `evaluate`
   uint64_t seed = 0;

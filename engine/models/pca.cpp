@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "engine/models/fit_report.h"
 #include "engine/models/latent.h"
 #include "engine/models/latent_correlation.h"
 #include "engine/models/level_order.h"
@@ -135,31 +136,15 @@ void check_memory(size_t latents, int64_t memory_bytes) {
                      " MiB: give --memory, or leave columns out");
 }
 
-Json cleaning_json(const TableProfile& profile) {
-  Json cleaning = Json::array();
-  for (size_t c = 0; c < profile.columns.size(); ++c) {
-    Json& report = cleaning.emplace_back(to_json(profile.columns[c].cleaning));
-    report["column"] = profile.schema.columns[c].name;
-  }
-  return cleaning;
-}
-
-Json describe_fit(const TableProfile& profile, const FitOptions& options, const std::vector<Latent>& latents) {
-  Json json;
-  json["rows"] = profile.rows;
-  json["duplicate_rows"] = profile.duplicate_rows;
-  json["target"] =
-      options.target.empty() ? Json(nullptr) : Json(profile.schema.columns[profile.schema.find(options.target)].name);
-  json["cleaning"] = cleaning_json(profile);
+Json describe_pca(const TableProfile& profile, const FitOptions& options, const std::vector<Latent>& latents) {
+  Json json = describe_fit(profile, options);
   json["latents"] = Json::array();
   for (const Latent& latent : latents) {
     const std::string& name = profile.schema.columns[latent.column].name;
     json["latents"].push_back(latent.is_missingness ? name + " is missing" : name);
   }
-  json["provenance"] = {{"seed", options.seed},
-                        {"components", options.components},
-                        {"space", options.space},
-                        {"versions", {{"doppel", DOPPEL_VERSION}}}};
+  json["provenance"]["components"] = options.components;
+  json["provenance"]["space"] = options.space;
   return json;
 }
 
@@ -229,7 +214,7 @@ std::unique_ptr<Model> fit_pca(TableSource& source, const TableProfile& profile,
   const Space space = parse_space(options.space);
   std::vector<Latent> latents = make_latents(profile);
   check_memory(latents.size(), options.memory_bytes);
-  Json about = describe_fit(profile, options, latents);
+  Json about = describe_pca(profile, options, latents);
 
   constexpr int64_t kBlockNumbers = 1 << 22, kLeastRows = 256, kMostRows = 8192;  // of doubles in a block of scores
   const auto width = static_cast<int64_t>(std::max<size_t>(latents.size(), 1));
@@ -260,12 +245,8 @@ std::unique_ptr<Model> fit_pca(TableSource& source, const TableProfile& profile,
 }
 
 std::unique_ptr<Model> load_pca(const ModelFile& file) {
-  if (file.metadata.value("version", Json()) != Json(kVersion))
-    throw InputError("model file: it is of another version than " + std::to_string(kVersion) +
-                     ", which this program reads");
   PcaParameters parameters;
-  parameters.about = file.metadata;
-  for (const char* key : {"kind", "version", "schema", "texts"}) parameters.about.erase(key);
+  parameters.about = about_of(file, kVersion);
   const Tensor& vectors = file.tensor("components", {-1, -1});
   parameters.components = vectors.shape[1];
   parameters.vectors = vectors.to<double>();

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "engine/model.h"
+#include "engine/models/mixture.h"
 #include "engine/models/pca.h"
 #include "kernels/common/error.h"
 
@@ -17,7 +18,10 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {kPcaKind, check_pca_options, fit_pca, load_pca},
+    {kMixtureKind, check_mixture_options, fit_mixture, load_mixture},
 };
+
+constexpr const char* kAutoKind = "auto";  // to be chosen by the table
 
 const Kind* find_kind(const std::string& name) {
   for (const Kind& kind : kKinds)
@@ -26,12 +30,18 @@ const Kind* find_kind(const std::string& name) {
 }
 
 std::string known_kinds() {
-  std::string names;
-  for (const Kind& kind : kKinds) names.append(names.empty() ? "" : ", ").append(kind.name);
+  std::string names = kAutoKind;
+  for (const Kind& kind : kKinds) names.append(", ").append(kind.name);
   return names;
 }
 
+bool asks_for_pca(const FitOptions& options) {
+  return options.components != "auto" || options.space != "scores";
+}
+
 const Kind& require_kind(const FitOptions& options) {
+  if (options.model == kAutoKind) return *find_kind(asks_for_pca(options) ? kPcaKind : kMixtureKind);
+
   const Kind* kind = find_kind(options.model);
   if (kind == nullptr) throw UsageError("--model '" + options.model + "' is none of " + known_kinds());
   return *kind;
@@ -54,6 +64,7 @@ void check_fit_options(const FitOptions& options) {
 std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                  const Backend& backend) {
   check_fit_options(options);
+  if (options.model == kAutoKind && !suits_mixture(profile)) return fit_pca(source, profile, options, backend);
   return require_kind(options).fit(source, profile, options, backend);
 }
 

@@ -206,8 +206,8 @@ Written write_model(const Model& model, const std::string& path) {
   return {static_cast<int64_t>(bytes.size()), model_checksum(bytes)};
 }
 
-Json report(const FitCommand& command, const TableProfile& profile, const Written& written, const std::string& backend,
-            const StageProgress& progress) {
+Json report(const FitCommand& command, const TableProfile& profile, const Model& model, const Written& written,
+            const std::string& backend, const StageProgress& progress) {
   Json seconds = Json::object();
   double total = 0;
   for (const StageProgress::Stage& stage : progress.stages()) {
@@ -217,7 +217,7 @@ Json report(const FitCommand& command, const TableProfile& profile, const Writte
   return {{"command", "fit"},
           {"data", command.data},
           {"model", command.output},
-          {"model_kind", command.fit.model},
+          {"model_kind", model.kind()},
           {"model_checksum", written.checksum},
           {"model_bytes", written.bytes},
           {"rows", profile.rows},
@@ -264,7 +264,7 @@ void fit(FitCommand command, const CommonOptions& common) {
   progress.finish();
 
   if (!common.quiet && common.json != "-") print_cleaning(profile);
-  const Json result = report(command, profile, written, backend->description(), progress);
+  const Json result = report(command, profile, *model, written, backend->description(), progress);
   if (!common.quiet) {
     std::fflush(stdout);
     std::fprintf(stderr, "doppel: %s: %s rows of %zu columns learned in %s on %s, %s\n", command.output.c_str(),
@@ -285,7 +285,17 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
   command->add_option("-o,--output", options->output, "The model file, replaced if it exists")
       ->required()
       ->type_name("M.doppel");
-  command->add_option("--model", options->fit.model, "Kind of model")->capture_default_str()->type_name("KIND");
+  command
+      ->add_option("--model", options->fit.model,
+                   "Kind of model: mixture, pca, or auto: a mixture unless the table is too wide for it or "
+                   "--components or --space ask for pca")
+      ->capture_default_str()
+      ->type_name("KIND");
+  command
+      ->add_option("--members", options->fit.members,
+                   "Members of a mixture: a number, or auto: as many as rows held out allow")
+      ->capture_default_str()
+      ->type_name("N");
   command->add_option("--target", options->fit.target, "Column that evaluate learns from each table")
       ->type_name("COLUMN");
   command->add_option("--schema", options->schema, "Column kinds that override the inferred ones")->type_name("S.json");

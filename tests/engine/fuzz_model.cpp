@@ -23,7 +23,7 @@ std::vector<std::byte> small_model(const std::string& space) {
     real.push_back(row * 0.37 + row % 5 * 1e-7);
     whole.push_back(row % 11);
   }
-  FitOptions options;
+  FitOptions options = options_of("pca");
   options.space = space;
   return serialise(fit({text_column("level", level), text_column("date", date), text_column("key", key),
                         text_column("text", text), real_column("real", real), integer_column("whole", whole)},

@@ -1,4 +1,4 @@
-// Tables, fits and samples for the tests of the PCA model.
+// Tables, fits and samples for the tests of models.
 #pragma once
 
 #include <cmath>
@@ -39,11 +39,17 @@ inline MemoryColumn integer_column(const std::string& name, std::vector<int64_t>
   return column;
 }
 
-inline std::unique_ptr<Model> fit(MemoryTable table, const FitOptions& options = {}) {
+inline FitOptions options_of(const std::string& model) {
+  FitOptions options;
+  options.model = model;
+  return options;
+}
+
+inline std::unique_ptr<Model> fit(MemoryTable table, const FitOptions& options = options_of("pca")) {
   const TableProfile profile = profile_table(table, {});
   return fit_model(table, profile, options, cpu());
 }
-inline std::unique_ptr<Model> fit(std::vector<MemoryColumn> columns, const FitOptions& options = {},
+inline std::unique_ptr<Model> fit(std::vector<MemoryColumn> columns, const FitOptions& options = options_of("pca"),
                                   int64_t chunk_rows = 1 << 20) {
   return fit(MemoryTable(std::move(columns), chunk_rows), options);
 }

@@ -15,7 +15,7 @@ namespace doppel {
 namespace {
 
 FitOptions with_components(const std::string& components) {
-  FitOptions options;
+  FitOptions options = options_of("pca");
   options.components = components;
   return options;
 }
@@ -103,7 +103,7 @@ TEST(PcaModel, ComponentsAreCountedAsAsked) {
 TEST(PcaModel, WrongOptionsAreUsageErrors) {
   for (const char* components : {"0", "-1", "1.5", "many", "", "1000", "nan", "1e400"})
     EXPECT_THROW(fit(mixed_table(100), with_components(components)), UsageError) << components;
-  FitOptions options;
+  FitOptions options = options_of("pca");
   options.space = "logs";
   EXPECT_THROW(fit(mixed_table(100), options), UsageError);
   options = {};
@@ -112,7 +112,7 @@ TEST(PcaModel, WrongOptionsAreUsageErrors) {
   options = {};
   options.target = "no such column";
   EXPECT_THROW(fit(mixed_table(100), options), UsageError);
-  options = {};
+  options = options_of("pca");
   options.memory_bytes = 1000;
   EXPECT_THROW(fit(mixed_table(100), options), UsageError);
 }
@@ -302,8 +302,8 @@ TEST(PcaModel, TheSameBytesWhateverTheChunksAndTheMemory) {
   const auto table = mixed_table(3000);
   const auto bytes = serialise(fit(table)->save());
   for (const int64_t chunk_rows : {1, 7, 64, 2999, 3000})
-    EXPECT_EQ(serialise(fit(table, {}, chunk_rows)->save()), bytes) << chunk_rows;
-  FitOptions streaming;
+    EXPECT_EQ(serialise(fit(table, options_of("pca"), chunk_rows)->save()), bytes) << chunk_rows;
+  FitOptions streaming = options_of("pca");
   streaming.memory_bytes = 200'000;  // too little to keep positions: the table is read again instead
   MemoryTable source(table, 100);
   const TableProfile profile = profile_table(source, {});
@@ -398,7 +398,7 @@ TEST(PcaModel, StandardisedSpaceKeepsMeanDeviationCorrelationAndRange) {
     whole.push_back(std::lround(500 + 100 * z[0][row]));
     real.push_back(3 - 0.01 * z[1][row]);
   }
-  FitOptions options;
+  FitOptions options = options_of("pca");
   options.space = "standardised";
   const auto made = sample(*fit({integer_column("whole", whole), real_column("real", real)}, options), kRows).columns;
   EXPECT_NEAR(correlation(made[0], made[1]), correlation(std::vector<double>(whole.begin(), whole.end()), real), 0.03);
@@ -424,7 +424,7 @@ TEST(PcaModelForTheOracle, FitsTheNumbersThatTheScriptWrote) {
                          .get<std::vector<std::vector<double>>>();
   std::vector<MemoryColumn> columns;
   for (const auto& numbers : input) columns.push_back(real_column(std::to_string(columns.size()), numbers));
-  FitOptions options;
+  FitOptions options = options_of("pca");
   options.space = "standardised";
   const auto bytes = serialise(fit(columns, options)->save());
   std::ofstream(std::string(folder) + "/numbers.doppel", std::ios::binary)

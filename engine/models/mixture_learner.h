@@ -1,0 +1,89 @@
+// Expectation maximisation of a mixture (Dempster, Laird and Rubin, 1977; with unobserved latents as Ghahramani and
+// Jordan, "Supervised learning from incomplete data via an EM approach", 1994), under priors by which members lean on
+// their group (mixture_parameters.h): the parameters found are the most probable ones.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/models/mixture_parameters.h"
+#include "engine/models/mixture_space.h"
+#include "kernels/mixture.h"
+
+namespace doppel {
+
+// How many rows of evidence a member's own rows compete with.
+struct MixturePriors {
+  double emission = 3;        // of the group's distribution, in a member's
+  double group_emission = 5;  // of the table's, in a group's
+  double covariance = 3;      // of the expected covariance ...
+  double group_share = 0.9;   // ... which is the mean within the group's members by this share, and else
+  double pooled_share = 0.1;  // this share of the table's own
+  double floor = 0.02;        // and this much on the diagonal
+  double mean = 0.05;         // of the group's mean
+};
+
+// Up to this many (state, member) pairs of a variable are dense tables; of a variable with more, only the frequent
+// states are, and tell members apart; the others are counted where they occur.
+inline constexpr int64_t kMostDense = int64_t{1} << 22;
+
+// Sums over rows, weighted by responsibilities.
+struct MixtureStatistics {
+  double rows = 0, log_likelihood = 0;
+  std::vector<double> centre;   // [members, axes] where products are taken about: what they cancel against is small
+  std::vector<double> weight;   // [members]
+  std::vector<double> sum;      // [members, axes] of z - centre
+  std::vector<double> product;  // [members, axes, axes] lower triangle, likewise
+  std::vector<std::vector<double>> counts;                       // [variables] [dense states, members]
+  std::vector<std::unordered_map<int64_t, double>> rare_counts;  // [variables] by state * members + member
+  void scale(double factor);
+  void add(const MixtureStatistics& other);  // of the same centre
+};
+
+class MixtureLearner {
+ public:
+  // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents.
+  MixtureLearner(const MixtureSpace& space, MixturePriors priors, std::vector<std::vector<double>> shares,
+                 std::vector<double> pooled);
+  ~MixtureLearner();
+
+  // Of rows that belong to one member each, [rows in the order of their patterns].
+  MixtureStatistics count(const RowsByPattern& rows, const std::vector<int32_t>& member_of_row, int64_t members) const;
+  // The parameters that `expect` and `log_likelihood` use from now on.
+  void set(std::shared_ptr<const MixtureParameters> parameters);
+  // centre: of the statistics; the parameters' own means where empty.
+  MixtureStatistics expect(const RowsByPattern& rows, const std::vector<double>& centre = {});
+  double log_likelihood(const RowsByPattern& rows);  // mean of the rows, in nats
+  MixtureParameters maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group,
+                             int64_t groups) const;
+
+ private:
+  struct PreparedPattern;
+
+  MixtureStatistics empty_statistics(int64_t members) const;
+  int32_t dense_states(size_t variable, int64_t members) const;
+  void prepare_emissions();
+  PreparedPattern& prepare(const RowsOfPattern& pattern);
+  void add_states(const int32_t* states, int64_t member, double share, MixtureStatistics& statistics) const;
+  void add_row(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found, int64_t row,
+               MixtureStatistics& statistics) const;
+  template <class Consume>
+  void for_chunks(const RowsByPattern& rows, Consume consume);
+  void maximise_latents(const MixtureStatistics& statistics, MixtureParameters& result) const;
+  EmissionTree maximise_emission(const MixtureStatistics& statistics, size_t variable,
+                                 const MixtureParameters& result) const;
+
+  const MixtureSpace& space_;
+  MixturePriors priors_;
+  std::vector<std::vector<double>> shares_;
+  std::vector<double> pooled_;
+  std::vector<std::vector<int32_t>> dense_of_state_;  // [variables] [states]: states by descending share
+  std::shared_ptr<const MixtureParameters> parameters_;
+  std::vector<std::vector<float>> log_emission_;  // [variables] [dense states, padded]
+  std::unordered_map<std::string, std::unique_ptr<PreparedPattern>> patterns_;
+};
+
+}  // namespace doppel

@@ -1,0 +1,265 @@
+#include "engine/models/mixture_recipe.h"
+
+#include <lapacke.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/models/marginals.h"
+#include "engine/models/score_axis.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+struct Outcome {
+  int32_t value;
+  double probability;
+};
+
+// Vose, "A linear algorithm for generating random numbers with a given distribution" (1991).
+void append_alias(const std::vector<Outcome>& outcomes, AliasTable& table) {
+  const size_t n = outcomes.size();
+  double total = 0;
+  for (const Outcome& outcome : outcomes) total += outcome.probability;
+  std::vector<double> part(n);
+  std::vector<size_t> small, large, other(n);
+  for (size_t i = 0; i < n; ++i) {
+    part[i] = outcomes[i].probability / total * static_cast<double>(n);
+    other[i] = i;
+    (part[i] < 1 ? small : large).push_back(i);
+  }
+  while (!small.empty() && !large.empty()) {
+    const size_t low = small.back(), high = large.back();
+    small.pop_back();
+    other[low] = high;
+    part[high] -= 1 - part[low];
+    if (part[high] < 1) {
+      large.pop_back();
+      small.push_back(high);
+    }
+  }
+  for (const size_t i : small) part[i] = 1;
+  for (const size_t i : large) part[i] = 1;
+  for (size_t i = 0; i < n; ++i) {
+    const bool whole = other[i] == i;
+    table.threshold.push_back(whole ? std::numeric_limits<uint32_t>::max()
+                                    : static_cast<uint32_t>(std::clamp(part[i] * 0x1p32, 0.0, 0x1p32 - 1)));
+    table.below.push_back(outcomes[i].value);
+    table.above.push_back(outcomes[other[i]].value);
+  }
+}
+
+Emission make_emission(const MixtureParameters& parameters, const EmissionTree& tree) {
+  Emission emission;
+  emission.states = tree.states;
+  emission.first.push_back(0);
+  std::vector<Outcome> outcomes;
+  for (int64_t node = 0; node < parameters.nodes(); ++node) {
+    emission.above.push_back(static_cast<int32_t>(parameters.above(node)));
+    outcomes.clear();
+    for (int64_t e = tree.first[node]; e < tree.first[node + 1]; ++e)
+      outcomes.push_back({tree.state[e], tree.probability[e]});
+    if (tree.up[node] > 0) outcomes.push_back({Emission::kAbove, tree.up[node]});
+    append_alias(outcomes, emission.table);
+    emission.first.push_back(static_cast<int64_t>(emission.table.threshold.size()));
+  }
+  return emission;
+}
+
+// The mixture's distribution of one latent among the rows where it counts.
+class AxisDistribution {
+ public:
+  AxisDistribution(const MixtureSpace& space, const MixtureParameters& parameters, size_t axis) {
+    const int32_t variable = space.axes[axis].variable;
+    double total = 0;
+    for (int64_t m = 0; m < parameters.members; ++m) {
+      double share = parameters.weight[m];
+      if (variable >= 0) share *= latent_probability(space, parameters, axis, m);
+      weight_.push_back(share);
+      total += share;
+      mean_.push_back(parameters.mean[m * parameters.axes + axis]);
+      deviation_.push_back(std::sqrt(parameters.covariance[(m * parameters.axes + axis) * parameters.axes + axis]));
+    }
+    for (double& weight : weight_) weight /= total;
+  }
+
+  double below(double z) const {
+    double sum = 0;
+    for (size_t m = 0; m < weight_.size(); ++m) sum += weight_[m] * normal_cdf((z - mean_[m]) / deviation_[m]);
+    return sum;
+  }
+  double above(double z) const {
+    double sum = 0;
+    for (size_t m = 0; m < weight_.size(); ++m) sum += weight_[m] * normal_cdf((mean_[m] - z) / deviation_[m]);
+    return sum;
+  }
+  // Where the share below is that of a standard normal at `score`, from the nearer end.
+  double quantile(double score) const {
+    if (!std::isfinite(score)) return score;
+    const bool upper = score > 0;
+    const double goal = normal_cdf(-std::abs(score));
+    double low = -double{kScoreLimit}, high = kScoreLimit;
+    for (int step = 0; step < 40; ++step) {
+      const double middle = 0.5 * (low + high);
+      const bool beyond = upper ? above(middle) < goal : below(middle) > goal;
+      (beyond ? high : low) = middle;
+    }
+    return 0.5 * (low + high);
+  }
+
+ private:
+  static double latent_probability(const MixtureSpace& space, const MixtureParameters& parameters, size_t axis,
+                                   int64_t m) {
+    const auto v = static_cast<size_t>(space.axes[axis].variable);
+    const MixtureVariable& variable = space.variables[v];
+    const std::vector<double> probability = state_probabilities(parameters, v, m);
+    const size_t columns = variable.columns.size();
+    double sum = 0;
+    for (int32_t s = 0; s < variable.states; ++s)
+      for (size_t c = 0; c < columns; ++c)
+        if (variable.columns[c].column == space.axes[axis].column &&
+            variable.columns[c].parts[variable.parts_of_state[s * columns + c]].role == StateRole::kLatent)
+          sum += probability[s];
+    return sum;
+  }
+  std::vector<double> weight_, mean_, deviation_;
+};
+
+// Moves a column's segments along the axis. Those that lose their room give it to the next.
+void move_segments(const AxisDistribution& distribution, ColumnSampler& column) {
+  const ColumnSampler old = column;
+  const size_t n = old.lower.size();
+  std::vector<float> lower(n);
+  for (size_t s = 0; s < n; ++s)
+    lower[s] = s == 0 ? -kScoreLimit : static_cast<float>(distribution.quantile(old.lower[s]));
+  column.lower.clear(), column.base.clear(), column.width.clear(), column.scale.clear();
+  column.real_base.clear(), column.real_top.clear(), column.real_slope.clear();
+  const auto top = static_cast<float>(distribution.quantile(normal_quantile(1 - 1e-6)));
+  for (size_t s = 0; s < n; ++s) {
+    const float from = column.lower.empty() ? -kScoreLimit : lower[s];
+    const float to = s + 1 < n ? lower[s + 1] : kScoreLimit;
+    if (!(from < to)) continue;
+    // The outermost segments reach to the ends of the axis, where hardly a row falls: their values spread over the
+    // part that holds all but a millionth.
+    const double length =
+        std::max(1e-6, static_cast<double>(s + 1 < n ? to : std::max(top, from)) - static_cast<double>(from));
+    column.lower.push_back(from);
+    if (is_integer(old.storage)) {
+      column.base.push_back(old.base[s]);
+      column.width.push_back(old.width[s]);
+      column.scale.push_back(static_cast<double>(old.width[s]) / length);
+    } else {
+      column.real_base.push_back(old.real_base[s]);
+      column.real_top.push_back(old.real_top[s]);
+      column.real_slope.push_back(old.real_top[s] > old.real_base[s] ? (old.real_top[s] - old.real_base[s]) / length
+                                                                     : 0);
+    }
+  }
+}
+
+// A number's distribution without what its variable holds.
+ColumnProfile continuous_part(const ColumnProfile& profile, const LatentAxis& axis) {
+  ColumnProfile part = profile;
+  Distribution& values = part.distribution;
+  values.quanta.clear(), values.reals.clear(), values.counts.clear();
+  for (size_t p = 0; p + 1 < axis.cumulative.size(); ++p) {
+    if (!(axis.cumulative[p] < axis.cumulative[p + 1])) continue;
+    if (!profile.distribution.quanta.empty()) values.quanta.push_back(profile.distribution.quanta[p]);
+    if (!profile.distribution.reals.empty()) values.reals.push_back(profile.distribution.reals[p]);
+    values.counts.push_back(profile.distribution.counts[p]);
+  }
+  return part;
+}
+
+void set_storage(const ColumnSchema& schema, const Distribution& distribution, ColumnSampler& column) {
+  column.storage = Storage::kInt32;
+  if (schema.kind == ColumnKind::kReal) {
+    column.storage = schema.source == SourceType::kFloat32 ? Storage::kFloat32 : Storage::kFloat64;
+  } else if (!distribution.quanta.empty() && (distribution.quanta.front() < std::numeric_limits<int32_t>::min() ||
+                                              distribution.quanta.back() > std::numeric_limits<int32_t>::max())) {
+    column.storage = Storage::kInt64;
+  }
+}
+
+// What the variable's states mean to its column number `member`.
+void set_states(const ColumnSchema& schema, const Distribution& distribution, const MixtureVariable& variable,
+                size_t member, ColumnSampler& column) {
+  for (int32_t s = 0; s < variable.states; ++s) {
+    const ColumnPart& part = variable.part(s, member);
+    const bool has_value = part.role == StateRole::kValue;
+    column.state_role.push_back(part.role);
+    if (!is_integer(column.storage)) {
+      column.state_real.push_back(has_value ? distribution.reals[part.position] : 0);
+    } else if (is_numeric(schema.kind)) {
+      column.state_integer.push_back(has_value ? distribution.quanta[part.position] : 0);
+    } else {
+      column.state_integer.push_back(has_value ? part.position : 0);
+    }
+  }
+}
+
+}  // namespace
+
+TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace& space,
+                                const MixtureParameters& parameters) {
+  TableRecipe recipe;
+  recipe.schema = profile.schema;
+  for (const ColumnProfile& column : profile.columns)
+    recipe.texts.push_back({column.text_patterns, column.key_is_sequence, column.first_key});
+
+  TableSampler& sampler = recipe.sampler;
+  const int64_t members = parameters.members, axes = parameters.axes;
+  sampler.members = static_cast<int32_t>(members);
+  sampler.latents = static_cast<int32_t>(std::max<int64_t>(axes, 1));
+  sampler.components = static_cast<int32_t>(axes);
+  sampler.residual.assign(members * sampler.latents, 0);
+  sampler.mean.assign(members * sampler.latents, 0);
+  std::vector<Outcome> outcomes;
+  for (int64_t m = 0; m < members; ++m) {
+    outcomes.push_back({static_cast<int32_t>(m), parameters.weight[m]});
+    std::vector<double> factor(parameters.covariance.begin() + m * axes * axes,
+                               parameters.covariance.begin() + (m + 1) * axes * axes);
+    if (axes > 0 &&
+        LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', static_cast<int>(axes), factor.data(), static_cast<int>(axes)) != 0)
+      throw Error("mixture: a covariance is not positive definite");
+    for (int64_t i = 0; i < axes; ++i) {
+      sampler.mean[m * sampler.latents + i] = static_cast<float>(parameters.mean[m * axes + i]);
+      for (int64_t j = 0; j < axes; ++j)
+        sampler.factor.push_back(j <= i ? static_cast<float>(factor[i * axes + j]) : 0);
+    }
+  }
+  append_alias(outcomes, sampler.member);
+  for (const EmissionTree& tree : parameters.emissions) sampler.emissions.push_back(make_emission(parameters, tree));
+
+  std::vector<int32_t> axis_of(profile.columns.size(), -1);
+  std::vector<std::pair<int32_t, size_t>> variable_of(profile.columns.size(), {-1, 0});
+  for (size_t a = 0; a < space.axes.size(); ++a) axis_of[space.axes[a].column] = static_cast<int32_t>(a);
+  for (size_t v = 0; v < space.variables.size(); ++v)
+    for (size_t c = 0; c < space.variables[v].columns.size(); ++c)
+      variable_of[space.variables[v].columns[c].column] = {static_cast<int32_t>(v), c};
+  for (size_t c = 0; c < profile.columns.size(); ++c) {
+    const ColumnSchema& schema = profile.schema.columns[c];
+    const auto [variable, member] = variable_of[c];
+    if (!has_values(schema.kind) && variable < 0) continue;
+    ColumnSampler column;
+    if (axis_of[c] >= 0) {
+      column = make_marginal(schema, continuous_part(profile.columns[c], space.axes[axis_of[c]]), {});
+      move_segments(AxisDistribution(space, parameters, axis_of[c]), column);
+      column.latent = axis_of[c];
+    } else if (variable < 0) {
+      column = make_marginal(schema, profile.columns[c], std::vector<int32_t>{0});
+    }
+    set_storage(schema, profile.columns[c].distribution, column);
+    if (variable >= 0) {
+      column.emission = variable;
+      set_states(schema, profile.columns[c].distribution, space.variables[variable], member, column);
+    }
+    recipe.sampler.columns.push_back(std::move(column));
+    recipe.sampled.push_back(static_cast<int32_t>(c));
+  }
+  return recipe;
+}
+
+}  // namespace doppel

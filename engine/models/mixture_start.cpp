@@ -1,0 +1,229 @@
+#include "engine/models/mixture_start.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace doppel {
+namespace {
+
+constexpr int64_t kBasisRows = 20000;     // that the components are made from
+constexpr int64_t kMostIndicators = 600;  // the most frequent states
+constexpr int64_t kRowsPerCentre = 64;    // looked at by k-means, at least
+constexpr int64_t kBlockRows = 512;
+constexpr uint32_t kUseCentres = 0x40000000u, kUseGroups = 0x40000001u;  // of fit_uniform
+
+// A row's indicators and latents.
+class Features {
+ public:
+  Features(const MixtureSpace& space, const RowsByPattern& rows)
+      : variables_(space.variables.size()), axes_(space.axes.size()) {
+    struct Indicator {
+      int64_t count;
+      size_t variable, state;
+    };
+    std::vector<Indicator> indicators;
+    for (size_t v = 0; v < variables_; ++v) {
+      std::vector<int64_t> counts(space.variables[v].states);
+      for (const RowsOfPattern& pattern : rows)
+        for (int64_t row = 0; row < pattern.rows; ++row)
+          if (const int32_t state = pattern.states[row * variables_ + v]; state >= 0) ++counts[state];
+      feature_.emplace_back(counts.size(), -1);
+      for (size_t s = 0; s < counts.size(); ++s)
+        if (counts[s] > 0) indicators.push_back({counts[s], v, s});
+    }
+    std::stable_sort(indicators.begin(), indicators.end(),
+                     [](const Indicator& a, const Indicator& b) { return a.count > b.count; });
+    if (static_cast<int64_t>(indicators.size()) > kMostIndicators) indicators.resize(kMostIndicators);
+    const auto all = static_cast<double>(count_rows(rows));
+    for (const Indicator& indicator : indicators) {
+      feature_[indicator.variable][indicator.state] = static_cast<int32_t>(scale_.size());
+      const double share = static_cast<double>(indicator.count) / all;
+      constexpr double kLeastVariance = 1e-9;
+      scale_.push_back(1 / std::sqrt(std::max(share * (1 - share), kLeastVariance)));
+      mean_.push_back(share * scale_.back());
+    }
+  }
+
+  int64_t width() const { return static_cast<int64_t>(scale_.size() + axes_); }
+
+  void fill(const RowsOfPattern& pattern, int64_t row, double* out) const {
+    for (size_t i = 0; i < scale_.size(); ++i) out[i] = -mean_[i];
+    for (size_t a = 0; a < axes_; ++a) out[scale_.size() + a] = 0;
+    for (size_t v = 0; v < variables_; ++v) {
+      const int32_t state = pattern.states[row * variables_ + v];
+      const int32_t feature = state < 0 ? -1 : feature_[v][state];
+      if (feature >= 0) out[feature] += scale_[feature];
+    }
+    const size_t here = pattern.present.size();
+    for (size_t i = 0; i < here; ++i) out[scale_.size() + pattern.present[i]] = pattern.latents[row * here + i];
+  }
+
+ private:
+  size_t variables_, axes_;
+  std::vector<std::vector<int32_t>> feature_;  // [variables] [states], -1: none
+  std::vector<double> scale_, mean_;           // of indicators
+};
+
+// Leading eigenvectors [features, kept] of the covariance of evenly spread rows.
+std::vector<double> find_components(const Features& features, const RowsByPattern& rows, int64_t kept,
+                                    const Backend& backend) {
+  const int64_t width = features.width(), stride = std::max<int64_t>(1, count_rows(rows) / kBasisRows);
+  CoMoments moments(width);
+  std::vector<double> row_values(width), block(width * kBlockRows);
+  int64_t filled = 0, number = 0;
+  double taken = 0;
+  const auto flush = [&] {
+    for (int64_t j = 0; j < width && filled < kBlockRows; ++j)
+      std::move(block.begin() + j * kBlockRows, block.begin() + j * kBlockRows + filled, block.begin() + j * filled);
+    if (filled > 0)
+      backend.accumulate_co_moments({filled, width, std::span<const double>(block.data(), width * filled), {}},
+                                    moments);
+    taken += static_cast<double>(filled);
+    filled = 0;
+  };
+  for (const RowsOfPattern& pattern : rows)
+    for (int64_t row = 0; row < pattern.rows; ++row) {
+      if (number++ % stride != 0) continue;
+      features.fill(pattern, row, row_values.data());
+      for (int64_t j = 0; j < width; ++j) block[j * kBlockRows + filled] = row_values[j];
+      if (++filled == kBlockRows) flush();
+    }
+  flush();
+  std::vector<double> covariance(width * width);
+  for (int64_t i = 0; i < width; ++i)
+    for (int64_t j = 0; j < width; ++j)
+      covariance[i * width + j] =
+          (moments.product[i * width + j] - moments.sum[i * width + j] * moments.sum[j * width + i] / taken) / taken;
+  const SymmetricEigen eigen = backend.symmetric_eigen(covariance, width);
+  std::vector<double> components(width * kept);
+  for (int64_t i = 0; i < width; ++i)
+    for (int64_t k = 0; k < kept; ++k) components[i * kept + k] = eigen.vectors[i * width + k];
+  return components;
+}
+
+double squared_distance(const float* a, const float* b, int64_t width) {
+  double sum = 0;
+  for (int64_t k = 0; k < width; ++k) sum += static_cast<double>(a[k] - b[k]) * static_cast<double>(a[k] - b[k]);
+  return sum;
+}
+
+// Weighted points [points, width].
+struct Cloud {
+  int64_t points = 0, width = 0;
+  const float* places = nullptr;
+  std::vector<double> weight;
+};
+
+std::vector<float> choose_centres(const Cloud& cloud, int64_t clusters, uint64_t seed, uint32_t use) {
+  std::vector<float> centres;
+  std::vector<double> potential = cloud.weight;  // weight x squared distance to the nearest centre so far
+  std::vector<double> nearest(cloud.points, std::numeric_limits<double>::infinity());
+  for (int64_t c = 0; c < clusters; ++c) {
+    double total = 0;
+    for (const double value : potential) total += value;
+    double goal = fit_uniform(seed, static_cast<uint64_t>(c), use) * total;
+    int64_t chosen = 0;
+    while (chosen < cloud.points - 1 && (goal -= potential[chosen]) > 0) ++chosen;
+    const float* place = cloud.places + chosen * cloud.width;
+    centres.insert(centres.end(), place, place + cloud.width);
+    for (int64_t i = 0; i < cloud.points; ++i) {
+      nearest[i] = std::min(nearest[i], squared_distance(cloud.places + i * cloud.width, place, cloud.width));
+      potential[i] = cloud.weight[i] * nearest[i];
+    }
+  }
+  return centres;
+}
+
+// The nearest centre of each point: the greatest of x . c - |c|^2 / 2.
+std::vector<int32_t> nearest_centres(const float* places, int64_t points, int64_t width,
+                                     const std::vector<float>& centres) {
+  const int64_t clusters = static_cast<int64_t>(centres.size()) / width;
+  std::vector<float> half(clusters), products(kBlockRows * clusters);
+  for (int64_t c = 0; c < clusters; ++c)
+    for (int64_t k = 0; k < width; ++k) half[c] += 0.5f * centres[c * width + k] * centres[c * width + k];
+  std::vector<int32_t> label;
+  for (int64_t first = 0; first < points; first += kBlockRows) {
+    const int64_t count = std::min(kBlockRows, points - first);
+    for (int64_t i = 0; i < count; ++i) std::copy(half.begin(), half.end(), products.begin() + i * clusters);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count), static_cast<int>(clusters),
+                static_cast<int>(width), 1, places + first * width, static_cast<int>(width), centres.data(),
+                static_cast<int>(width), -1, products.data(), static_cast<int>(clusters));
+    for (int64_t i = 0; i < count; ++i) {
+      const float* row = products.data() + i * clusters;
+      label.push_back(static_cast<int32_t>(std::max_element(row, row + clusters) - row));
+    }
+  }
+  return label;
+}
+
+std::vector<float> find_centres(const Cloud& cloud, int64_t clusters, uint64_t seed, uint32_t use) {
+  std::vector<float> centres = choose_centres(cloud, clusters, seed, use);
+  for (int round = 0; round < kStartRounds; ++round) {
+    const std::vector<int32_t> label = nearest_centres(cloud.places, cloud.points, cloud.width, centres);
+    std::vector<double> sum(clusters * cloud.width), weight(clusters);
+    for (int64_t i = 0; i < cloud.points; ++i) {
+      weight[label[i]] += cloud.weight[i];
+      for (int64_t k = 0; k < cloud.width; ++k)
+        sum[label[i] * cloud.width + k] += cloud.weight[i] * static_cast<double>(cloud.places[i * cloud.width + k]);
+    }
+    for (int64_t c = 0; c < clusters; ++c)
+      for (int64_t k = 0; k < cloud.width && weight[c] > 0; ++k)
+        centres[c * cloud.width + k] = static_cast<float>(sum[c * cloud.width + k] / weight[c]);
+  }
+  return centres;
+}
+
+}  // namespace
+
+MixtureStarter::MixtureStarter(const MixtureSpace& space, const RowsByPattern& rows, const Backend& backend) {
+  const Features features(space, rows);
+  rows_ = count_rows(rows);
+  width_ = std::min(kStartAxes, features.width());
+  if (width_ == 0) return;
+  const std::vector<double> components = find_components(features, rows, width_, backend);
+  std::vector<double> values(features.width()), place(width_);
+  places_.reserve(rows_ * width_);
+  for (const RowsOfPattern& pattern : rows)
+    for (int64_t row = 0; row < pattern.rows; ++row) {
+      features.fill(pattern, row, values.data());
+      std::fill(place.begin(), place.end(), 0);
+      for (size_t j = 0; j < values.size(); ++j)
+        for (int64_t k = 0; k < width_; ++k) place[k] += values[j] * components[j * width_ + k];
+      places_.insert(places_.end(), place.begin(), place.end());
+    }
+}
+
+MixtureStart MixtureStarter::start(int64_t members, int64_t groups, uint64_t seed) const {
+  MixtureStart start;
+  start.groups = groups;
+  if (width_ == 0 || members == 1) {
+    start.member.assign(rows_, 0);
+    start.group.assign(members, 0);
+    return start;
+  }
+  Cloud cloud;
+  cloud.width = width_;
+  const int64_t stride = std::max<int64_t>(1, rows_ / (kRowsPerCentre * members));
+  std::vector<float> chosen;
+  for (int64_t row = 0; row < rows_; row += stride)
+    chosen.insert(chosen.end(), places_.begin() + row * width_, places_.begin() + (row + 1) * width_);
+  cloud.points = static_cast<int64_t>(chosen.size()) / width_;
+  cloud.places = chosen.data();
+  cloud.weight.assign(cloud.points, 1);
+  const std::vector<float> centres = find_centres(cloud, members, seed, kUseCentres);
+  start.member = nearest_centres(places_.data(), rows_, width_, centres);
+
+  Cloud of_centres;
+  of_centres.points = members;
+  of_centres.width = width_;
+  of_centres.places = centres.data();
+  of_centres.weight.assign(members, 0);
+  for (const int32_t member : start.member) of_centres.weight[member] += 1;
+  start.group = nearest_centres(centres.data(), members, width_, find_centres(of_centres, groups, seed, kUseGroups));
+  return start;
+}
+
+}  // namespace doppel

@@ -1,0 +1,150 @@
+// Responsibilities of a mixture's members, compiled for each instruction set.
+//
+// Rows go through in tiles of kTileRows whose log densities [row, member] stay in the L2 cache. In a tile, for each
+// vector of members, the parameters are loaded once for kRows rows.
+#include "kernels/mixture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#define DOPPEL_SIMD
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/mixture.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace doppel {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Log densities of kRows rows, each to out + row * padded.
+template <int kRows>
+void log_densities_of_rows(const MixtureDensity& density, const int32_t* states, const float* latents, float* out) {
+  const hn::CappedTag<float, kMemberLanes> tag;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(tag));
+  const int64_t padded = padded_members(density.members);
+  const int32_t variables = density.variables, dimensions = density.latents;
+  const auto minus_half = hn::Set(tag, -0.5f);
+  for (int64_t member = 0; member < padded; member += lanes) {
+    hn::Vec<decltype(tag)> sum[kRows];
+    for (int row = 0; row < kRows; ++row) sum[row] = hn::LoadU(tag, density.base.data() + member);
+    for (int32_t variable = 0; variable < variables; ++variable) {
+      const float* table = density.log_emission[variable] + member;
+      for (int row = 0; row < kRows; ++row) {
+        const int32_t state = states[row * variables + variable];
+        if (state >= 0) sum[row] = hn::Add(sum[row], hn::LoadU(tag, table + state * padded));
+      }
+    }
+    const float* weight = density.whitening.data() + member;
+    for (int32_t i = 0; i < dimensions; ++i) {
+      hn::Vec<decltype(tag)> y[kRows];
+      for (int row = 0; row < kRows; ++row) y[row] = hn::LoadU(tag, weight);
+      weight += padded;
+      for (int32_t j = 0; j <= i; ++j, weight += padded) {
+        const auto w = hn::LoadU(tag, weight);
+        for (int row = 0; row < kRows; ++row)
+          y[row] = hn::MulAdd(w, hn::Set(tag, latents[row * dimensions + j]), y[row]);
+      }
+      for (int row = 0; row < kRows; ++row) sum[row] = hn::MulAdd(hn::Mul(y[row], y[row]), minus_half, sum[row]);
+    }
+    for (int row = 0; row < kRows; ++row) hn::StoreU(sum[row], tag, out + row * padded + member);
+  }
+}
+
+void log_densities(const MixtureDensity& density, const MixtureRows& rows, int64_t first, int64_t count, float* out) {
+  const int64_t padded = padded_members(density.members);
+  const int32_t* states = rows.states + first * density.variables;
+  const float* latents = rows.latents + first * density.latents;
+  constexpr int kRows = 8;
+  int64_t row = 0;
+  for (; row + kRows <= count; row += kRows)
+    log_densities_of_rows<kRows>(density, states + row * density.variables, latents + row * density.latents,
+                                 out + row * padded);
+  for (; row < count; ++row)
+    log_densities_of_rows<1>(density, states + row * density.variables, latents + row * density.latents,
+                             out + row * padded);
+}
+
+// Appends what is above the threshold.
+void append_near(const float* values, int64_t count, float threshold, std::vector<int32_t>& index,
+                 std::vector<float>& value) {
+  const hn::CappedTag<float, kMemberLanes> tag;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(tag));
+  const auto bound = hn::Set(tag, threshold);
+  for (int64_t i = 0; i < count; i += lanes) {
+    const auto above = hn::Ge(hn::LoadU(tag, values + i), bound);
+    if (hn::AllFalse(tag, above)) continue;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      if (!(values[i + lane] >= threshold)) continue;
+      index.push_back(static_cast<int32_t>(i + lane));
+      value.push_back(values[i + lane]);
+    }
+  }
+}
+
+float greatest(const float* values, int64_t count) {
+  const hn::CappedTag<float, kMemberLanes> tag;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(tag));
+  auto most = hn::LoadU(tag, values);
+  for (int64_t i = lanes; i < count; i += lanes) most = hn::Max(most, hn::LoadU(tag, values + i));
+  return hn::GetLane(hn::MaxOfLanes(tag, most));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace doppel
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace doppel {
+namespace {
+
+HWY_EXPORT(log_densities);
+HWY_EXPORT(append_near);
+HWY_EXPORT(greatest);
+
+constexpr int64_t kTileRows = 32;
+
+// Log densities appended since `begin` become shares; returns the log of their sum.
+double normalise(float most, size_t begin, std::vector<float>& share) {
+  double sum = 0;
+  for (size_t i = begin; i < share.size(); ++i) sum += static_cast<double>(share[i] = std::exp(share[i] - most));
+  for (size_t i = begin; i < share.size(); ++i) share[i] = static_cast<float>(static_cast<double>(share[i]) / sum);
+  return static_cast<double>(most) + std::log(sum);
+}
+
+}  // namespace
+
+void Responsibilities::clear() {
+  first.assign(1, 0);
+  member.clear();
+  share.clear();
+  log_density.clear();
+}
+
+void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRows& rows, Responsibilities& out) {
+  const int64_t padded = padded_members(density.members);
+  std::vector<float> tile(static_cast<size_t>(kTileRows * padded));
+  out.clear();
+  for (int64_t first = 0; first < rows.rows; first += kTileRows) {
+    const int64_t count = std::min(kTileRows, rows.rows - first);
+    HWY_DYNAMIC_DISPATCH(log_densities)(density, rows, first, count, tile.data());
+    for (int64_t row = 0; row < count; ++row) {
+      const float* values = tile.data() + row * padded;
+      const float most = HWY_DYNAMIC_DISPATCH(greatest)(values, padded);
+      const size_t begin = out.share.size();
+      if (most > 0.5f * kNoDensity) {
+        HWY_DYNAMIC_DISPATCH(append_near)(values, padded, most - kNegligible, out.member, out.share);
+        out.log_density.push_back(normalise(most, begin, out.share));
+      } else {
+        out.log_density.push_back(-std::numeric_limits<double>::infinity());
+      }
+      out.first.push_back(static_cast<int64_t>(out.share.size()));
+    }
+  }
+}
+
+}  // namespace doppel
+#endif
