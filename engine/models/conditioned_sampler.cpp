@@ -136,14 +136,11 @@ Value value_of_state(const ColumnSampler& column, size_t state) {
 class ConditionedSampler : public PreparedTableSampler {
  public:
   explicit ConditionedSampler(const ConditionedMixture& mixture) : sampler_(mixture.recipe.sampler), drawer_(mixture) {
-    const auto latents = static_cast<size_t>(sampler_.latents), tile = static_cast<size_t>(kTileRows);
     for (const ColumnSampler& column : sampler_.columns) columns_.emplace_back(column);
-    has_residual_.resize(latents);
-    for (size_t i = 0; i < sampler_.residual.size(); ++i)
-      if (sampler_.residual[i] != 0) has_residual_[i % latents] = true;
-    normals_.resize(4 * size_t{drawer_.layout().words});
-    scores_.resize(latents * tile);
-    states_.resize(sampler_.emissions.size() * tile);
+    normals_.resize(4 * size_t{drawer_.layout().words} + 1);
+    prepare_weights();
+    scores_.resize(padded_latents_ * kTileRows);
+    states_.resize(sampler_.emissions.size() * kTileRows);
   }
 
   void sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) override {
@@ -158,6 +155,30 @@ class ConditionedSampler : public PreparedTableSampler {
   }
 
  private:
+  void prepare_weights() {
+    const auto latents = static_cast<size_t>(sampler_.latents), components = static_cast<size_t>(sampler_.components);
+    padded_latents_ = (latents + kLanes - 1) / kLanes * kLanes;
+    weights_per_member_ = padded_latents_ * (components + 2);
+    noise_.assign(padded_latents_, normals_.size() - 1);
+    for (size_t l = 0, next = components; l < latents; ++l)
+      for (size_t i = l; i < sampler_.residual.size(); i += latents)
+        if (sampler_.residual[i] != 0) {
+          noise_[l] = next++;
+          break;
+        }
+    const auto add = [&](size_t latent, auto weight_of) {
+      for (size_t lane = 0; lane < kLanes; ++lane)
+        weights_.push_back(latent + lane < latents ? weight_of(latent + lane) : 0);
+    };
+    for (size_t m = 0; m < static_cast<size_t>(sampler_.members); ++m)
+      for (size_t first = 0; first < latents; first += kLanes) {
+        add(first, [&](size_t l) { return sampler_.mean[m * latents + l]; });
+        for (size_t k = 0; k < components; ++k)
+          add(first, [&](size_t l) { return sampler_.factor[(m * latents + l) * components + k]; });
+        add(first, [&](size_t l) { return sampler_.residual[m * latents + l]; });
+      }
+  }
+
   void draw_row(const RowWords& row, int64_t i) {
     const ConditionedCell& cell = drawer_.draw(row);
     draw_normals(row);
@@ -182,15 +203,20 @@ class ConditionedSampler : public PreparedTableSampler {
     }
   }
 
+  // Four latents side by side, as the compiler does with vectors; no fma, which is a call where the machine may lack
+  // it.
   void fill_scores(size_t member, int64_t i) {
-    const auto latents = static_cast<size_t>(sampler_.latents), components = static_cast<size_t>(sampler_.components);
-    const float* factor = sampler_.factor.data() + member * latents * components;
-    size_t next = components;
-    for (size_t l = 0; l < latents; ++l, factor += components) {
-      float z = sampler_.mean[member * latents + l];
-      for (size_t k = 0; k < components; ++k) z = std::fma(factor[k], normals_[k], z);
-      if (has_residual_[l]) z = std::fma(sampler_.residual[member * latents + l], normals_[next++], z);
-      scores_[l * kTileRows + static_cast<size_t>(i)] = z;
+    const auto components = static_cast<size_t>(sampler_.components);
+    const float* weights = weights_.data() + member * weights_per_member_;
+    for (size_t l = 0; l < padded_latents_; l += kLanes) {
+      std::array<float, kLanes> z;
+      std::copy_n(weights, kLanes, z.begin());
+      weights += kLanes;
+      for (size_t k = 0; k < components; ++k, weights += kLanes)
+        for (size_t lane = 0; lane < kLanes; ++lane) z[lane] += weights[lane] * normals_[k];
+      for (size_t lane = 0; lane < kLanes; ++lane)
+        scores_[(l + lane) * kTileRows + static_cast<size_t>(i)] = z[lane] + weights[lane] * normals_[noise_[l + lane]];
+      weights += kLanes;
     }
   }
 
@@ -258,9 +284,12 @@ class ConditionedSampler : public PreparedTableSampler {
   const TableSampler& sampler_;
   CellDrawer drawer_;
   std::vector<MixtureColumn> columns_;
-  std::vector<bool> has_residual_;  // [latents] in some member: it has a draw
+  static constexpr size_t kLanes = 4;
+  size_t padded_latents_ = 0, weights_per_member_ = 0;
+  std::vector<float> weights_;  // [members, padded latents / kLanes, mean | components | residual, kLanes]
+  std::vector<size_t> noise_;   // [padded latents] which normal is a latent's own noise; the last, a 0, where none is
   std::vector<float> normals_;
-  std::vector<float> scores_;    // [latents, kTileRows]
+  std::vector<float> scores_;    // [padded latents, kTileRows]
   std::vector<int32_t> states_;  // [variables, kTileRows]
 };
 

@@ -60,6 +60,12 @@ MixtureColumn::MixtureColumn(const ColumnSampler& column) : column_(&column) {
   }
   if (!column.has_latent() || is_single_value(column)) return;
   latent_ = column.latent;
+  for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
+    constexpr float kMargin = 1e-4f;  // of rounding when a bucket is found
+    const float begin = 2 * kScoreLimit * static_cast<float>(bucket) / kBuckets - kScoreLimit - kMargin;
+    const auto next = std::upper_bound(column.lower.begin() + 1, column.lower.end(), begin);
+    first_segment_.push_back(static_cast<int32_t>(next - column.lower.begin()) - 1);
+  }
   const bool is_whole = is_integer(column.storage);
   least_ = is_whole ? static_cast<double>(column.base.front()) : column.real_base.front();
   greatest_ = is_whole ? static_cast<double>(column.base.back() + (column.width.back() - 1)) : column.real_top.back();
@@ -135,10 +141,18 @@ double MixtureColumn::score_of(const SampledValue& value) const {
   return std::clamp(mean_scores(boundaries)[0], -double{kScoreLimit}, double{kScoreLimit});
 }
 
+// The last that begins at or below z, which is within the axis.
+size_t MixtureColumn::segment_of(float z) const {
+  if (first_segment_.empty()) return 0;
+  const auto bucket = static_cast<size_t>((z + kScoreLimit) * (kBuckets / (2 * kScoreLimit)));
+  auto segment = static_cast<size_t>(first_segment_[std::min(bucket, kBuckets - 1)]);
+  while (segment + 1 < column_->lower.size() && column_->lower[segment + 1] <= z) ++segment;
+  return segment;
+}
+
 SampledValue MixtureColumn::value_at(float z) const {
   z = std::clamp(z, -kScoreLimit, kScoreLimit);
-  const auto next = std::upper_bound(column_->lower.begin(), column_->lower.end(), z);
-  const auto segment = static_cast<size_t>(next - column_->lower.begin()) - 1;
+  const size_t segment = segment_of(z);
   const float offset = z - column_->lower[segment];
   SampledValue value;
   if (storage() == Storage::kInt32) {

@@ -62,6 +62,7 @@ class MixtureColumn {
   ScoreInterval integer_interval(int64_t value) const;
   ScoreInterval real_interval(double value) const;
   double upper(size_t segment) const;
+  size_t segment_of(float z) const;
   double value_as_real(const SampledValue& value) const;
   double extrapolated(double value) const;
 
@@ -70,6 +71,9 @@ class MixtureColumn {
   std::vector<Part> parts_;
   std::vector<int32_t> part_of_state_;
   std::unordered_map<int64_t, int32_t> part_of_value_;
+  // [kBuckets] A segment that begins below each of as many parts of the axis, and hardly earlier.
+  static constexpr size_t kBuckets = 1024;
+  std::vector<int32_t> first_segment_;
   // The ends of the range: values and scores.
   double least_ = 0, greatest_ = 0, least_score_ = 0, greatest_score_ = 0;
 };
