@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/models/conditioned_sampler.h"
 #include "engine/models/fit_report.h"
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_patterns.h"
@@ -46,6 +47,10 @@ class MixtureModel : public Model {
   }
   std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const override {
     return make_table_generator(recipe_, seed, backend);
+  }
+  ConditionedRows make_generator_where(const std::string& conditions, uint64_t seed,
+                                       const Backend& backend) const override {
+    return make_rows_where(*recipe_, conditions, seed, backend);
   }
   Json describe() const override { return about_; }
 

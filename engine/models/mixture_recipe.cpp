@@ -6,50 +6,13 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/models/alias_table.h"
 #include "engine/models/marginals.h"
 #include "engine/models/score_axis.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
-
-struct Outcome {
-  int32_t value;
-  double probability;
-};
-
-// Vose, "A linear algorithm for generating random numbers with a given distribution" (1991).
-void append_alias(const std::vector<Outcome>& outcomes, AliasTable& table) {
-  const size_t n = outcomes.size();
-  double total = 0;
-  for (const Outcome& outcome : outcomes) total += outcome.probability;
-  std::vector<double> part(n);
-  std::vector<size_t> small, large, other(n);
-  for (size_t i = 0; i < n; ++i) {
-    part[i] = outcomes[i].probability / total * static_cast<double>(n);
-    other[i] = i;
-    (part[i] < 1 ? small : large).push_back(i);
-  }
-  while (!small.empty() && !large.empty()) {
-    const size_t low = small.back(), high = large.back();
-    small.pop_back();
-    other[low] = high;
-    part[high] -= 1 - part[low];
-    if (part[high] < 1) {
-      large.pop_back();
-      small.push_back(high);
-    }
-  }
-  for (const size_t i : small) part[i] = 1;
-  for (const size_t i : large) part[i] = 1;
-  for (size_t i = 0; i < n; ++i) {
-    const bool whole = other[i] == i;
-    table.threshold.push_back(whole ? std::numeric_limits<uint32_t>::max()
-                                    : static_cast<uint32_t>(std::clamp(part[i] * 0x1p32, 0.0, 0x1p32 - 1)));
-    table.below.push_back(outcomes[i].value);
-    table.above.push_back(outcomes[other[i]].value);
-  }
-}
 
 Emission make_emission(const MixtureParameters& parameters, const EmissionTree& tree) {
   Emission emission;
