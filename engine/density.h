@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "engine/table/schema.h"
+#include "engine/table/source.h"
 #include "engine/table/table.h"
 
 namespace doppel {
@@ -42,12 +44,15 @@ class DensityWorker {
   // For each row of rows [first, first + rows) of a table read by the model's schema
   //   score [rows]                   -log p(what is known of the row), in nats
   //   contribution [rows, columns]   -log p(the cell | all else that is known); 0 where nothing is known of it
+  //   usual [rows, columns]          -log p(the cell) with nothing else known, at most log(rows learned from + 1); 0
+  //   for
+  //                                  values that the model never makes, which are as usual nowhere
   // knowledge [columns] is that of all rows. The density is with respect to counting measure for what has
   // probabilities (levels, special values of numbers, being missing), and to length on the axis of normal scores for
   // all other numbers. A value that the model never makes counts with the probability of less than one row among those
   // learned from.
   virtual void score(const Table& table, int64_t first, int64_t rows, std::span<const Knowledge> knowledge,
-                     std::span<double> score, std::span<double> contribution) = 0;
+                     std::span<double> score, std::span<double> contribution, std::span<double> usual) = 0;
 
   // One row from what is known [columns] of row `given` of a table: values [columns] of the columns that have values
   // (has_values) and of keys' and texts' gaps; those given are what the table says. Draws depend on (seed, row) and on
@@ -55,6 +60,15 @@ class DensityWorker {
   virtual void complete(const Table& table, int64_t given, std::span<const Knowledge> knowledge, Completion how,
                         uint64_t seed, uint64_t row, std::span<SampledValue> values) = 0;
 };
+
+// A table, and what it gives of a schema's columns. A column that the source lacks has no rows.
+struct GivenTable {
+  Table table;
+  std::vector<Knowledge> knowledge;  // [columns] kGiven or kNone
+};
+// Reads the whole source. Columns are matched by exact name, in any order; one that the schema does not know is an
+// InputError.
+GivenTable read_given(TableSource& source, const TableSchema& schema);
 
 class Density {
  public:

@@ -10,8 +10,7 @@
 namespace doppel {
 namespace {
 
-constexpr double kLeastProbability = 1e-30;  // of states in a member that cannot have them
-constexpr double kLeastVariance = 1e-10;     // of a latent given the others before it
+constexpr double kLeastVariance = 1e-10;  // of a latent given the others before it
 
 bool leaves_part(const MixtureColumn& column, int32_t known, int32_t part) {
   if (known == kUnknownPart) return true;
@@ -78,7 +77,7 @@ const StateEvidence& StateEvidences::find(size_t variable, std::span<const int32
   const auto found = kept.find(key_);
   if (found != kept.end()) return found->second;
   const StateEvidence& evidence = kept.emplace(key_, make(variable, parts)).first->second;
-  bytes_ += bytes_of(evidence.log_probability) + bytes_of(evidence.node_probability);
+  bytes_ += 3 * bytes_of(evidence.probability) + bytes_of(evidence.node_probability);
   return evidence;
 }
 
@@ -110,17 +109,19 @@ StateEvidence StateEvidences::make(size_t variable, std::span<const int32_t> par
   const auto members = static_cast<size_t>(view_.members);
   StateEvidence evidence;
   const std::vector<int32_t> states = states_left(variable, parts);
-  if (states.size() == static_cast<size_t>(tree.states())) {
-    evidence.node_probability.assign(tree.nodes(), 1);
-    evidence.log_probability.assign(members, 0);
-    return evidence;
-  }
-  evidence.node_probability.resize(tree.nodes());
-  tree.find_probabilities(states, evidence.node_probability);
+  evidence.node_probability.assign(tree.nodes(), 1);
+  if (states.size() < static_cast<size_t>(tree.states())) tree.find_probabilities(states, evidence.node_probability);
   const std::span<const double> probability = std::span(evidence.node_probability).first(members);
   evidence.is_possible = std::any_of(probability.begin(), probability.end(), [](double p) { return p > 0; });
-  for (const double p : probability)
-    evidence.log_probability.push_back(log_of_positive(evidence.is_possible ? std::max(p, kLeastProbability) : floor_));
+  double share = 0;
+  for (size_t m = 0; m < members; ++m) {
+    const double p = probability[m];
+    share += view_.weight[m] * p;
+    evidence.probability.push_back(evidence.is_possible ? std::max(p, kLeastProbability) : floor_);
+    evidence.inverse_probability.push_back(1 / evidence.probability.back());
+    evidence.log_probability.push_back(log_of_positive(evidence.probability.back()));
+  }
+  evidence.log_share = log_of_positive(std::max(share, floor_));
   return evidence;
 }
 
@@ -128,8 +129,8 @@ const LatentPattern& LatentPatterns::find(const std::vector<int32_t>& known) {
   const auto found = kept_.find(known);
   if (found != kept_.end()) return found->second;
   const LatentPattern& pattern = kept_.emplace(known, make(known)).first->second;
-  bytes_ +=
-      bytes_of(pattern.whitening) + bytes_of(pattern.offset) + bytes_of(pattern.precision) + bytes_of(pattern.constant);
+  bytes_ += bytes_of(pattern.whitening) + bytes_of(pattern.offset) + 2 * bytes_of(pattern.precision) +
+            bytes_of(pattern.constant);
   return pattern;
 }
 
@@ -184,6 +185,8 @@ LatentPattern LatentPatterns::make(const std::vector<int32_t>& known) const {
     }
     pattern.constant[m] = constant;
   }
+  for (const double precision : pattern.precision)
+    pattern.conditional_constant.push_back(0.5 * (log_of_positive(precision) - log_two_pi));
   return pattern;
 }
 

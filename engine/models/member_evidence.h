@@ -16,11 +16,15 @@ namespace doppel {
 inline constexpr int32_t kUnknownPart = -2;  // nothing
 inline constexpr int32_t kAnyValue = -3;     // that it is not missing
 
+inline constexpr double kLeastProbability = 1e-30;  // in a member that does not have the states known, where some have
+
 // Of one variable. `parts` are those of its columns, in the order of MixtureView::columns_of_variable.
 struct StateEvidence {
-  std::vector<double> log_probability;   // [members] of the states that the parts leave
+  // [members] Of the states that the parts leave, at least kLeastProbability; where no member has them, the floor.
+  std::vector<double> probability, inverse_probability, log_probability;
   std::vector<double> node_probability;  // [nodes] likewise, as it is; all 1 where every state is left
-  bool is_possible = true;               // in some member; otherwise all log_probability are the floor's
+  double log_share = 0;                  // of the probability over all members
+  bool is_possible = true;               // in some member
 };
 
 class StateEvidences {
@@ -55,6 +59,8 @@ struct LatentPattern {
   std::vector<double> offset;     // [known, members] W mean
   std::vector<double> whitening;  // [known (known + 1) / 2, members] W by rows
   std::vector<double> precision;  // [known, members] the diagonal of W^T W
+  // [known, members] -1 / 2 log(2 pi / precision): of each latent given the others.
+  std::vector<double> conditional_constant;
 };
 
 // The unknown latents of one member given the known ones: mean + gain (z_known - mean_known) + factor * noise.

@@ -11,6 +11,7 @@
 
 #include "engine/models/conditioned_sampler.h"
 #include "engine/models/fit_report.h"
+#include "engine/models/mixture_density.h"
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_patterns.h"
 #include "engine/models/mixture_recipe.h"
@@ -51,6 +52,9 @@ class MixtureModel : public Model {
   ConditionedRows make_generator_where(const std::string& conditions, uint64_t seed,
                                        const Backend& backend) const override {
     return make_rows_where(*recipe_, conditions, seed, backend);
+  }
+  std::shared_ptr<const Density> density() const override {
+    return make_mixture_density(recipe_, about_.value("rows", int64_t{0}));
   }
   Json describe() const override { return about_; }
 

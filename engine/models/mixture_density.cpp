@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "engine/models/elementary.h"
@@ -20,19 +19,37 @@ namespace {
 constexpr int64_t kKeptBytes = int64_t{64} << 20;  // of what rows have in common
 constexpr double kLeastWeight = 1e-300;            // of a member that is never drawn
 
-// Sums in four strands: a fixed order that processors overlap.
-double sum_of(std::span<const double> values) {
-  std::array<double, 4> sums{};
-  for (size_t i = 0; i < values.size(); ++i) sums[i % 4] += values[i];
+// The sum of term(0) .. term(count - 1) in four strands: a fixed order that processors take side by side.
+template <class Term>
+double sum_of(size_t count, const Term& term) {
+  double sums[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (size_t strand = 0; strand < 4; ++strand) sums[strand] += term(i + strand);
+  for (; i < count; ++i) sums[i % 4] += term(i);
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// log sum exp; the terms exp(x - greatest) stay in `terms`.
-double log_sum_exp(std::span<const double> x, std::span<double> terms) {
-  double most = x[0];
-  for (const double value : x) most = std::max(most, value);
+double greatest_of(std::span<const double> values) {
+  double most[4] = {values[0], values[0], values[0], values[0]};
+  size_t i = 0;
+  for (; i + 4 <= values.size(); i += 4)
+    for (size_t strand = 0; strand < 4; ++strand)
+      most[strand] = values[i + strand] > most[strand] ? values[i + strand] : most[strand];
+  for (; i < values.size(); ++i) most[0] = std::max(most[0], values[i]);
+  return std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+}
+
+double total_of(std::span<const double> values) {
+  return sum_of(values.size(), [&](size_t i) { return values[i]; });
+}
+
+// log sum exp; the terms exp(x - greatest), whose sum is at least 1, stay in `terms`.
+double log_sum_exp(std::span<const double> x, std::span<double> terms, double* greatest = nullptr) {
+  const double most = greatest_of(x);
   for (size_t i = 0; i < x.size(); ++i) terms[i] = exp_below_zero(x[i] - most);
-  return most + log_of_positive(sum_of(terms));
+  if (greatest != nullptr) *greatest = most;
+  return most + log_of_positive(total_of(terms));
 }
 
 // Random numbers of a completed row: block 0 words 0, 1 the member; block 1 + v words 0, 1 the state of variable v;
@@ -69,28 +86,33 @@ class MixtureWorker : public DensityWorker {
       : view_(view),
         states_(view, floor),
         patterns_(view),
+        single_patterns_(view),
         members_(static_cast<size_t>(view.members)),
         log_floor_(log_of_positive(floor)),
         part_(view.columns.size()),
+        is_made_(view.columns.size()),
         score_(static_cast<size_t>(view.latents)),
         is_known_(static_cast<size_t>(view.latents)),
         parts_of_variable_(view.variables.size()),
         evidence_(view.variables.size()),
         joint_(members_),
+        terms_(members_),
         without_(members_),
-        terms_(members_) {
+        terms_without_(members_) {
     for (const double weight : view.weight) log_weight_.push_back(log_of_positive(std::max(weight, kLeastWeight)));
   }
 
   void score(const Table& table, int64_t first, int64_t rows, std::span<const Knowledge> knowledge,
-             std::span<double> score, std::span<double> contribution) override {
+             std::span<double> score, std::span<double> contribution, std::span<double> usual) override {
     const size_t columns = table.columns.size();
     std::fill(contribution.begin(), contribution.end(), 0);
+    std::fill(usual.begin(), usual.end(), 0);
     for (int64_t row = 0; row < rows; ++row) {
       observe(table, first + row, knowledge);
       const double log_density = weigh_members();
       score[static_cast<size_t>(row)] = -log_density - static_cast<double>(strange_gaps_) * log_floor_;
       find_contributions(log_density, contribution.subspan(static_cast<size_t>(row) * columns, columns));
+      find_usual(usual.subspan(static_cast<size_t>(row) * columns, columns));
     }
   }
 
@@ -99,7 +121,6 @@ class MixtureWorker : public DensityWorker {
     observe(table, given, knowledge);
     relax_impossible();
     weigh_members();
-    log_sum_exp(joint_, terms_);
     if (how == Completion::kDraw) draw(RowDraws(seed, row));
     for (size_t c = 0; c < view_.columns.size(); ++c) {
       const auto at = static_cast<size_t>(view_.recipe.sampled[c]);
@@ -122,14 +143,17 @@ class MixtureWorker : public DensityWorker {
       const MixtureColumn& column = view_.columns[c];
       const auto at = static_cast<size_t>(view_.recipe.sampled[c]);
       part_[c] = knowledge[at] == Knowledge::kPresent ? kAnyValue : kUnknownPart;
+      is_made_[c] = 1;
       if (knowledge[at] != Knowledge::kGiven) continue;
       const SampledValue value = value_of(view_.recipe.schema.columns[at], table.columns[at], row);
       part_[c] = column.part_of(value);
+      is_made_[c] = part_[c] != MixtureColumn::kNeverSeen;
       strange_gaps_ += is_strange_gap(c);
       const bool is_latent = column.variable() < 0 || part_[c] == column.latent_part();
       if (value.is_missing || column.latent() < 0 || !is_latent || part_[c] == MixtureColumn::kNeverSeen) continue;
       is_known_[static_cast<size_t>(column.latent())] = 1;
       score_[static_cast<size_t>(column.latent())] = column.score_of(value);
+      is_made_[c] = std::isfinite(column.interval_of(value).low) || std::isfinite(column.interval_of(value).high);
     }
     known_.clear();
     for (size_t j = 0; j < is_known_.size(); ++j)
@@ -179,7 +203,7 @@ class MixtureWorker : public DensityWorker {
       }
       for (size_t m = 0; m < n; ++m) joint_[m] -= 0.5 * y[m] * y[m];
     }
-    return log_sum_exp(joint_, terms_);
+    return log_sum_exp(joint_, terms_, &greatest_);
   }
 
   // ---- contributions
@@ -188,26 +212,79 @@ class MixtureWorker : public DensityWorker {
     for (size_t c = 0; c < view_.columns.size(); ++c) {
       if (part_[c] == kUnknownPart) continue;
       const MixtureColumn& column = view_.columns[c];
-      const bool has_latent = column.latent() >= 0 && is_known_[static_cast<size_t>(column.latent())] != 0;
+      const bool has_latent = has_known_latent(column);
       double& of_column = contribution[static_cast<size_t>(view_.recipe.sampled[c])];
       if (is_strange_gap(c)) of_column = -log_floor_;
       if (column.variable() < 0 && !has_latent) continue;
-      std::copy(joint_.begin(), joint_.end(), without_.begin());
-      if (column.variable() >= 0) forget_part(c);
-      if (has_latent) forget_latent(column.latent());
-      of_column = log_sum_exp(without_, terms_) - log_density;
+      const StateEvidence* others = column.variable() >= 0 ? &evidence_without(c) : nullptr;
+      of_column =
+          (has_latent ? log_sum_without(column, others) : log_sum_without_states(column, *others)) - log_density;
     }
   }
 
-  void forget_part(size_t c) {
+  // Fewer states known are likelier in every member, by a factor of 1e30 at most: members whose term is negligible
+  // remain so, and what is summed needs no exponentials.
+  double log_sum_without_states(const MixtureColumn& column, const StateEvidence& others) const {
+    const std::vector<double>& with = evidence_[static_cast<size_t>(column.variable())]->inverse_probability;
+    const std::vector<double>& without = others.probability;
+    return greatest_ + log_of_positive(sum_of(members_, [&](size_t m) { return terms_[m] * (without[m] * with[m]); }));
+  }
+
+  double log_sum_without(const MixtureColumn& column, const StateEvidence* others) {
+    std::copy(joint_.begin(), joint_.end(), without_.begin());
+    if (others != nullptr) {
+      const StateEvidence& with = *evidence_[static_cast<size_t>(column.variable())];
+      for (size_t m = 0; m < members_; ++m) without_[m] += others->log_probability[m] - with.log_probability[m];
+    }
+    forget_latent(column.latent());
+    return log_sum_exp(without_, terms_without_);
+  }
+
+  bool has_known_latent(const MixtureColumn& column) const {
+    return column.latent() >= 0 && is_known_[static_cast<size_t>(column.latent())] != 0;
+  }
+
+  void find_usual(std::span<double> usual) {
+    for (size_t c = 0; c < view_.columns.size(); ++c) {
+      const MixtureColumn& column = view_.columns[c];
+      if (part_[c] == kUnknownPart || is_made_[c] == 0) continue;
+      const StateEvidence* alone = column.variable() >= 0 ? &evidence_of_one(c) : nullptr;
+      double log_density = alone != nullptr ? alone->log_share : 0;
+      if (has_known_latent(column)) log_density = log_density_alone(column.latent(), alone);
+      usual[static_cast<size_t>(view_.recipe.sampled[c])] = std::min(-log_density, -log_floor_);
+    }
+  }
+
+  double log_density_alone(int32_t latent, const StateEvidence* state) {
+    one_latent_.assign(1, latent);
+    const LatentPattern& alone = single_patterns_.find(one_latent_);
+    const double z = score_[static_cast<size_t>(latent)];
+    for (size_t m = 0; m < members_; ++m) {
+      const double y = alone.whitening[m] * z - alone.offset[m];
+      without_[m] = log_weight_[m] + (alone.constant[m] - 0.5 * y * y);
+    }
+    for (size_t m = 0; m < members_ && state != nullptr; ++m) without_[m] += state->log_probability[m];
+    return log_sum_exp(without_, terms_without_);
+  }
+
+  // Of the column's variable with nothing but the column known.
+  const StateEvidence& evidence_of_one(size_t c) {
+    const auto v = static_cast<size_t>(view_.columns[c].variable());
+    const std::vector<int32_t>& columns = view_.columns_of_variable[v];
+    others_.assign(columns.size(), kUnknownPart);
+    for (size_t i = 0; i < columns.size(); ++i)
+      if (static_cast<size_t>(columns[i]) == c) others_[i] = part_[c];
+    return states_.find(v, others_);
+  }
+
+  // Of the column's variable without the column.
+  const StateEvidence& evidence_without(size_t c) {
     const auto v = static_cast<size_t>(view_.columns[c].variable());
     const std::vector<int32_t>& columns = view_.columns_of_variable[v];
     others_ = parts_of_variable_[v];
     for (size_t i = 0; i < columns.size(); ++i)
       if (static_cast<size_t>(columns[i]) == c) others_[i] = kUnknownPart;
-    const StateEvidence& with = *evidence_[v];
-    const StateEvidence& without = states_.find(v, others_);
-    for (size_t m = 0; m < members_; ++m) without_[m] += without.log_probability[m] - with.log_probability[m];
+    return states_.find(v, others_);
   }
 
   void forget_latent(int32_t latent) {
@@ -219,17 +296,14 @@ class MixtureWorker : public DensityWorker {
       const double *w = &pattern_->whitening[(i * (i + 1) / 2 + j) * n], *y = &whitened_[i * n];
       for (size_t m = 0; m < n; ++m) projected_[m] += w[m] * y[m];
     }
-    const double half_log_two_pi = 0.5 * log_of_positive(2 * std::numbers::pi);
-    const double* precision = &pattern_->precision[j * n];
-    for (size_t m = 0; m < n; ++m)
-      without_[m] +=
-          half_log_two_pi - 0.5 * log_of_positive(precision[m]) + 0.5 * projected_[m] * projected_[m] / precision[m];
+    const double *precision = &pattern_->precision[j * n], *constant = &pattern_->conditional_constant[j * n];
+    for (size_t m = 0; m < n; ++m) without_[m] += 0.5 * projected_[m] * projected_[m] / precision[m] - constant[m];
   }
 
   // ---- completion; terms_ holds the members' responsibilities, up to a factor
 
   void draw(const RowDraws& draws) {
-    double left = draws.uniform(0) * sum_of(terms_);
+    double left = draws.uniform(0) * total_of(terms_);
     size_t member = 0;
     while (member + 1 < members_ && left >= terms_[member]) left -= terms_[member++];
     while (member > 0 && terms_[member] == 0) --member;
@@ -334,7 +408,7 @@ class MixtureWorker : public DensityWorker {
   // part_share_ [parts]: sum over members of responsibility times P(part | member, what is known of the variable);
   // latent_share_ [members]: the terms of the latent part. Without a variable all is the latent's.
   void find_part_shares(const MixtureColumn& column) {
-    const double total = sum_of(terms_);
+    const double total = total_of(terms_);
     latent_share_.assign(members_, 0);
     part_share_.assign(std::max<size_t>(column.parts().size(), 1), 0);
     for (size_t m = 0; m < members_ && column.variable() < 0; ++m) latent_share_[m] = terms_[m] / total;
@@ -362,7 +436,7 @@ class MixtureWorker : public DensityWorker {
   // Sum over members of their share of the latent part times E[transform(z) | member, known latents]: an average over
   // kNodes slices of equal probability of the normal, each at its mean.
   double latent_sum(const MixtureColumn& column) {
-    if (column.latent() < 0) return as_real(column, column.value_at(0)) * sum_of(latent_share_);
+    if (column.latent() < 0) return as_real(column, column.value_at(0)) * total_of(latent_share_);
     constexpr size_t kNodes = 16;
     static const std::vector<double> nodes = mean_scores(score_boundaries(std::vector<int64_t>(kNodes, 1)));
     const size_t u = pattern_->unknown.size();
@@ -386,22 +460,25 @@ class MixtureWorker : public DensityWorker {
 
   const MixtureView& view_;
   StateEvidences states_;
-  LatentPatterns patterns_;
+  LatentPatterns patterns_, single_patterns_;  // the latter of one latent each, never forgotten
   size_t members_;
   double log_floor_;
   std::vector<double> log_weight_;
 
   // Of the row at hand.
   std::vector<int32_t> part_;      // [columns]
+  std::vector<uint8_t> is_made_;   // [columns] 0: the model never makes its value
   std::vector<double> score_;      // [latents]
   std::vector<uint8_t> is_known_;  // [latents]
-  std::vector<int32_t> known_;
+  std::vector<int32_t> known_, one_latent_;
   int64_t strange_gaps_ = 0;
   const LatentPattern* pattern_ = nullptr;
   std::vector<std::vector<int32_t>> parts_of_variable_;
   std::vector<const StateEvidence*> evidence_;   // [variables]
-  std::vector<double> joint_, without_, terms_;  // [members]
-  std::vector<double> whitened_, projected_;     // [known, members], [members]
+  std::vector<double> joint_, terms_;            // [members] logs, and exp(joint_ - greatest_)
+  std::vector<double> without_, terms_without_;  // [members] likewise, without a column
+  double greatest_ = 0;
+  std::vector<double> whitened_, projected_;  // [known, members], [members]
   std::vector<int32_t> others_, drawn_state_;
   std::vector<double> noise_, part_share_, latent_share_, state_probability_;
 };

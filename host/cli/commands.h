@@ -30,6 +30,8 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int& status);
 void add_generate_command(CLI::App& app, CommonOptions& common, int& status);
 void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status);
 void add_inspect_command(CLI::App& app, CommonOptions& common, int& status);
+void add_score_command(CLI::App& app, CommonOptions& common, int& status);
+void add_impute_command(CLI::App& app, CommonOptions& common, int& status);
 void add_verify_command(CLI::App& app, CommonOptions& common, int& status);
 
 // "10M", "1e9", "2^30", "1_000_000": a whole number. "512M", "2GiB", "1.5GB": bytes. Throw UsageError saying what is taken.

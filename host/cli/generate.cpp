@@ -60,13 +60,6 @@ struct Destination {
   std::string compression;
 };
 
-const Format* format_of_extension(const std::string& path) {
-  for (const Format& format : formats()) {
-    if (path.size() > format.extension.size() && path.ends_with(format.extension)) return &format;
-  }
-  return nullptr;
-}
-
 Destination file_destination(const GenerateOptions& options, const Format& by_extension) {
   if (!options.format.empty() && options.format != by_extension.name) {
     throw UsageError("-o " + options.output + " is a file of format " + by_extension.name + " but --format says " +

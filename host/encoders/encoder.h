@@ -64,5 +64,6 @@ struct Format {
 
 const std::vector<Format>& formats();
 const Format& find_format(const std::string& name);  // throws UsageError listing the names there are
+const Format* format_of_extension(const std::string& path);  // null: the path ends in no format's extension
 
 }  // namespace doppel

@@ -18,6 +18,13 @@ const Format& find_format(const std::string& name) {
   throw UsageError("no output format is called '" + name + "': use one of " + names);
 }
 
+const Format* format_of_extension(const std::string& path) {
+  for (const Format& format : formats()) {
+    if (path.size() > format.extension.size() && path.ends_with(format.extension)) return &format;
+  }
+  return nullptr;
+}
+
 void check_uncompressed(const std::string& format, const EncoderOptions& options) {
   if (options.compression == "default" || options.compression == "none") return;
   throw UsageError("format " + format + " has no compression '" + options.compression + "': leave --compression out");

@@ -204,15 +204,30 @@ double reference_score(const TableRecipe& recipe, const std::vector<double>& row
   return static_cast<double>(floors - std::log(density));
 }
 
+// Whether the model can make a value: by its states, or within the range of its transform.
+bool is_made(const TableRecipe& recipe, size_t c, double value, Knowledge knowledge) {
+  const ColumnSampler& column = recipe.sampler.columns[c];
+  if (knowledge != Knowledge::kGiven) return true;
+  if (column.emission < 0 && std::isnan(value)) return false;
+  for (size_t s = 0; s < column.state_role.size(); ++s)
+    if (state_fits(column, s, value) && column.state_role[s] != StateRole::kLatent) return true;
+  if (!column.has_latent()) return false;
+  if (std::isnan(value)) return false;
+  return is_integer(column.storage) ? value >= static_cast<double>(column.base.front()) &&
+                                          value < static_cast<double>(column.base.back() + column.width.back())
+                                    : value >= column.real_base.front() && value <= column.real_top.back();
+}
+
 struct Scored {
-  std::vector<double> score, contribution;
+  std::vector<double> score, contribution, usual;
 };
 Scored scores_of(const TableRecipe& recipe, const std::vector<std::vector<double>>& rows,
                  const std::vector<Knowledge>& knowledge) {
   const auto density = make_mixture_density(std::make_shared<TableRecipe>(recipe), kRowsLearned);
   const Table table = table_of(recipe.schema, rows);
-  Scored scored{std::vector<double>(rows.size()), std::vector<double>(rows.size() * knowledge.size())};
-  density->make_worker()->score(table, 0, table.rows, knowledge, scored.score, scored.contribution);
+  Scored scored{std::vector<double>(rows.size()), std::vector<double>(rows.size() * knowledge.size()), {}};
+  scored.usual = scored.contribution;
+  density->make_worker()->score(table, 0, table.rows, knowledge, scored.score, scored.contribution, scored.usual);
   return scored;
 }
 
@@ -223,6 +238,14 @@ void expect_scores_of_reference(const TableRecipe& recipe, const std::vector<std
     const double score = reference_score(recipe, rows[row], knowledge);
     EXPECT_NEAR(scored.score[row], score, 1e-9 * std::max(1.0, std::abs(score))) << row;
     for (size_t c = 0; c < knowledge.size(); ++c) {
+      std::vector<Knowledge> alone(knowledge.size(), Knowledge::kNone);
+      alone[c] = knowledge[c];
+      EXPECT_NEAR(scored.usual[row * knowledge.size() + c],
+                  is_made(recipe, c, rows[row][c], knowledge[c])
+                      ? std::min(reference_score(recipe, rows[row], alone), std::log(kRowsLearned + 1))
+                      : 0,
+                  1e-9)
+          << "row " << row << " column " << c;
       std::vector<Knowledge> without = knowledge;
       without[c] = Knowledge::kNone;
       const double contribution =

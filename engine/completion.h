@@ -1,0 +1,34 @@
+// Rows completed from what a table gives of them, as a generator. Row i comes from row i modulo the table's rows, with
+// draws of (seed, i). Cells that are given keep their values, those that the model never saw included: columns are
+// written as the table's own profile says.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/density.h"
+#include "engine/generator.h"
+#include "engine/table/source.h"
+
+namespace doppel {
+
+struct Completed {
+  std::shared_ptr<const Generator> generator;
+  int64_t rows = 0;               // of the table
+  std::vector<int64_t> unfilled;  // [columns of the generator] gaps that remain: of keys, of texts, of empty columns
+  std::vector<int64_t> filled;    // likewise, gaps that are filled
+};
+
+// Both read the source three times, hold its table in memory, and throw InputError where a cell is not of its column's
+// kind or the model does not know a column.
+
+// The table's own columns in their order, gaps filled.
+Completed fill_gaps(std::shared_ptr<const Density> density, TableSource& source, Completion how, uint64_t seed);
+
+// The model's columns. Those that the table has stay as they are, gaps included; the others are drawn. `unconditional`
+// is the model's own generator with this seed: it makes the texts of columns not given.
+Completed complete_columns(std::shared_ptr<const Density> density, TableSource& source,
+                           std::shared_ptr<const Generator> unconditional);
+
+}  // namespace doppel
