@@ -10,11 +10,14 @@
 #include <set>
 #include <string>
 
+#include "engine/completion.h"
 #include "engine/model.h"
 #include "host/cli/commands.h"
 #include "host/encoders/encoder.h"
 #include "host/interrupt.h"
 #include "host/output_folder.h"
+#include "host/readers/reader.h"
+#include "host/readers/watched_table.h"
 #include "host/scheduler.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
@@ -38,15 +41,19 @@ Examples:
   doppel generate adult.doppel --rows 10k -o old.csv --where "age>=60 and sex=Female"
   doppel generate adult.doppel --rows 5k -o rich.csv --where 'income=">50K"'      as many rows of a class as wanted:
   doppel generate adult.doppel --rows 5k -o poor.csv --where 'income="<=50K"'     one output for each
+  doppel generate adult.doppel --given part.csv -o whole.csv   columns of part.csv as they are, the others drawn for them
 
 Conditions (--where) are joined by `and`: COLUMN = != < <= > >= VALUE, COLUMN in {A, B}, COLUMN between A and B (ends
 included), COLUMN is missing, COLUMN is present. There is no `or`: a set says it for one column. Names and values with
 blanks or with one of = ! < > { } , in them are put in quotes; values are in the column's own form. Rows are drawn from
 the model's exact distribution given the conditions, however rare they are; --dry-run says how probable they are.
+
+Rows given (--given) are held in memory. Row i is drawn from the exact distribution given row i of the file, which starts
+again after its last row. A number that stands for an interval of values counts as one point of it.
 )";
 
 struct GenerateOptions {
-  std::string model, rows, output, format, compression = "default", rows_per_file, sink, where;
+  std::string model, rows, output, format, compression = "default", rows_per_file, sink, where, given;
   uint64_t seed = 0;
   int64_t parts = 1, part = 1;
   bool where_given = false, part_given = false, resume = false, overwrite = false, dry_run = false;
@@ -73,7 +80,7 @@ Destination file_destination(const GenerateOptions& options, const Format& by_ex
   return {Target::kFile, &by_extension, options.compression};
 }
 
-Destination choose_destination(const GenerateOptions& options) {
+Destination find_destination(const GenerateOptions& options) {
   if (options.resume && options.overwrite) throw UsageError("--resume and --overwrite contradict each other");
   if (!options.sink.empty()) {
     if (options.sink != "null") throw UsageError("--sink '" + options.sink + "': the one sink is null; files go to -o");
@@ -101,7 +108,20 @@ Destination choose_destination(const GenerateOptions& options) {
   return {Target::kFolder, &find_format(options.format.empty() ? "parquet" : options.format), options.compression};
 }
 
+Destination choose_destination(const GenerateOptions& options) {
+  const Destination destination = find_destination(options);
+  if (options.given.empty()) {
+    if (options.rows.empty()) throw UsageError("how many rows? Give --rows N");
+    return destination;
+  }
+  if (options.where_given) throw UsageError("--given and --where exclude each other");
+  if (destination.target == Target::kFolder)  // its manifest could not tell what was given
+    throw UsageError("--given writes one file or stream: -o FILE.csv, -o FILE.parquet ... or -o -");
+  return destination;
+}
+
 struct Source {
+  int64_t rows_given = 0;  // of --given
   std::string checksum, backend;
   ConditionedRows rows;
   const Generator& generator() const { return *rows.generator; }
@@ -120,8 +140,13 @@ Source open_model(const GenerateOptions& options, const CommonOptions& common, s
   const std::vector<std::byte> bytes = read_file(options.model);
   const std::unique_ptr<Model> model = load_model(parse_model_file(bytes, options.model));
   backend = make_backend(common.backend);
-  Source source{model_checksum(bytes), backend->description(), {}};
-  if (!options.where_given) {
+  Source source{0, model_checksum(bytes), backend->description(), {}};
+  if (!options.given.empty()) {
+    Completed completed = complete_columns(model->density(), *watch_table(open_table(options.given)),
+                                           model->make_generator(options.seed, *backend));
+    source.rows.generator = std::move(completed.generator);
+    source.rows_given = completed.rows;
+  } else if (!options.where_given) {
     source.rows.generator = model->make_generator(options.seed, *backend);
   } else {
     source.rows = model->make_generator_where(options.where, options.seed, *backend);
@@ -149,8 +174,9 @@ void say(const CommonOptions& common, const std::string& text) {
   if (!common.quiet) std::fprintf(stderr, "doppel: %s\n", text.c_str());
 }
 
-// What --where adds to a report.
+// What --where and --given add to a report.
 void add_conditions(const Run& run, Json& json) {
+  if (!run.options.given.empty()) json["given"] = run.options.given;
   if (!run.options.where_given) return;
   json["where"] = run.options.where;
   json[run.source.rows.is_density ? "where_density" : "where_probability"] = run.source.rows.probability;
@@ -330,7 +356,7 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   if (run.destination.target == Target::kStream && run.destination.format->name != "csv" && isatty(STDOUT_FILENO)) {
     throw UsageError("standard output is a terminal and " + run.destination.format->name + " is not text: redirect it");
   }
-  run.job.rows = parse_count(options.rows);
+  if (!options.rows.empty()) run.job.rows = parse_count(options.rows);
   run.job.rows_per_file = options.rows_per_file.empty() ? 0 : parse_count(options.rows_per_file);
   if (!options.rows_per_file.empty() && run.job.rows_per_file < 1)
     throw UsageError("--rows-per-file must be at least 1");
@@ -341,6 +367,7 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   run.job.format = run.destination.format;
 
   run.source = open_model(options, common, backend);
+  if (options.rows.empty()) run.job.rows = run.source.rows_given;
   if (run.destination.format != nullptr) {
     run.job.encoder = {run.destination.compression, provenance_json(make_head(run, 1))};
   }
@@ -370,8 +397,9 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
   CLI::App* command = app.add_subcommand("generate", "Write any number of synthetic rows from a model");
   command->footer(kExamples);
   command->add_option("MODEL", options->model, "Model file made by doppel fit")->required()->type_name("M.doppel");
-  command->add_option("--rows", options->rows, "Rows of the whole output: 1000, 10k, 1e9, 2^30")
-      ->required()
+  command
+      ->add_option("--rows", options->rows,
+                   "Rows of the whole output: 1000, 10k, 1e9, 2^30 (with --given: as many as given)")
       ->type_name("N");
   command
       ->add_option("-o,--output", options->output,
@@ -387,6 +415,10 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
           ->add_option("--where", options->where,
                        "Only rows that meet conditions, such as \"age>=60 and sex=Female\" (see below)")
           ->type_name("CONDITIONS");
+  command
+      ->add_option("--given", options->given,
+                   "CSV, Parquet or Arrow file of some of the columns: they stay as they are, the others are drawn")
+      ->type_name("DATA");
   command->add_option("--seed", options->seed, "Seed of the rows")->capture_default_str()->type_name("S");
   command
       ->add_option("--rows-per-file", options->rows_per_file,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# doppel score and impute as a user runs them: strange rows found with their causes, gaps filled and nothing else changed,
+# doppel score, impute and generate --given as a user runs them: strange rows found with their causes, gaps filled and nothing else changed,
 # the same bytes from any number of threads, exit statuses. bash tests/cli/test_density.sh PATH/TO/doppel
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 
@@ -54,5 +54,18 @@ grep -q '"filled_cells": 301' filled.json || fail "cells filled: $(grep filled_c
 expect_status 2 "$doppel" impute m.doppel gaps.csv
 expect_status 2 "$doppel" impute pca.doppel gaps.csv -o no.csv
 expect_status 2 "$doppel" impute m.doppel gaps.csv -o no.csv --how guess
+# Columns given stay as they are, rows cycle, others are drawn for them
+cut -d, -f1,4 new.csv >given.csv
+expect_status 0 "$doppel" generate m.doppel --given given.csv -o whole.csv
+cmp <(cut -d, -f1,4 whole.csv) given.csv || fail "given columns changed"
+awk -F, 'NR > 1 && NR < 902 { d = 3 * $3 - $4; if (d < -90 || d > 60) ++far } END { exit far > 20 }' whole.csv || fail "weights drawn do not follow prices given"
+expect_status 0 "$doppel" generate m.doppel --given given.csv --rows 2000 -o cycled.csv --threads 1
+cmp whole.csv <(head -904 cycled.csv) || fail "fewer rows are not a prefix"
+[[ $(sed -n 905p cycled.csv | cut -d, -f1,4) == $(sed -n 2p given.csv) ]] || fail "rows given do not start again"
+expect_status 2 "$doppel" generate m.doppel --given given.csv -o folder
+expect_error "one file or stream"
+expect_status 2 "$doppel" generate pca.doppel --given given.csv -o no.csv
+expect_status 2 "$doppel" generate m.doppel -o no.csv
+expect_error "--rows"
 ((failures == 0)) && echo "passed"
 exit $((failures > 0))
