@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/model.h"
+#include "engine/models/conditioned_sampler.h"
 #include "tests/engine/mixture_cases.h"
 #include "tests/engine/pca_cases.h"
 
@@ -116,6 +117,16 @@ TEST(ModelFuzz, TenThousandDamagedMixtures) {
   save_table_recipe(mixture_recipe(), good);
   fuzz({serialise(good)}, 10'000, [](const ModelFile& file) {
     make_rows(*make_table_generator(std::make_shared<TableRecipe>(load_table_recipe(file)), 1, cpu()));
+  });
+}
+
+TEST(ModelFuzz, DamagedMixturesUnderConditions) {
+  ModelFile good;
+  save_table_recipe(mixture_recipe(), good);
+  fuzz({serialise(good)}, 1'000, [](const ModelFile& file) {
+    const TableRecipe recipe = load_table_recipe(file);
+    for (const char* conditions : {"category=b", "whole>4 and number>1.6", "number=1.75 and whole!=3"})
+      make_rows(*make_rows_where(recipe, conditions, 1, cpu()).generator);
   });
 }
 

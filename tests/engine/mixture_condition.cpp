@@ -203,6 +203,20 @@ TEST(MixtureCondition, AFixedNumberGivesTheConditionalGaussians) {
     ASSERT_EQ(row[0].real, 6.625);
 }
 
+// A fixed number beside a bounded one, against the number within a short range.
+TEST(MixtureCondition, AFixedNumberIsTheLimitOfShortRanges) {
+  const TableRecipe recipe = mixture_recipe(4);
+  const auto rows_where = [&](const std::string& text) {
+    return rows_of(*make_conditioned_generator(condition(recipe, text), 8, cpu()), 0, 60'000, 60'000);
+  };
+  const Rows fixed = rows_where("number=1.75 and whole>2"),
+             close = rows_where("number between 1.7499 and 1.7501 and whole>2");
+  for (const auto& row : fixed) ASSERT_EQ(row[0].real, 1.75);
+  expect_alike(fixed, close, "all but the number", [](const auto& row) {
+    return 1000 * bin_of(row[1]) + 100 * bin_of(row[2]) + bin_of(row[3]);
+  });
+}
+
 TEST(MixtureCondition, AnIntervalWeighsMembersByItsProbability) {
   const auto mixture = condition(two_gaussians(), "x>=6.5 and x<7.25");
   double part[2], total = 0;
