@@ -394,7 +394,8 @@ class MixtureWorker : public DensityWorker {
     mean /= present;
     SampledValue value;
     if (is_integer(column.storage())) {
-      value.integer = static_cast<int64_t>(std::nearbyint(mean));
+      constexpr double kGreatest = 0x1p63 - 1024;  // the double below 2^63
+      value.integer = static_cast<int64_t>(std::nearbyint(std::clamp(mean, -kGreatest, kGreatest)));
     } else {
       value.real = mean;
     }

@@ -94,9 +94,12 @@ ScoreInterval MixtureColumn::integer_interval(int64_t value) const {
   const auto next = std::upper_bound(column_->base.begin(), column_->base.end(), value);
   if (next == column_->base.begin()) return {-kInfinity, -kInfinity};
   const auto segment = static_cast<size_t>(next - column_->base.begin()) - 1;
-  const int64_t step = value - column_->base[segment], last = column_->width[segment] - 1;
+  // Two numbers of int64 may lie further apart than int64 reaches.
+  const uint64_t distance = static_cast<uint64_t>(value) - static_cast<uint64_t>(column_->base[segment]);
+  const int64_t last = column_->width[segment] - 1;
   const double lower = column_->lower[segment], end = upper(segment), scale = column_->scale[segment];
-  if (step > last) return {end, end};
+  if (distance > static_cast<uint64_t>(last)) return {end, end};
+  const auto step = static_cast<int64_t>(distance);
   const auto edge = [&](int64_t steps) {
     return scale > 0 ? std::min(end, lower + static_cast<double>(steps) / scale) : end;
   };

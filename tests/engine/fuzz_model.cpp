@@ -4,6 +4,7 @@
 
 #include "engine/model.h"
 #include "engine/models/conditioned_sampler.h"
+#include "engine/models/mixture_density.h"
 #include "tests/engine/mixture_cases.h"
 #include "tests/engine/pca_cases.h"
 
@@ -82,6 +83,30 @@ void make_rows(const Generator& generator) {
     for (uint64_t row = 0; column.texts && row < 100; ++row) column.texts->append(1, row, texts);
 }
 
+// Scores a row of values near and far, and completes it by all but its own.
+void use_density(const std::shared_ptr<const TableRecipe>& recipe) {
+  const auto density = make_mixture_density(recipe, 10);
+  const auto worker = density->make_worker();
+  const size_t columns = recipe->schema.columns.size();
+  Table table;
+  table.rows = 2;
+  table.columns.resize(columns);
+  for (Column& column : table.columns) {
+    column.quanta = {3, INT64_MAX};
+    column.reals = {-7.5, -1e300};
+    column.codes = {1, kUnseenCode};
+  }
+  std::vector<double> score(2), contribution(2 * columns), usual(2 * columns);
+  worker->score(table, 0, 2, std::vector(columns, Knowledge::kGiven), score, contribution, usual);
+  std::vector<SampledValue> values(columns);
+  for (size_t c = 0; c < columns; ++c) {
+    std::vector<Knowledge> knowledge(columns, Knowledge::kGiven);
+    knowledge[c] = c % 2 == 0 ? Knowledge::kPresent : Knowledge::kNone;
+    worker->complete(table, 0, knowledge, Completion::kDraw, 1, 2, values);
+    worker->complete(table, 1, knowledge, Completion::kMean, 1, 2, values);
+  }
+}
+
 // Damages the originals in turn and uses what can be parsed.
 void fuzz(const std::vector<std::vector<std::byte>>& originals, int files,
           const std::function<void(const ModelFile&)>& use) {
@@ -116,7 +141,9 @@ TEST(ModelFuzz, TenThousandDamagedMixtures) {
   ModelFile good;
   save_table_recipe(mixture_recipe(), good);
   fuzz({serialise(good)}, 10'000, [](const ModelFile& file) {
-    make_rows(*make_table_generator(std::make_shared<TableRecipe>(load_table_recipe(file)), 1, cpu()));
+    const auto recipe = std::make_shared<TableRecipe>(load_table_recipe(file));
+    make_rows(*make_table_generator(recipe, 1, cpu()));
+    use_density(recipe);
   });
 }
 
