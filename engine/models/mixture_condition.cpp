@@ -1,142 +1,25 @@
 #include "engine/models/mixture_condition.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
-#include <optional>
 #include <string>
 
 #include "engine/models/alias_table.h"
 #include "engine/models/elementary.h"
+#include "engine/models/gaussian_rotation.h"
 #include "engine/models/mixture_view.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 constexpr size_t kMostCells = 1 << 20, kMostPatterns = 1 << 12, kMostNumbers = size_t{1} << 28;
 
 [[noreturn]] void too_many_cells() {
   throw UsageError("--where: the conditions name too many separate values and ranges to be met together: name fewer");
-}
-
-// ---- what a column's latent may be
-
-// A bound of one latent: spans, or a point.
-struct Limit {
-  size_t column = 0;  // of the sampler
-  int32_t latent = 0;
-  std::vector<ScoreSpan> spans;
-  std::optional<double> point;
-  double value = 0;  // at the point
-};
-
-// Floats as integers in the same order.
-int32_t rank_of(float x) {
-  const auto bits = std::bit_cast<int32_t>(x);
-  return bits < 0 ? std::numeric_limits<int32_t>::min() - bits : bits;
-}
-float float_of_rank(int32_t rank) {
-  return std::bit_cast<float>(rank < 0 ? std::numeric_limits<int32_t>::min() - rank : rank);
-}
-
-// The least float in [low, high) that satisfies a property which, from some point on, all do; high if none does.
-template <class Property>
-float first_that(float low, float high, Property property) {
-  int64_t from = rank_of(low), to = rank_of(high);
-  while (from < to) {
-    const int64_t middle = from + (to - from) / 2;
-    property(float_of_rank(static_cast<int32_t>(middle))) ? to = middle : from = middle + 1;
-  }
-  return float_of_rank(static_cast<int32_t>(to));
-}
-
-int64_t number_in(const SampledValue& value, const ValueRange<int64_t>&) {
-  return value.integer;
-}
-double number_in(const SampledValue& value, const ValueRange<double>&) {
-  return value.real;
-}
-
-// The scores of one segment whose values are within the range, added to the spans.
-template <class Number>
-void add_span(const MixtureColumn& column, float low, float high, const ValueRange<Number>& range,
-              std::vector<ScoreSpan>& spans) {
-  const auto value_at = [&](float z) { return number_in(column.value_at(z), range); };
-  const float from = first_that(low, high, [&](float z) { return value_at(z) >= range.least; });
-  const float to = first_that(from, high, [&](float z) { return value_at(z) > range.greatest; });
-  if (!(from < to)) return;
-  const float begin = from == -kScoreLimit ? -kInfinity : from, end = to > kScoreLimit ? kInfinity : to;
-  if (!spans.empty() && spans.back().high == begin) {
-    spans.back().high = end;
-  } else {
-    spans.push_back({begin, end});
-  }
-}
-
-template <class Number>
-std::vector<ScoreSpan> spans_of(const ColumnSampler& sampler, const MixtureColumn& column,
-                                const std::vector<ValueRange<Number>>& ranges) {
-  const float end_of_axis = std::nextafter(kScoreLimit, kInfinity);
-  std::vector<ScoreSpan> spans;
-  for (size_t s = 0; s < sampler.lower.size(); ++s) {
-    const float low = sampler.lower[s], high = s + 1 < sampler.lower.size() ? sampler.lower[s + 1] : end_of_axis;
-    for (const auto& range : ranges) add_span(column, low, high, range, spans);
-  }
-  return spans;
-}
-
-// Ranges of single real numbers that the latent spreads over: no probability, but a density.
-std::vector<double> points_of(const ColumnSampler& sampler, std::vector<ValueRange<double>>& ranges) {
-  std::vector<double> points;
-  std::erase_if(ranges, [&](const ValueRange<double>& range) {
-    if (range.least != range.greatest) return false;
-    for (size_t s = 0; s < sampler.lower.size(); ++s) {
-      const double base = sampler.real_base[s], top = sampler.real_top[s];
-      if (range.least == base && base == top) return false;
-      if (base <= range.least && range.least <= top && base < top) points.push_back(range.least);
-    }
-    return true;
-  });
-  return points;
-}
-
-enum class LatentUse : uint8_t { kForbidden, kFree, kLimited };
-
-// What a condition says of a column's latent. `other_values`: states of the column meet the condition, too.
-LatentUse limit_latent(const ColumnSchema& schema, const ColumnSampler& sampler, const MixtureColumn& column,
-                       const ColumnCondition& condition, bool other_values, Limit& limit) {
-  if (schema.kind == ColumnKind::kKey || schema.kind == ColumnKind::kText)
-    return condition.allows_text ? LatentUse::kFree : LatentUse::kForbidden;
-  if (column.latent() < 0) {
-    const SampledValue only = column.value_at(0);
-    const bool is_met = is_integer(sampler.storage) ? condition.allows(only.integer) : condition.allows(only.real);
-    return is_met ? LatentUse::kFree : LatentUse::kForbidden;
-  }
-  limit.latent = column.latent();
-  if (is_integer(sampler.storage)) {
-    limit.spans = spans_of(sampler, column, condition.quanta);
-  } else {
-    std::vector<ValueRange<double>> ranges = condition.reals;
-    const std::vector<double> points = points_of(sampler, ranges);
-    limit.spans = spans_of(sampler, column, ranges);
-    if (limit.spans.empty() && !other_values && !points.empty()) {
-      if (points.size() > 1)
-        throw UsageError("--where: column '" + schema.name +
-                         "' holds real numbers, of which single values have no probability: give one, or ranges");
-      SampledValue value;
-      value.real = limit.value = points[0];
-      const ScoreInterval place = column.interval_of(value);
-      limit.point = std::isfinite(place.low) ? place.low : place.high;
-      return LatentUse::kLimited;
-    }
-  }
-  if (limit.spans.empty()) return LatentUse::kForbidden;
-  return limit.spans == std::vector<ScoreSpan>{{-kInfinity, kInfinity}} ? LatentUse::kFree : LatentUse::kLimited;
 }
 
 // ---- the conditions in terms of the mixture
@@ -156,7 +39,7 @@ struct ColumnQuestion {
 };
 
 struct Question {
-  std::vector<Limit> limits;
+  std::vector<LatentLimit> limits;
   std::vector<int32_t> always;                     // limits of columns without a variable
   std::vector<std::vector<StateClass>> variables;  // one class of all states where there is no condition
 };
@@ -191,7 +74,7 @@ class Questioner {
       other_values = other_values || is_allowed;
     }
     if (sampler.has_latent()) {
-      Limit limit;
+      LatentLimit limit;
       limit.column = c;
       asked.use =
           limit_latent(view_.recipe.schema.columns[condition.column], sampler, column, condition, other_values, limit);
@@ -276,84 +159,11 @@ std::vector<Pattern> patterns_of(const Question& question) {
   return patterns;
 }
 
-// A member's Gaussian, rotated axis by axis: after `rotate(l)` latent l depends on components up to the newest alone.
-class Rotation {
- public:
-  Rotation(const TableSampler& sampler, size_t member, size_t components)
-      : latents_(static_cast<size_t>(sampler.latents)), components_(components), factor_(latents_ * components) {
-    const auto old = static_cast<size_t>(sampler.components);
-    for (size_t l = 0; l < latents_; ++l) {
-      mean_.push_back(sampler.mean[member * latents_ + l]);
-      residual_.push_back(sampler.residual[member * latents_ + l]);
-      for (size_t k = 0; k < old; ++k) factor_[l * components_ + k] = sampler.factor[(member * latents_ + l) * old + k];
-    }
-    next_spare_ = old;
-  }
-
-  // The latent's deviation apart from the components that were rotated before.
-  double deviation(size_t latent) const {
-    double sum = residual_[latent] * residual_[latent];
-    for (size_t k = done_; k < components_; ++k) sum = std::fma(weight(latent, k), weight(latent, k), sum);
-    return std::sqrt(sum);
-  }
-
-  // By a Householder reflection of the components from the next on (Golub and Van Loan, "Matrix computations", 5.1).
-  // The latent's own noise becomes a component first.
-  void rotate(size_t latent) {
-    if (residual_[latent] != 0) factor_[latent * components_ + next_spare_++] = residual_[latent];
-    residual_[latent] = 0;
-    const size_t first = done_++;
-    double tail = 0;
-    for (size_t k = first + 1; k < components_; ++k) tail = std::fma(weight(latent, k), weight(latent, k), tail);
-    const double head = weight(latent, first), length = std::sqrt(std::fma(head, head, tail));
-    std::vector<double> mirror(components_ -
-                               first);  // its normal; the first element makes the latent's weight positive
-    mirror[0] = head <= 0 ? head - length : -tail / (head + length);
-    for (size_t k = first + 1; k < components_; ++k) mirror[k - first] = weight(latent, k);
-    const double square = std::fma(mirror[0], mirror[0], tail);
-    if (!(square > 0)) return;
-    for (size_t l = 0; l < latents_; ++l) {
-      double* row = &factor_[l * components_ + first];
-      double sum = 0;
-      for (size_t k = 0; k < mirror.size(); ++k) sum = std::fma(row[k], mirror[k], sum);
-      for (size_t k = 0; k < mirror.size(); ++k) row[k] = std::fma(-2 * sum / square, mirror[k], row[k]);
-    }
-    own_weight(latent, first) = length;
-    for (size_t k = first + 1; k < components_; ++k) own_weight(latent, k) = 0;
-  }
-
-  // Fixes the latent at a score; returns the log of its density there.
-  double fix(size_t latent, double score) {
-    rotate(latent);
-    const size_t first = done_ - 1;
-    const double deviation = weight(latent, first), z = (score - mean_[latent]) / deviation;
-    if (!(deviation > 0)) return kNothing;
-    for (size_t l = 0; l < latents_; ++l) {
-      mean_[l] = std::fma(weight(l, first), z, mean_[l]);
-      own_weight(l, first) = 0;
-    }
-    mean_[latent] = score;
-    constexpr double kLogRootOfTwoPi = 0.91893853320467274178;
-    return -0.5 * z * z - kLogRootOfTwoPi - log_of_positive(deviation);
-  }
-
-  double mean(size_t latent) const { return mean_[latent]; }
-  double residual(size_t latent) const { return residual_[latent]; }
-  double weight(size_t latent, size_t component) const { return factor_[latent * components_ + component]; }
-  size_t rotated() const { return done_; }
-
- private:
-  double& own_weight(size_t latent, size_t component) { return factor_[latent * components_ + component]; }
-
-  size_t latents_, components_, done_ = 0, next_spare_ = 0;
-  std::vector<double> mean_, residual_, factor_;
-};
-
 // A member under a pattern.
 struct Pair {
   size_t member = 0;
   const Pattern* pattern = nullptr;
-  Rotation rotation;
+  GaussianRotation rotation;
   std::vector<int32_t> order;  // of the bounded limits: their components
   double log_weight = 0;       // without the spans' probability
 };
@@ -369,7 +179,7 @@ class CellMaker {
     const TableSampler& sampler = view.recipe.sampler;
     const auto latents = static_cast<size_t>(view.latents);
     components_ = static_cast<size_t>(sampler.components);
-    for (const Limit& limit : question.limits) {
+    for (const LatentLimit& limit : question.limits) {
       bool has_noise = false;
       for (size_t m = 0; m < static_cast<size_t>(view.members); ++m)
         has_noise = has_noise || sampler.residual[m * latents + static_cast<size_t>(limit.latent)] != 0;
@@ -386,9 +196,9 @@ class CellMaker {
     }
     if (!(log_weight > kNothing)) return;
     if ((pairs_.size() + 1) * static_cast<size_t>(view_.latents) * components_ > kMostNumbers) too_many_cells();
-    Pair pair{member, &pattern, Rotation(view_.recipe.sampler, member, components_), {}, log_weight};
+    Pair pair{member, &pattern, GaussianRotation(view_.recipe.sampler, member, components_), {}, log_weight};
     for (const int32_t limit : pattern.points) {
-      const Limit& point = limit_of(limit);
+      const LatentLimit& point = limit_of(limit);
       pair.log_weight += pair.rotation.fix(static_cast<size_t>(point.latent), *point.point);
     }
     if (!(pair.log_weight > kNothing)) return;
@@ -402,12 +212,12 @@ class CellMaker {
   std::vector<WeightedCell>& cells() { return cells_; }
 
  private:
-  const Limit& limit_of(int32_t limit) const { return question_.limits[static_cast<size_t>(limit)]; }
+  const LatentLimit& limit_of(int32_t limit) const { return question_.limits[static_cast<size_t>(limit)]; }
 
   // The least probable limit first, given where the ones before are expected to be, each taken as the span from its
   // lowest to its highest score (Gibson, Glasbey and Elston, 1994): then the tilting accepts most.
   void order_limits(Pair& pair) {
-    Rotation& rotation = pair.rotation;
+    GaussianRotation& rotation = pair.rotation;
     const size_t first = rotation.rotated();
     std::vector<int32_t> left = pair.pattern->bounded;
     std::vector<double> expected;
@@ -415,7 +225,7 @@ class CellMaker {
       size_t best = 0;
       double least = 0, place = 0;
       for (size_t i = 0; i < left.size(); ++i) {
-        const Limit& limit = limit_of(left[i]);
+        const LatentLimit& limit = limit_of(left[i]);
         const auto latent = static_cast<size_t>(limit.latent);
         double mean = rotation.mean(latent);
         for (size_t j = 0; j < expected.size(); ++j)
@@ -449,12 +259,12 @@ class CellMaker {
 
   void add_cell(size_t number, const std::vector<size_t>& choice) {
     const Pair& pair = pairs_[number];
-    const Rotation& rotation = pair.rotation;
+    const GaussianRotation& rotation = pair.rotation;
     const size_t k = pair.order.size(), first = rotation.rotated() - k;
     WeightedCell weighted{{static_cast<int32_t>(number), {}, {}, {}}, pair.log_weight};
     std::vector<double> weight(k * k), low(k), high(k);
     for (size_t i = 0; i < k; ++i) {
-      const Limit& limit = limit_of(pair.order[i]);
+      const LatentLimit& limit = limit_of(pair.order[i]);
       const auto latent = static_cast<size_t>(limit.latent);
       const double deviation = std::max(rotation.weight(latent, first + i), kLeastDeviation);
       const ScoreSpan span = limit.spans[choice[i]];
@@ -519,7 +329,7 @@ Emission restricted(const StateTree& tree, const std::vector<StateClass>& classe
 }
 
 // A column that holds one real number.
-void pin(const Limit& limit, ColumnSampler& column) {
+void pin(const LatentLimit& limit, ColumnSampler& column) {
   column.lower = {-kScoreLimit};
   column.real_base = column.real_top = {limit.value};
   column.real_slope = {0};
@@ -544,7 +354,7 @@ TableSampler make_sampler(const MixtureView& view, const Question& question, siz
   for (size_t v = 0; v < view.variables.size(); ++v)
     sampler.emissions.push_back(
         restricted(view.variables[v], question.variables[v], v, static_cast<size_t>(view.members), pairs));
-  for (const Limit& limit : question.limits)
+  for (const LatentLimit& limit : question.limits)
     if (limit.point) pin(limit, sampler.columns[limit.column]);
   return sampler;
 }

@@ -22,16 +22,11 @@
 #include <vector>
 
 #include "engine/models/conditions.h"
+#include "engine/models/latent_limit.h"
 #include "engine/models/truncated_normal.h"
 #include "engine/table_generator.h"
 
 namespace doppel {
-
-// Scores low <= z < high; infinite where the span reaches beyond the axis.
-struct ScoreSpan {
-  float low, high;
-  bool operator==(const ScoreSpan&) const = default;
-};
 
 struct ConditionedCell {
   int32_t member = 0;                  // of the conditioned sampler
