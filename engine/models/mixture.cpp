@@ -164,7 +164,7 @@ class MixtureFitter {
 
  private:
   static int64_t count_groups(int64_t members) {
-    constexpr int64_t kMembersPerGroup = 16;
+    constexpr int64_t kMembersPerGroup = 8;
     return std::max<int64_t>(1, members / kMembersPerGroup);
   }
 

@@ -26,7 +26,7 @@ inline constexpr const char* kMixtureKind = "mixture";
 
 inline constexpr int64_t kMostMembers = 4096;
 inline constexpr int64_t kRowsPerMember = 16;     // at least, where the number is chosen
-inline constexpr double kLikelihoodSlack = 0.01;  // nats a column
+inline constexpr double kLikelihoodSlack = 0.004; // nats a column
 inline constexpr double kHeldOutShare = 0.15;
 inline constexpr int kTrialIterations = 12, kIterations = 30;
 

@@ -19,7 +19,7 @@ namespace doppel {
 struct MixturePriors {
   double emission = 3;        // of the group's distribution, in a member's
   double group_emission = 5;  // of the table's, in a group's
-  double covariance = 3;      // of the expected covariance ...
+  double covariance = 4;      // of the expected covariance ...
   double group_share = 0.9;   // ... which is the mean within the group's members by this share, and else
   double pooled_share = 0.1;  // this share of the table's own
   double floor = 0.02;        // and this much on the diagonal

@@ -25,7 +25,7 @@ inline constexpr size_t kHeapedValues = 256;  // likewise where one value holds 
 inline constexpr double kHeap = 0.3;
 inline constexpr double kAtom = 0.1;           // share of the rows of a value that is a state of its own
 inline constexpr int64_t kMostJoined = 256;    // states of variables that were joined
-inline constexpr double kLeastGain = 0.1;      // nats a row that joining two variables must bring
+inline constexpr double kLeastGain = 0.05;     // nats a row that joining two variables must bring
 inline constexpr int64_t kJoinRows = 1 << 16;  // rows looked at for it
 
 // One thing that a column can be.
