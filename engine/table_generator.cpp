@@ -28,10 +28,7 @@ class TableRowSampler : public RowSampler {
  public:
   TableRowSampler(const TableRecipe& recipe, const OutputSchema& schema, uint64_t seed,
                   std::unique_ptr<PreparedTableSampler> prepared)
-      : recipe_(recipe),
-        seed_(seed),
-        prepared_(std::move(prepared)),
-        buffers_(recipe.sampled.size()) {
+      : recipe_(recipe), seed_(seed), prepared_(std::move(prepared)), buffers_(recipe.sampled.size()) {
     std::vector<bool> is_sampled(schema.columns.size());
     for (const int32_t column : recipe.sampled) is_sampled[column] = true;
     for (size_t c = 0; c < schema.columns.size(); ++c)
@@ -385,6 +382,14 @@ nlohmann::json texts_json(const TableRecipe& recipe) {
 }
 
 }  // namespace
+
+TableRecipe start_recipe(const TableProfile& profile) {
+  TableRecipe recipe;
+  recipe.schema = profile.schema;
+  for (const ColumnProfile& column : profile.columns)
+    recipe.texts.push_back({column.text_patterns, column.key_is_sequence, column.first_key});
+  return recipe;
+}
 
 void check_table_recipe(const TableRecipe& recipe) {
   check_table_sampler(recipe.sampler);

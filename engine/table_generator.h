@@ -10,6 +10,7 @@
 #include "engine/generator.h"
 #include "engine/model_file.h"
 #include "engine/table/patterns.h"
+#include "engine/table/profile.h"
 #include "engine/table/schema.h"
 #include "kernels/backend.h"
 #include "kernels/table.h"
@@ -22,6 +23,9 @@ struct TableRecipe {
   std::vector<int32_t> sampled;   // the table's column that each of sampler.columns makes, ascending
   std::vector<TextRecipe> texts;  // [columns of the table]; of kKey and kText
 };
+
+// All but what a model samples: the schema and texts.
+TableRecipe start_recipe(const TableProfile& profile);
 
 // Throws Error if a recipe contradicts itself (lengths, columns, codes beyond a column's levels, numbers that are not
 // finite).

@@ -153,6 +153,9 @@ class PreparedTableSampler {
   virtual void sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) = 0;
 };
 
+// Which normal is the own noise of each latent, [latents]; -1: it has none in any member.
+std::vector<int32_t> residual_draws(const TableSampler& sampler);
+
 // Throws Error if the sampler contradicts itself or leaves the ranges above (lengths, latents out of range, a
 // non-ascending `lower`, a number that is not finite).
 void check_table_sampler(const TableSampler& sampler);

@@ -22,18 +22,14 @@ constexpr int64_t kTileRows = 256;  // a multiple of 8: whole bytes of validity
 
 // Where a row's random numbers are.
 struct BlockLayout {
-  uint32_t normals = 0, words = 0, further = 0, tries = 0, per_try = 0;  // first blocks, and blocks a try
+  uint32_t words = 0, further = 0, tries = 0, per_try = 0;  // first blocks after the normals', and blocks a try
 
   explicit BlockLayout(const ConditionedMixture& mixture) {
     const TableSampler& sampler = mixture.recipe.sampler;
-    const auto latents = static_cast<size_t>(sampler.latents), variables = sampler.emissions.size();
-    size_t draws = static_cast<size_t>(sampler.components), most = 0;
-    for (size_t l = 0; l < latents; ++l)
-      for (size_t i = l; i < sampler.residual.size(); i += latents)
-        if (sampler.residual[i] != 0) {
-          ++draws;
-          break;
-        }
+    const size_t variables = sampler.emissions.size();
+    int32_t draws = sampler.components;
+    for (const int32_t draw : residual_draws(sampler)) draws = std::max(draws, draw + 1);
+    size_t most = 0;
     for (const ConditionedCell& cell : mixture.cells) most = std::max(most, cell.latents.size());
     words = static_cast<uint32_t>((draws + 3) / 4);
     further = words + static_cast<uint32_t>((variables + 3) / 4);
@@ -160,12 +156,9 @@ class ConditionedSampler : public PreparedTableSampler {
     padded_latents_ = (latents + kLanes - 1) / kLanes * kLanes;
     weights_per_member_ = padded_latents_ * (components + 2);
     noise_.assign(padded_latents_, normals_.size() - 1);
-    for (size_t l = 0, next = components; l < latents; ++l)
-      for (size_t i = l; i < sampler_.residual.size(); i += latents)
-        if (sampler_.residual[i] != 0) {
-          noise_[l] = next++;
-          break;
-        }
+    const std::vector<int32_t> draws = residual_draws(sampler_);
+    for (size_t l = 0; l < latents; ++l)
+      if (draws[l] >= 0) noise_[l] = static_cast<size_t>(draws[l]);
     const auto add = [&](size_t latent, auto weight_of) {
       for (size_t lane = 0; lane < kLanes; ++lane)
         weights_.push_back(latent + lane < latents ? weight_of(latent + lane) : 0);

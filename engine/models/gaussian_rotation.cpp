@@ -15,7 +15,7 @@ GaussianRotation::GaussianRotation(const TableSampler& sampler, size_t member, s
   const auto old = static_cast<size_t>(sampler.components);
   for (size_t l = 0; l < latents_; ++l) {
     mean_.push_back(sampler.mean[member * latents_ + l]);
-    residual_.push_back(sampler.residual[member * latents_ + l]);
+    residual_.push_back(effective_weight(sampler.residual[member * latents_ + l]));
     for (size_t k = 0; k < old; ++k) factor_[l * components_ + k] = sampler.factor[(member * latents_ + l) * old + k];
   }
 }

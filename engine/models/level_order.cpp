@@ -30,9 +30,7 @@ Sample draw_sample(RowBlocks& blocks, const TableProfile& profile, int64_t wante
   const auto start = [&](int64_t s) { return static_cast<int64_t>(static_cast<__int128>(s) * total / strata); };
   const auto chosen = [&](int64_t s) {
     const uint64_t length = static_cast<uint64_t>(start(s + 1) - start(s)), stratum = static_cast<uint64_t>(s);
-    const auto words = philox(
-        {static_cast<uint32_t>(stratum), static_cast<uint32_t>(stratum >> 32), 0, static_cast<uint32_t>(Stream::kFit)},
-        {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+    const auto words = philox_words(seed, stratum, 0, Stream::kFit);
     return start(s) + static_cast<int64_t>((uint64_t{words[0]} << 32 | words[1]) % length);
   };
   int64_t next = strata > 0 ? chosen(0) : total;

@@ -147,7 +147,6 @@ std::vector<Run> single_values(size_t count) {
 
 void add_whole_numbers(const Distribution& distribution, ColumnSampler& column) {
   const std::vector<int64_t>& quanta = distribution.quanta;
-  column.storage = fits_int32(quanta.front(), quanta.back()) ? Storage::kInt32 : Storage::kInt64;
   const std::vector<double> values(quanta.begin(), quanta.end());
   const int64_t widest = column.storage == Storage::kInt32 ? kWidest32 : kWidest64;
   const Smoother smoother(values, distribution.counts, 1, static_cast<double>(widest));
@@ -159,9 +158,8 @@ void add_whole_numbers(const Distribution& distribution, ColumnSampler& column) 
   }
 }
 
-void add_reals(const Distribution& distribution, SourceType source, ColumnSampler& column) {
+void add_reals(const Distribution& distribution, ColumnSampler& column) {
   const std::vector<double>& reals = distribution.reals;
-  column.storage = source == SourceType::kFloat32 ? Storage::kFloat32 : Storage::kFloat64;
   const Smoother smoother(reals, distribution.counts, 0, std::numeric_limits<double>::infinity());
   const bool keeps_values = distribution.exact && reals.size() <= kExactSegments;
   SegmentWriter writer(column);
@@ -183,14 +181,22 @@ void add_levels(const std::vector<int64_t>& counts, std::span<const int32_t> ord
 
 }  // namespace
 
+Storage storage_of(const ColumnSchema& schema, const Distribution& distribution) {
+  if (schema.kind == ColumnKind::kReal)
+    return schema.source == SourceType::kFloat32 ? Storage::kFloat32 : Storage::kFloat64;
+  const std::vector<int64_t>& quanta = distribution.quanta;
+  return quanta.empty() || fits_int32(quanta.front(), quanta.back()) ? Storage::kInt32 : Storage::kInt64;
+}
+
 ColumnSampler make_marginal(const ColumnSchema& schema, const ColumnProfile& profile, std::span<const int32_t> order) {
   ColumnSampler column;
+  column.storage = storage_of(schema, profile.distribution);
   if (is_discrete(schema.kind) && profile.present > 0) {
     add_levels(profile.level_counts, order, column);
   } else if (is_numeric(schema.kind) && !profile.distribution.quanta.empty()) {
     add_whole_numbers(profile.distribution, column);
   } else if (is_numeric(schema.kind) && !profile.distribution.reals.empty()) {
-    add_reals(profile.distribution, schema.source, column);
+    add_reals(profile.distribution, column);
   } else {
     SegmentWriter(column).add_integers(-double{kScoreLimit}, double{kScoreLimit}, 0, 1);
   }
@@ -199,18 +205,16 @@ ColumnSampler make_marginal(const ColumnSchema& schema, const ColumnProfile& pro
 
 ColumnSampler make_linear(const ColumnSchema& schema, const Distribution& distribution, double mean, double deviation) {
   ColumnSampler column;
+  column.storage = storage_of(schema, distribution);
   column.transform = Transform::kLinear;
   column.mean = mean;
   column.deviation = deviation;
   if (schema.kind == ColumnKind::kReal) {
-    column.storage = schema.source == SourceType::kFloat32 ? Storage::kFloat32 : Storage::kFloat64;
     column.minimum = distribution.reals.front();
     column.maximum = distribution.reals.back();
   } else {
-    const int64_t low = distribution.quanta.front(), high = distribution.quanta.back();
-    column.storage = fits_int32(low, high) ? Storage::kInt32 : Storage::kInt64;
-    column.minimum = static_cast<double>(low);
-    column.maximum = static_cast<double>(high);
+    column.minimum = static_cast<double>(distribution.quanta.front());
+    column.maximum = static_cast<double>(distribution.quanta.back());
   }
   return column;
 }

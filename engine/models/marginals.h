@@ -27,6 +27,9 @@ inline constexpr double kSmoothing = 1.0 / 4096;
 // (below about 1e-9) are left out.
 ColumnSampler make_marginal(const ColumnSchema& schema, const ColumnProfile& profile, std::span<const int32_t> order);
 
+// How a column's values lie in memory: reals as they came, whole numbers in 32 bits where their range fits, codes.
+Storage storage_of(const ColumnSchema& schema, const Distribution& distribution);
+
 // The same column without intervals: mean + deviation * z clipped to the range seen, which is the classic PCA.
 ColumnSampler make_linear(const ColumnSchema& schema, const Distribution& distribution, double mean, double deviation);
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "engine/models/elementary.h"
+#include "engine/models/triangular.h"
 
 namespace doppel {
 namespace {
@@ -18,9 +19,9 @@ bool leaves_part(const MixtureColumn& column, int32_t known, int32_t part) {
   return known == part;
 }
 
-// The lower Cholesky factor of a symmetric matrix [n, n], in place. Plain loops: a library's bits depend on the
-// machine.
-void factorise(std::span<double> a, size_t n) {
+// The lower Cholesky factor of a symmetric matrix [n, n], in place, as if the matrix were a little more definite where
+// it is not. Plain loops, unlike triangular.h: a library's bits depend on the machine.
+void factorise_by_hand(std::span<double> a, size_t n) {
   for (size_t j = 0; j < n; ++j) {
     for (size_t i = j; i < n; ++i) {
       double sum = a[i * n + j];
@@ -29,20 +30,6 @@ void factorise(std::span<double> a, size_t n) {
     }
     for (size_t i = 0; i < j; ++i) a[i * n + j] = 0;
   }
-}
-
-// The inverse of a lower triangular matrix.
-std::vector<double> invert_triangle(std::span<const double> lower, size_t n) {
-  std::vector<double> inverse(n * n);
-  for (size_t j = 0; j < n; ++j) {
-    inverse[j * n + j] = 1 / lower[j * n + j];
-    for (size_t i = j + 1; i < n; ++i) {
-      double sum = 0;
-      for (size_t k = j; k < i; ++k) sum += lower[i * n + k] * inverse[k * n + j];
-      inverse[i * n + j] = -sum / lower[i * n + i];
-    }
-  }
-  return inverse;
 }
 
 int64_t bytes_of(const std::vector<double>& values) {
@@ -168,8 +155,8 @@ LatentPattern LatentPatterns::make(const std::vector<int32_t>& known) const {
     for (size_t i = 0; i < k; ++i)
       for (size_t j = 0; j < k; ++j)
         lower[i * k + j] = covariance[static_cast<size_t>(known[i]) * latents + static_cast<size_t>(known[j])];
-    factorise(lower, k);
-    const std::vector<double> inverse = invert_triangle(lower, k);
+    factorise_by_hand(lower, k);
+    const std::vector<double> inverse = invert_lower(lower, k);
     double constant = -0.5 * log_two_pi * static_cast<double>(k);
     size_t at = m;
     for (size_t i = 0; i < k; ++i) {
@@ -216,7 +203,7 @@ LatentConditional LatentPatterns::make_conditional(const LatentPattern& pattern,
       conditional.factor[i * u + j] = conditional.factor[j * u + i] = sum;
     }
   }
-  factorise(conditional.factor, u);
+  factorise_by_hand(conditional.factor, u);
   return conditional;
 }
 

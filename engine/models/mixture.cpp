@@ -118,12 +118,10 @@ RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more) {
 
 std::vector<std::vector<double>> state_shares(const MixtureSpace& space, const RowsByPattern& rows) {
   std::vector<std::vector<double>> shares;
-  const size_t variables = space.variables.size();
-  for (size_t v = 0; v < variables; ++v) {
-    std::vector<double>& of_states = shares.emplace_back(space.variables[v].states, kUnseenRows);
-    for (const RowsOfPattern& pattern : rows)
-      for (int64_t row = 0; row < pattern.rows; ++row)
-        if (const int32_t state = pattern.states[row * variables + v]; state >= 0) of_states[state] += 1;
+  for (size_t v = 0; v < space.variables.size(); ++v) {
+    std::vector<double>& of_states = shares.emplace_back();
+    for (const int64_t count : count_states(space, rows, v))
+      of_states.push_back(kUnseenRows + static_cast<double>(count));
     double total = 0;
     for (const double share : of_states) total += share;
     for (double& share : of_states) share /= total;

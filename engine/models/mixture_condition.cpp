@@ -177,14 +177,9 @@ class CellMaker {
  public:
   CellMaker(const MixtureView& view, const Question& question) : view_(view), question_(question) {
     const TableSampler& sampler = view.recipe.sampler;
-    const auto latents = static_cast<size_t>(view.latents);
     components_ = static_cast<size_t>(sampler.components);
-    for (const LatentLimit& limit : question.limits) {
-      bool has_noise = false;
-      for (size_t m = 0; m < static_cast<size_t>(view.members); ++m)
-        has_noise = has_noise || sampler.residual[m * latents + static_cast<size_t>(limit.latent)] != 0;
-      components_ += has_noise;
-    }
+    const std::vector<int32_t> noise = residual_draws(sampler);
+    for (const LatentLimit& limit : question.limits) components_ += noise[static_cast<size_t>(limit.latent)] >= 0;
     components_ = std::max(components_, question.limits.size());
   }
 

@@ -72,11 +72,7 @@ class RowDraws {
   }
 
  private:
-  std::array<uint32_t, 4> words_of(uint32_t block) const {
-    return philox({static_cast<uint32_t>(row_), static_cast<uint32_t>(row_ >> 32), block,
-                   static_cast<uint32_t>(Stream::kComplete)},
-                  {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
-  }
+  std::array<uint32_t, 4> words_of(uint32_t block) const { return philox_words(seed_, row_, block, Stream::kComplete); }
   uint64_t seed_, row_;
 };
 

@@ -1,13 +1,12 @@
 #include "engine/models/mixture_learner.h"
 
-#include <lapacke.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
 #include <utility>
 
+#include "engine/models/triangular.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -18,26 +17,16 @@ constexpr double kLeastShare = 0.05;  // of a row in a member, to count for a ra
 constexpr double kLeastLogDensity = -1e3;
 constexpr int64_t kChunkRows = 4096;
 
-// Lower Cholesky factor of a symmetric matrix, in place; the upper triangle becomes 0.
-void factorise(std::vector<double>& matrix, int n) {
-  if (n == 0) return;
-  if (LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', n, matrix.data(), n) != 0)
-    throw Error("mixture: a covariance is not positive definite");
-  for (int i = 0; i < n; ++i)
-    for (int j = i + 1; j < n; ++j) matrix[i * n + j] = 0;
-}
-
-std::vector<double> invert_lower(const std::vector<double>& lower, int n) {
-  std::vector<double> inverse(lower.size());
-  for (int j = 0; j < n; ++j) {
-    inverse[j * n + j] = 1 / lower[j * n + j];
-    for (int i = j + 1; i < n; ++i) {
-      double sum = 0;
-      for (int k = j; k < i; ++k) sum += lower[i * n + k] * inverse[k * n + j];
-      inverse[i * n + j] = -sum / lower[i * n + i];
-    }
+// Adds a row's part in a member to its sums of latents and of their products, by the latents' offsets from the centre.
+void add_offsets(const std::vector<double>& offset, int64_t member, double share, MixtureStatistics& statistics) {
+  const size_t axes = offset.size();
+  double* sum = statistics.sum.data() + static_cast<size_t>(member) * axes;
+  double* product = statistics.product.data() + static_cast<size_t>(member) * axes * axes;
+  for (size_t i = 0; i < axes; ++i) {
+    const double weighted = share * offset[i];
+    sum[i] += weighted;
+    for (size_t j = 0; j <= i; ++j) product[i * axes + j] += weighted * offset[j];
   }
-  return inverse;
 }
 
 // Appends a node's own entries and how much it leaves to the node above.
@@ -172,12 +161,7 @@ MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::ve
       for (size_t i = 0; i < pattern.present.size(); ++i)
         latents[pattern.present[i]] = pattern.latents[row * pattern.present.size() + i];
       for (const int32_t a : pattern.absent) latents[a] = 0;
-      double* sum = statistics.sum.data() + *member * axes;
-      double* product = statistics.product.data() + *member * axes * axes;
-      for (size_t i = 0; i < axes; ++i) {
-        sum[i] += latents[i];
-        for (size_t j = 0; j <= i; ++j) product[i * axes + j] += latents[i] * latents[j];
-      }
+      add_offsets(latents, *member, 1, statistics);
     }
   }
   return statistics;
@@ -247,7 +231,7 @@ MixtureLearner::PreparedPattern& MixtureLearner::prepare(const RowsOfPattern& pa
     const double* mean = parameters_->mean.data() + m * axes;
     for (int i = 0; i < axes; ++i)
       for (int j = 0; j < axes; ++j) factor[i * axes + j] = covariance[order[i] * axes + order[j]];
-    factorise(factor, axes);
+    if (!factorise(factor, axes)) throw Error("mixture: a covariance is not positive definite");
     for (int i = 0; i < here; ++i)
       for (int j = 0; j < here; ++j) corner[i * here + j] = factor[i * axes + j];
     const std::vector<double> inverse = invert_lower(corner, here);
@@ -287,10 +271,12 @@ void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
       const int64_t count = std::min(kChunkRows, pattern.rows - first);
       const int32_t* states = pattern.states.data() + first * variables;
       dense.resize(count * variables);
-      for (size_t i = 0; i < dense.size(); ++i) {
-        const size_t v = i % variables;
-        dense[i] = states[i] < 0 ? -1 : dense_of_state_[v][states[i]];
-        if (dense[i] >= dense_states(v, parameters_->members)) dense[i] = -1;
+      for (size_t v = 0; v < variables; ++v) {
+        const int32_t end = dense_states(v, parameters_->members);
+        for (size_t i = v; i < dense.size(); i += variables) {
+          dense[i] = states[i] < 0 ? -1 : dense_of_state_[v][states[i]];
+          if (dense[i] >= end) dense[i] = -1;
+        }
       }
       const float* latents = pattern.latents.data() + first * prepared.here;
       find_responsibilities_on_cpu(prepared.density, {count, dense.data(), latents}, found);
@@ -300,11 +286,12 @@ void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
 }
 
 void MixtureLearner::add_row(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found,
-                             int64_t row, MixtureStatistics& statistics) const {
+                             int64_t row, MixtureStatistics& statistics) {
   const int here = prepared.here, gone = prepared.gone, axes = here + gone;
   const float* latents = rows.latents + row * here;
   const int32_t* states = rows.states + row * space_.variables.size();
-  std::vector<double> offset(axes), white(here);
+  offset_.resize(axes);
+  white_.resize(here);
   for (int64_t e = found.first[row]; e < found.first[row + 1]; ++e) {
     const int64_t m = found.member[e];
     const double share = found.share[e];
@@ -313,27 +300,21 @@ void MixtureLearner::add_row(PreparedPattern& prepared, const MixtureRows& rows,
     if (axes == 0) continue;
     const double* mean = parameters_->mean.data() + m * axes;
     const double* centre = statistics.centre.data() + m * axes;
-    for (int i = 0; i < here; ++i) offset[prepared.present[i]] = latents[i] - centre[prepared.present[i]];
+    for (int i = 0; i < here; ++i) offset_[prepared.present[i]] = latents[i] - centre[prepared.present[i]];
     if (gone > 0) {
       prepared.weight[m] += share;
       const double* inverse = prepared.inverse.data() + m * here * here;
       for (int i = 0; i < here; ++i) {
-        white[i] = 0;
-        for (int j = 0; j <= i; ++j) white[i] += inverse[i * here + j] * (latents[j] - mean[prepared.present[j]]);
+        white_[i] = 0;
+        for (int j = 0; j <= i; ++j) white_[i] += inverse[i * here + j] * (latents[j] - mean[prepared.present[j]]);
       }
       const double* regression = prepared.regression.data() + m * gone * here;
       for (int i = 0; i < gone; ++i) {
         const int32_t a = prepared.absent[i];
-        offset[a] = std::inner_product(white.begin(), white.end(), regression + i * here, mean[a]) - centre[a];
+        offset_[a] = std::inner_product(white_.begin(), white_.end(), regression + i * here, mean[a]) - centre[a];
       }
     }
-    double* sum = statistics.sum.data() + m * axes;
-    double* product = statistics.product.data() + m * axes * axes;
-    for (int i = 0; i < axes; ++i) {
-      const double weighted = share * offset[i];
-      sum[i] += weighted;
-      for (int j = 0; j <= i; ++j) product[i * axes + j] += weighted * offset[j];
-    }
+    add_offsets(offset_, m, share, statistics);
   }
 }
 

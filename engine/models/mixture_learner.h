@@ -69,7 +69,7 @@ class MixtureLearner {
   PreparedPattern& prepare(const RowsOfPattern& pattern);
   void add_states(const int32_t* states, int64_t member, double share, MixtureStatistics& statistics) const;
   void add_row(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found, int64_t row,
-               MixtureStatistics& statistics) const;
+               MixtureStatistics& statistics);
   template <class Consume>
   void for_chunks(const RowsByPattern& rows, Consume consume);
   void maximise_latents(const MixtureStatistics& statistics, MixtureParameters& result) const;
@@ -84,6 +84,7 @@ class MixtureLearner {
   std::shared_ptr<const MixtureParameters> parameters_;
   std::vector<std::vector<float>> log_emission_;  // [variables] [dense states, padded]
   std::unordered_map<std::string, std::unique_ptr<PreparedPattern>> patterns_;
+  std::vector<double> offset_, white_;  // of the row at hand: latents from the centre, whitened ones
 };
 
 }  // namespace doppel

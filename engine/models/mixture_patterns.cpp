@@ -1,12 +1,10 @@
 #include "engine/models/mixture_patterns.h"
 
-#include <lapacke.h>
-
 #include <algorithm>
 #include <numeric>
 
 #include "engine/models/score_axis.h"
-#include "kernels/common/error.h"
+#include "engine/models/triangular.h"
 
 namespace doppel {
 namespace {
@@ -99,8 +97,7 @@ void PatternLimit::move(const RowsOfPattern& from, RowsOfPattern& to, uint64_t p
     for (size_t j = 0; j < n; ++j)
       factor[i * n + j] =
           (i == j ? 1 : 1 - kOwnVariance) * covariance_[order[i] * axes_ + order[j]] + (i == j ? 1e-6 : 0);
-  const auto order_of_matrix = static_cast<int>(n);
-  const bool is_definite = LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', order_of_matrix, factor.data(), order_of_matrix) == 0;
+  const bool is_definite = factorise(factor, n);
   std::vector<double> white(n);
   std::vector<float> filled(axes_);
   for (int64_t row = 0; row < from.rows; ++row) {

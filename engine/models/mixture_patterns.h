@@ -20,7 +20,6 @@ class PatternLimit {
   // Rows of other patterns move to the smallest kept one that has all their latents; what they lack is drawn from the
   // table's own normal distribution given what they have, by (seed, place of the row, axis).
   RowsByPattern apply(RowsByPattern rows) const;
-  const std::vector<double>& covariance() const { return covariance_; }  // pooled_covariance of the constructor's rows
 
  private:
   void move(const RowsOfPattern& from, RowsOfPattern& to, uint64_t place) const;

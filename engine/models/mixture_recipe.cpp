@@ -1,7 +1,5 @@
 #include "engine/models/mixture_recipe.h"
 
-#include <lapacke.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -9,6 +7,7 @@
 #include "engine/models/alias_table.h"
 #include "engine/models/marginals.h"
 #include "engine/models/score_axis.h"
+#include "engine/models/triangular.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -136,16 +135,6 @@ ColumnProfile continuous_part(const ColumnProfile& profile, const LatentAxis& ax
   return part;
 }
 
-void set_storage(const ColumnSchema& schema, const Distribution& distribution, ColumnSampler& column) {
-  column.storage = Storage::kInt32;
-  if (schema.kind == ColumnKind::kReal) {
-    column.storage = schema.source == SourceType::kFloat32 ? Storage::kFloat32 : Storage::kFloat64;
-  } else if (!distribution.quanta.empty() && (distribution.quanta.front() < std::numeric_limits<int32_t>::min() ||
-                                              distribution.quanta.back() > std::numeric_limits<int32_t>::max())) {
-    column.storage = Storage::kInt64;
-  }
-}
-
 // What the variable's states mean to its column number `member`.
 void set_states(const ColumnSchema& schema, const Distribution& distribution, const MixtureVariable& variable,
                 size_t member, ColumnSampler& column) {
@@ -167,11 +156,7 @@ void set_states(const ColumnSchema& schema, const Distribution& distribution, co
 
 TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace& space,
                                 const MixtureParameters& parameters) {
-  TableRecipe recipe;
-  recipe.schema = profile.schema;
-  for (const ColumnProfile& column : profile.columns)
-    recipe.texts.push_back({column.text_patterns, column.key_is_sequence, column.first_key});
-
+  TableRecipe recipe = start_recipe(profile);
   TableSampler& sampler = recipe.sampler;
   const int64_t members = parameters.members, axes = parameters.axes;
   sampler.members = static_cast<int32_t>(members);
@@ -184,13 +169,10 @@ TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace&
     outcomes.push_back({static_cast<int32_t>(m), parameters.weight[m]});
     std::vector<double> factor(parameters.covariance.begin() + m * axes * axes,
                                parameters.covariance.begin() + (m + 1) * axes * axes);
-    if (axes > 0 &&
-        LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', static_cast<int>(axes), factor.data(), static_cast<int>(axes)) != 0)
-      throw Error("mixture: a covariance is not positive definite");
+    if (!factorise(factor, axes)) throw Error("mixture: a covariance is not positive definite");
     for (int64_t i = 0; i < axes; ++i) {
       sampler.mean[m * sampler.latents + i] = static_cast<float>(parameters.mean[m * axes + i]);
-      for (int64_t j = 0; j < axes; ++j)
-        sampler.factor.push_back(j <= i ? static_cast<float>(factor[i * axes + j]) : 0);
+      for (int64_t j = 0; j < axes; ++j) sampler.factor.push_back(static_cast<float>(factor[i * axes + j]));
     }
   }
   append_alias(outcomes, sampler.member);
@@ -214,7 +196,7 @@ TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace&
     } else if (variable < 0) {
       column = make_marginal(schema, profile.columns[c], std::vector<int32_t>{0});
     }
-    set_storage(schema, profile.columns[c].distribution, column);
+    column.storage = storage_of(schema, profile.columns[c].distribution);
     if (variable >= 0) {
       column.emission = variable;
       set_states(schema, profile.columns[c].distribution, space.variables[variable], member, column);

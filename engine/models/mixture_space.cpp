@@ -235,11 +235,17 @@ int64_t count_rows(const RowsByPattern& rows) {
   return count;
 }
 
+std::vector<int64_t> count_states(const MixtureSpace& space, const RowsByPattern& rows, size_t variable) {
+  std::vector<int64_t> counts(space.variables[variable].states);
+  const size_t variables = space.variables.size();
+  for (const RowsOfPattern& pattern : rows)
+    for (int64_t row = 0; row < pattern.rows; ++row)
+      if (const int32_t state = pattern.states[row * variables + variable]; state >= 0) ++counts[state];
+  return counts;
+}
+
 double fit_uniform(uint64_t seed, uint64_t index, uint32_t use) {
-  const auto words = philox(
-      {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), use, static_cast<uint32_t>(Stream::kFit)},
-      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-  return (static_cast<double>(words[0]) + 0.5) * 0x1p-32;
+  return (static_cast<double>(philox_words(seed, index, use, Stream::kFit)[0]) + 0.5) * 0x1p-32;
 }
 
 float RowCollector::latent_of(size_t axis, int32_t position, uint64_t row) const {

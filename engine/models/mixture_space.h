@@ -78,6 +78,8 @@ struct RowsOfPattern {
 };
 using RowsByPattern = std::vector<RowsOfPattern>;
 int64_t count_rows(const RowsByPattern& rows);
+// Rows in each state of a variable.
+std::vector<int64_t> count_states(const MixtureSpace& space, const RowsByPattern& rows, size_t variable);
 
 // Collects rows of blocks. A value shared by many rows is spread over its interval of the axis by (seed, row, axis).
 class RowCollector {

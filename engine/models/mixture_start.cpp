@@ -26,10 +26,7 @@ class Features {
     };
     std::vector<Indicator> indicators;
     for (size_t v = 0; v < variables_; ++v) {
-      std::vector<int64_t> counts(space.variables[v].states);
-      for (const RowsOfPattern& pattern : rows)
-        for (int64_t row = 0; row < pattern.rows; ++row)
-          if (const int32_t state = pattern.states[row * variables_ + v]; state >= 0) ++counts[state];
+      const std::vector<int64_t> counts = count_states(space, rows, v);
       feature_.emplace_back(counts.size(), -1);
       for (size_t s = 0; s < counts.size(); ++s)
         if (counts[s] > 0) indicators.push_back({counts[s], v, s});
@@ -198,7 +195,6 @@ MixtureStarter::MixtureStarter(const MixtureSpace& space, const RowsByPattern& r
 
 MixtureStart MixtureStarter::start(int64_t members, int64_t groups, uint64_t seed) const {
   MixtureStart start;
-  start.groups = groups;
   if (width_ == 0 || members == 1) {
     start.member.assign(rows_, 0);
     start.group.assign(members, 0);

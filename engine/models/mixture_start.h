@@ -15,7 +15,6 @@ inline constexpr int kStartRounds = 8;
 struct MixtureStart {
   std::vector<int32_t> member;  // [rows in the order of their patterns]
   std::vector<int32_t> group;   // [members] members whose centres are near
-  int64_t groups = 0;
 };
 
 // Rows are placed by their latents (0 where unobserved) and by indicators of states of variance 1 (so that rare states

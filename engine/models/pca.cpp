@@ -234,10 +234,7 @@ std::unique_ptr<Model> fit_pca(TableSource& source, const TableProfile& profile,
   PcaParameters parameters = decompose(correlation, latents.size(), options.components, backend);
   parameters.about = std::move(about);
 
-  TableRecipe recipe;
-  recipe.schema = profile.schema;
-  for (const ColumnProfile& column : profile.columns)
-    recipe.texts.push_back({column.text_patterns, column.key_is_sequence, column.first_key});
+  TableRecipe recipe = start_recipe(profile);
   add_columns(profile, latents, space, recipe);
   add_factor(parameters, recipe.sampler);
   check_table_recipe(recipe);

@@ -23,9 +23,7 @@ constexpr uint64_t kMostTexts = uint64_t{1} << 62;
 using Words = std::array<uint32_t, 4>;
 
 Words text_words(uint64_t seed, uint64_t row, uint32_t column, uint32_t block) {
-  return philox({static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32), column << kBlockBits | block,
-                 static_cast<uint32_t>(Stream::kText)},
-                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  return philox_words(seed, row, column << kBlockBits | block, Stream::kText);
 }
 
 // The words of a row, one after the other.

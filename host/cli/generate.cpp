@@ -13,6 +13,8 @@
 #include "engine/completion.h"
 #include "engine/model.h"
 #include "host/cli/commands.h"
+#include "host/cli/open_model.h"
+#include "host/cli/rows_output.h"
 #include "host/encoders/encoder.h"
 #include "host/interrupt.h"
 #include "host/output_folder.h"
@@ -136,11 +138,10 @@ struct Run {
   JobOptions job;
 };
 
-Source open_model(const GenerateOptions& options, const CommonOptions& common, std::unique_ptr<Backend>& backend) {
-  const std::vector<std::byte> bytes = read_file(options.model);
-  const std::unique_ptr<Model> model = load_model(parse_model_file(bytes, options.model));
+Source open_source(const GenerateOptions& options, const CommonOptions& common, std::unique_ptr<Backend>& backend) {
+  const auto [model, checksum] = open_model(options.model);
   backend = make_backend(common.backend);
-  Source source{0, model_checksum(bytes), backend->description(), {}};
+  Source source{0, checksum, backend->description(), {}};
   if (!options.given.empty()) {
     Completed completed = complete_columns(model->density(), *watch_table(open_table(options.given)),
                                            model->make_generator(options.seed, *backend));
@@ -348,14 +349,8 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   std::unique_ptr<Backend> backend;  // outlives the generator
   Run run{options, common, choose_destination(options), {}, {}};
   if (options.parts > 1 && !options.part_given) throw UsageError("--parts needs --part K, from 1 to --parts");
-  if (options.output == "-" && common.json == "-")
-    throw UsageError("-o - and --json - both want standard output: give --json FILE");
-  if (run.destination.target == Target::kFile && fs::exists(options.output) && !options.overwrite) {
-    throw UsageError("'" + options.output + "' exists: --overwrite replaces it");
-  }
-  if (run.destination.target == Target::kStream && run.destination.format->name != "csv" && isatty(STDOUT_FILENO)) {
-    throw UsageError("standard output is a terminal and " + run.destination.format->name + " is not text: redirect it");
-  }
+  if (run.destination.target == Target::kStream) check_output_stream(*run.destination.format, common);
+  if (run.destination.target == Target::kFile) check_output_file(options.output, options.overwrite);
   if (!options.rows.empty()) run.job.rows = parse_count(options.rows);
   run.job.rows_per_file = options.rows_per_file.empty() ? 0 : parse_count(options.rows_per_file);
   if (!options.rows_per_file.empty() && run.job.rows_per_file < 1)
@@ -366,7 +361,7 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   run.job.memory_bytes = common.memory_bytes;
   run.job.format = run.destination.format;
 
-  run.source = open_model(options, common, backend);
+  run.source = open_source(options, common, backend);
   if (options.rows.empty()) run.job.rows = run.source.rows_given;
   if (run.destination.format != nullptr) {
     run.job.encoder = {run.destination.compression, provenance_json(make_head(run, 1))};

@@ -8,12 +8,12 @@
 #include "engine/completion.h"
 #include "engine/model.h"
 #include "host/cli/commands.h"
+#include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
 #include "host/readers/reader.h"
 #include "host/readers/watched_table.h"
-#include "host/writer.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -72,13 +72,13 @@ void report_gaps(const Completed& completed, const ImputeCommand& command, const
 
 void impute(const ImputeCommand& command, const CommonOptions& common) {
   const Format& format = check_rows_output(command.output, common);
-  const std::vector<std::byte> bytes = read_file(command.model);
-  const std::shared_ptr<const Density> density = load_model(parse_model_file(bytes, command.model))->density();
+  const OpenedModel opened = open_model(command.model);
+  const std::shared_ptr<const Density> density = opened.model->density();
   const std::unique_ptr<TableSource> source = watch_table(open_table(command.data));
   const Completion how = command.how == "draw" ? Completion::kDraw : Completion::kMean;
   const Completed completed = fill_gaps(density, *source, how, command.seed);
   const JobResult result = write_rows(*completed.generator, completed.rows, command.output, format, common);
-  report_gaps(completed, command, common, result, model_checksum(bytes));
+  report_gaps(completed, command, common, result, opened.checksum);
 }
 
 }  // namespace

@@ -28,13 +28,22 @@ const Format& check_rows_output(const RowsOutput& output, const CommonOptions& c
   if (by_extension == nullptr && output.format.empty())
     throw UsageError("-o " + output.path + ": its extension is no format's: give --format");
   const Format& format = output.format.empty() ? *by_extension : find_format(output.format);
-  if (is_stream && common.json == "-")
-    throw UsageError("-o - and --json - both want standard output: give --json FILE");
-  if (is_stream && format.name != "csv" && isatty(STDOUT_FILENO))
-    throw UsageError("standard output is a terminal and " + format.name + " is not text: redirect it");
-  if (!is_stream && std::filesystem::exists(output.path) && !output.overwrite)
-    throw UsageError("'" + output.path + "' exists: --overwrite replaces it");
+  if (is_stream) {
+    check_output_stream(format, common);
+  } else {
+    check_output_file(output.path, output.overwrite);
+  }
   return format;
+}
+
+void check_output_file(const std::string& path, bool overwrite) {
+  if (std::filesystem::exists(path) && !overwrite) throw UsageError("'" + path + "' exists: --overwrite replaces it");
+}
+
+void check_output_stream(const Format& format, const CommonOptions& common) {
+  if (common.json == "-") throw UsageError("-o - and --json - both want standard output: give --json FILE");
+  if (format.name != "csv" && isatty(STDOUT_FILENO))
+    throw UsageError("standard output is a terminal and " + format.name + " is not text: redirect it");
 }
 
 JobResult write_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
@@ -42,7 +51,7 @@ JobResult write_rows(const Generator& generator, int64_t rows, const RowsOutput&
   JobOptions job;
   job.rows = rows;
   job.rows_per_file = std::max<int64_t>(1, rows);
-  job.threads = common.threads > 0 ? common.threads : available_threads();
+  job.threads = common.threads;
   job.memory_bytes = common.memory_bytes;
   job.format = &format;
   job.encoder.compression = output.compression;

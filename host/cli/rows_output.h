@@ -21,6 +21,10 @@ void add_rows_output(CLI::App& command, RowsOutput& output, const std::string& w
 // output.
 const Format& check_rows_output(const RowsOutput& output, const CommonOptions& common);
 
+// The same of a file, and of rows of a format on standard output.
+void check_output_file(const std::string& path, bool overwrite);
+void check_output_stream(const Format& format, const CommonOptions& common);
+
 // Rows 0 .. rows - 1 of the generator, whole or not at all.
 JobResult write_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
                      const CommonOptions& common);

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -12,6 +11,7 @@
 #include "engine/model.h"
 #include "engine/table/cells.h"
 #include "host/cli/commands.h"
+#include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
 #include "host/cli/text_table.h"
 #include "host/interrupt.h"
@@ -19,7 +19,6 @@
 #include "host/readers/reader.h"
 #include "host/readers/watched_table.h"
 #include "host/scheduler.h"
-#include "host/writer.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -299,8 +298,8 @@ Json report(const ScoreCommand& command, const ScoreGenerator& scores, const std
 
 void score(const ScoreCommand& command, const CommonOptions& common) {
   const Format* format = command.output.path.empty() ? nullptr : &check_rows_output(command.output, common);
-  const std::vector<std::byte> bytes = read_file(command.model);
-  const std::shared_ptr<const Density> density = load_model(parse_model_file(bytes, command.model))->density();
+  const OpenedModel opened = open_model(command.model);
+  const std::shared_ptr<const Density> density = opened.model->density();
   const std::unique_ptr<TableSource> source = watch_table(open_table(command.data));
   const GivenTable given = read_given(*source, density->schema());
   if (std::find(given.knowledge.begin(), given.knowledge.end(), Knowledge::kGiven) == given.knowledge.end())
@@ -312,8 +311,7 @@ void score(const ScoreCommand& command, const CommonOptions& common) {
     result = write_rows(scores, given.table.rows, command.output, *format, common);
   } else {
     Progress progress(given.table.rows, Progress::style_for(common.quiet));
-    result =
-        run_sampling(scores, 0, given.table.rows, common.threads > 0 ? common.threads : available_threads(), progress);
+    result = run_sampling(scores, 0, given.table.rows, common.threads, progress);
   }
   const std::vector<StrangeRow> strange = find_strange_rows(scores, command, *source);
   if (!common.quiet && common.json != "-" && command.output.path != "-") print_strange_rows(strange);
@@ -324,7 +322,7 @@ void score(const ScoreCommand& command, const CommonOptions& common) {
                  summary["mean_nats"].get<double>(), summary["median_nats"].get<double>(),
                  summary["p99_nats"].get<double>());
   }
-  write_json(common, report(command, scores, model_checksum(bytes), strange, result));
+  write_json(common, report(command, scores, opened.checksum, strange, result));
 }
 
 }  // namespace

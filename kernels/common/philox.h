@@ -4,6 +4,7 @@
 //   philox_row(row, stream, key)        what all blocks of a row share
 //   philox_block(row, block, key, out)  four words of one block, as random.h numbers them
 //   philox(counter, key)                one block from any counter: a plain function for the host
+//   philox_words(seed, row, block, stream)   the same, numbered as random.h does
 //
 // The first two of the ten rounds multiply only words that do not depend on the block, so a row that needs many blocks
 // pays eight rounds a block.
@@ -116,6 +117,8 @@ DOPPEL_PORTABLE_END
 
 #if !defined(DOPPEL_SIMD) && !defined(DOPPEL_PHILOX_PLAIN_ONCE)
 #define DOPPEL_PHILOX_PLAIN_ONCE
+#include "kernels/random.h"
+
 namespace doppel {
 
 // Four words: Random123's philox4x32(counter, key).
@@ -125,6 +128,11 @@ inline std::array<uint32_t, 4> philox(const std::array<uint32_t, 4>& counter, co
   std::array<uint32_t, 4> out;
   portable::philox_block<PlainLanes>(row, counter[2], words, portable::philox_keys<PlainLanes>(words), out.data());
   return out;
+}
+
+inline std::array<uint32_t, 4> philox_words(uint64_t seed, uint64_t row, uint32_t block, Stream stream) {
+  return philox({static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32), block, static_cast<uint32_t>(stream)},
+                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
 }
 
 }  // namespace doppel

@@ -158,8 +158,6 @@ struct PreparedTable {
 
 PreparedTable prepare_table(const TableSampler& sampler);  // checks it, too
 PreparedMixture prepare_mixture(const TableSampler& sampler);
-// Which normal is the own noise of each latent, [latents]; -1: it has none in any member.
-std::vector<int32_t> residual_draws(const TableSampler& sampler);
 
 // Throws Error where `sample` cannot write `rows` rows of the columns to the buffers. Column: has can_be_missing().
 template <class Column>

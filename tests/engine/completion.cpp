@@ -12,7 +12,7 @@
 #include "kernels/common/error.h"
 #include "tests/engine/memory_table.h"
 #include "tests/engine/mixture_cases.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {

@@ -6,7 +6,7 @@
 #include "engine/models/conditioned_sampler.h"
 #include "engine/models/mixture_density.h"
 #include "tests/engine/mixture_cases.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "engine/models/mixture_start.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {

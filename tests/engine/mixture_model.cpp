@@ -5,7 +5,7 @@
 #include <set>
 
 #include "engine/models/mixture.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {

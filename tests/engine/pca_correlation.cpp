@@ -10,7 +10,7 @@
 #include "engine/models/latent_correlation.h"
 #include "engine/models/marginals.h"
 #include "engine/models/score_axis.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {

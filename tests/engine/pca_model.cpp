@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "engine/models/pca.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {

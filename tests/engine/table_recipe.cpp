@@ -4,7 +4,7 @@
 #include "engine/table_generator.h"
 #include "kernels/common/error.h"
 #include "tests/engine/mixture_cases.h"
-#include "tests/engine/pca_cases.h"
+#include "tests/engine/model_cases.h"
 
 namespace doppel {
 namespace {
