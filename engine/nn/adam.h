@@ -1,0 +1,29 @@
+// Adam (Kingma and Ba, 2015), with the step size given anew at each step: its schedule is the caller's.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/nn/layers.h"
+
+namespace doppel {
+
+template <class Real>
+class Adam {
+ public:
+  static constexpr double kFirstDecay = 0.9, kSecondDecay = 0.999, kEpsilon = 1e-8;
+
+  explicit Adam(std::vector<Parameter<Real>*> parameters);
+  // Moves the parameters against their gradients, and sets those to 0.
+  void step(double rate);
+
+ private:
+  std::vector<Parameter<Real>*> parameters_;
+  std::vector<std::vector<Real>> first_, second_;  // moments
+  int64_t steps_ = 0;
+};
+
+extern template class Adam<float>;
+extern template class Adam<double>;
+
+}  // namespace doppel

@@ -1,0 +1,216 @@
+// Layers of networks: gradients against central differences in double, forward passes against the naive sums, and Adam
+// against its published steps.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <random>
+
+#include "engine/nn/adam.h"
+#include "engine/nn/layers.h"
+
+namespace doppel {
+namespace {
+
+using Numbers = std::vector<double>;
+
+Numbers random_numbers(size_t size, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  Numbers numbers(size);
+  for (double& number : numbers) number = normal(random);
+  return numbers;
+}
+
+double inner(const Numbers& a, const Numbers& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// The gradient of loss() by each of the values, by central differences: the error is about step^2 and eps / step.
+void expect_gradient(Numbers& values, const Numbers& gradient, const std::function<double()>& loss) {
+  constexpr double kStep = 1e-5, kTolerance = 1e-8;
+  ASSERT_EQ(values.size(), gradient.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i];
+    values[i] = value + kStep;
+    const double above = loss();
+    values[i] = value - kStep;
+    const double below = loss();
+    values[i] = value;
+    const double slope = (above - below) / (2 * kStep);
+    EXPECT_NEAR(gradient[i], slope, kTolerance * (1 + std::abs(slope))) << "value " << i;
+  }
+}
+
+TEST(Dense, ForwardIsTheAffineMap) {
+  const Dense<double> layer(3, 2, 2, 1, 2);
+  const Numbers x = {1, -2, 0.5, 0, 4, -1};
+  Numbers y(4);
+  layer.forward(x.data(), 2, y.data());
+  for (size_t row = 0; row < 2; ++row)
+    for (size_t o = 0; o < 2; ++o) {
+      double sum = layer.bias.value[o];
+      for (size_t i = 0; i < 3; ++i) sum += layer.weight.value[o * 3 + i] * x[row * 3 + i];
+      EXPECT_NEAR(y[row * 2 + o], sum, 1e-14);
+    }
+}
+
+TEST(Dense, GradientsAreThoseOfDifferences) {
+  for (const int64_t rows : {1, 5})
+    for (const int64_t inputs : {1, 7}) {
+      constexpr int64_t kOutputs = 4;
+      Dense<double> layer(inputs, kOutputs, 2, 3, 4);
+      layer.bias.value = random_numbers(kOutputs, 5);
+      Numbers x = random_numbers(rows * inputs, 6), x_gradient(x.size()), y(rows * kOutputs);
+      const Numbers weight = random_numbers(y.size(), 7);
+      const auto loss = [&] {
+        layer.forward(x.data(), rows, y.data());
+        return inner(y, weight);
+      };
+      layer.backward(x.data(), weight.data(), rows, x_gradient.data());
+      expect_gradient(x, x_gradient, loss);
+      expect_gradient(layer.weight.value, layer.weight.gradient, loss);
+      expect_gradient(layer.bias.value, layer.bias.gradient, loss);
+    }
+}
+
+TEST(Dense, GradientsOfParametersAddUp) {
+  Dense<double> layer(2, 3, 2, 1, 1);
+  const Numbers x = random_numbers(8, 1), y_gradient = random_numbers(12, 2);
+  Numbers x_gradient(8);
+  layer.backward(x.data(), y_gradient.data(), 4, x_gradient.data());
+  const Numbers once = layer.weight.gradient, bias_once = layer.bias.gradient;
+  layer.backward(x.data(), y_gradient.data(), 4, x_gradient.data());
+  for (size_t i = 0; i < once.size(); ++i) EXPECT_NEAR(layer.weight.gradient[i], 2 * once[i], 1e-13);
+  for (size_t i = 0; i < bias_once.size(); ++i) EXPECT_NEAR(layer.bias.gradient[i], 2 * bias_once[i], 1e-13);
+}
+
+TEST(Dense, WeightsStartWithTheVarianceAskedFor) {
+  const Dense<float> layer(200, 300, 2, 9, 10);
+  double sum = 0, squares = 0;
+  for (const float weight : layer.weight.value) sum += weight, squares += weight * weight;
+  const auto n = static_cast<double>(layer.weight.value.size());
+  EXPECT_NEAR(sum / n, 0, 5 * std::sqrt(0.01 / n));
+  EXPECT_NEAR(squares / n, 0.01, 5 * 0.01 * std::sqrt(2 / n));
+}
+
+TEST(EmbeddingSum, IsADenseLayerOfIndicators) {
+  EmbeddingSum<double> layer({3, 1, 4}, 5, 2, 3, 4);
+  layer.bias.value = random_numbers(5, 1);
+  const std::vector<int32_t> codes = {2, 0, 3, -1, 0, 0, 1, -1, -1};
+  Numbers y(15);
+  layer.forward(codes.data(), 3, y.data());
+  const int first[] = {0, 3, 4};
+  for (size_t row = 0; row < 3; ++row)
+    for (size_t o = 0; o < 5; ++o) {
+      double sum = layer.bias.value[o];
+      for (size_t f = 0; f < 3; ++f)
+        if (const int32_t code = codes[row * 3 + f]; code >= 0) sum += layer.weight.value[(first[f] + code) * 5 + o];
+      EXPECT_NEAR(y[row * 5 + o], sum, 1e-14);
+    }
+}
+
+TEST(EmbeddingSum, GradientsAreThoseOfDifferences) {
+  EmbeddingSum<double> layer({3, 2}, 4, 2, 3, 4);
+  const std::vector<int32_t> codes = {2, 1, 2, -1, 0, 0, -1, -1};
+  Numbers y(16);
+  const Numbers weight = random_numbers(y.size(), 7);
+  layer.backward(codes.data(), weight.data(), 4);
+  const auto loss = [&] {
+    layer.forward(codes.data(), 4, y.data());
+    return inner(y, weight);
+  };
+  expect_gradient(layer.weight.value, layer.weight.gradient, loss);
+  expect_gradient(layer.bias.value, layer.bias.gradient, loss);
+}
+
+TEST(Relu, PassesGradientsWhereItPassesValues) {
+  Numbers y = {-1, 0, 2, -0.0, 3};
+  forward_relu(std::span(y));
+  EXPECT_EQ(y, (Numbers{0, 0, 2, 0, 3}));
+  Numbers gradient = {1, 2, 3, 4, 5};
+  backward_relu(std::span<const double>(y), std::span(gradient));
+  EXPECT_EQ(gradient, (Numbers{0, 0, 3, 0, 5}));
+}
+
+TEST(GaussianLatent, GradientsAreThoseOfDifferences) {
+  constexpr int64_t kRows = 3, kLatent = 4;
+  for (const double kl_weight : {0.0, 0.7}) {
+    Numbers heads = random_numbers(kRows * 2 * kLatent, 1), gradient(heads.size()), z(kRows * kLatent);
+    const Numbers noise = random_numbers(z.size(), 2), weight = random_numbers(z.size(), 3);
+    backward_gaussian(heads.data(), noise.data(), weight.data(), kl_weight, kRows, kLatent, gradient.data());
+    expect_gradient(heads, gradient, [&] {
+      forward_gaussian(heads.data(), noise.data(), kRows, kLatent, z.data());
+      return inner(z, weight) + kl_weight * kl_divergence(heads.data(), kRows, kLatent);
+    });
+  }
+}
+
+TEST(GaussianLatent, DivergenceIsTheIntegral) {
+  // Mean 0.5, variance 0.36: the integral of p log(p / q) by the midpoint rule.
+  const Numbers heads = {0.5, std::log(0.36)};
+  double integral = 0;
+  constexpr double kWidth = 1e-3;
+  for (double x = -8; x < 8; x += kWidth) {
+    const double u = (x - 0.5) / 0.6;
+    const double log_ratio = -0.5 * u * u - std::log(0.6) + 0.5 * x * x;
+    integral += kWidth * std::exp(-0.5 * u * u) / (0.6 * std::sqrt(2 * M_PI)) * log_ratio;
+  }
+  EXPECT_NEAR(kl_divergence(heads.data(), 1, 1), integral, 1e-6);
+}
+
+TEST(SoftmaxGroups, ProbabilitiesAreThoseOfTheDefinition) {
+  const SoftmaxGroups<double> layer({3, 1, 2});
+  const Numbers logits = {1000, 999, 0, 5, -700, -700.5};
+  Numbers p = logits;
+  layer.forward(p.data(), 1);
+  EXPECT_NEAR(p[0], 1 / (1 + std::exp(-1.0)), 1e-12);
+  EXPECT_NEAR(p[1], 1 / (1 + std::exp(1.0)), 1e-12);
+  EXPECT_NEAR(p[2], 0, 1e-12);
+  EXPECT_NEAR(p[3], 1, 1e-12);
+  EXPECT_NEAR(p[4], 1 / (1 + std::exp(-0.5)), 1e-12);
+  const std::vector<int32_t> targets = {1, -1, 0};
+  EXPECT_NEAR(layer.loss(p.data(), targets.data(), 1), -std::log(p[1]) - std::log(p[4]), 1e-12);
+}
+
+TEST(SoftmaxGroups, GradientsAreThoseOfDifferences) {
+  const SoftmaxGroups<double> layer({3, 1, 4});
+  const std::vector<int32_t> targets = {2, 0, 3, 0, -1, -1};
+  Numbers logits = random_numbers(16, 1);
+  Numbers gradient = logits;
+  layer.forward(gradient.data(), 2);
+  layer.backward(targets.data(), 0.3, 2, gradient.data());
+  expect_gradient(logits, gradient, [&] {
+    Numbers p = logits;
+    layer.forward(p.data(), 2);
+    return 0.3 * layer.loss(p.data(), targets.data(), 2);
+  });
+}
+
+TEST(Adam, TakesThePublishedSteps) {
+  Parameter<double> a(3), b(1);
+  a.value = {1, -2, 3};
+  Adam<double> adam({&a, &b});
+  Numbers values = {1, -2, 3, 0}, first(4), second(4);
+  for (int step = 1; step <= 50; ++step) {
+    const Numbers gradient = random_numbers(4, step);
+    a.gradient.assign(gradient.begin(), gradient.begin() + 3);
+    b.gradient = {gradient[3]};
+    const double rate = 0.01 / step;
+    adam.step(rate);
+    for (size_t i = 0; i < 4; ++i) {
+      first[i] = 0.9 * first[i] + 0.1 * gradient[i];
+      second[i] = 0.999 * second[i] + 0.001 * gradient[i] * gradient[i];
+      const double m = first[i] / (1 - std::pow(0.9, step)), v = second[i] / (1 - std::pow(0.999, step));
+      values[i] -= rate * m / (std::sqrt(v) + 1e-8);
+    }
+    for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(a.value[i], values[i], 1e-12);
+    EXPECT_NEAR(b.value[0], values[3], 1e-12);
+    EXPECT_EQ(a.gradient, Numbers(3)) << "gradients begin anew";
+  }
+}
+
+}  // namespace
+}  // namespace doppel
