@@ -75,5 +75,25 @@ DOPPEL_PORTABLE void box_muller(typename L::Int radius_word, typename L::Int ang
   second = L::multiply(radius, sine);
 }
 
+// exp(x) for x <= 0; below -87 it is exp(-87), about 1.6e-38. Relative error below 1e-7. x = n ln 2 + r, |r| <= ln(2) /
+// 2; exp(r) = 1 + r + r^2 P(r), P of degree 5 as in Cephes' expf (Moshier).
+template <class L>
+DOPPEL_PORTABLE typename L::Float exp_below_zero(typename L::Float x) {
+  const auto least = L::set(-87.0f), shift = L::set(0x1.8p23f);  // adding it rounds, and keeps n in the low bits
+  x = L::if_negative(L::bits_of(L::subtract(x, least)), least, x);
+  const auto shifted = L::fused(x, L::set(0x1.715476p+0f), shift);
+  const auto n = L::subtract(shifted, shift);
+  const auto r = L::fused(n, L::set(0x1.05c610p-29f), L::fused(n, L::set(-0x1.62e430p-1f), x));
+  auto p = L::set(1.9875691500e-4f);
+  p = L::fused(p, r, L::set(1.3981999507e-3f));
+  p = L::fused(p, r, L::set(8.3334519073e-3f));
+  p = L::fused(p, r, L::set(4.1665795894e-2f));
+  p = L::fused(p, r, L::set(1.6666665459e-1f));
+  p = L::fused(p, r, L::set(5.0000001201e-1f));
+  p = L::fused(L::fused(p, r, L::set(1.0f)), r, L::set(1.0f));
+  const auto power = L::template shift_left<23>(L::add_int(L::bits_of(shifted), L::set_int(127)));
+  return L::multiply(p, L::float_of_bits(power));
+}
+
 DOPPEL_PORTABLE_END
 #endif

@@ -1,4 +1,4 @@
-// The table sampler compiled for each instruction set, and the choice among them.
+// The table sampler and the table decoder compiled for each instruction set, and the choice among them.
 #include "kernels/cpu/sample_table.h"
 
 #include <cstring>
@@ -16,7 +16,7 @@
 
 #if DOPPEL_HAS_LANES
 #include "kernels/cpu/highway_lanes-inl.h"
-#include "kernels/cpu/sample_table-inl.h"
+#include "kernels/cpu/decode_table-inl.h"
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -32,6 +32,11 @@ void sample(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uin
 void normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* out) {
   fill_normals<HighwayLanes, PlainCpuLanes>(seed, first_row, rows, blocks, out, rows);
 }
+
+void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+            std::span<const ColumnBuffer> columns) {
+  decode_rows<HighwayLanes, PlainCpuLanes>(decoder, scratch, seed, first_row, rows, columns);
+}
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -46,13 +51,13 @@ std::vector<InstructionSet> find_instruction_sets() {
   [[maybe_unused]] const int64_t supported = hwy::SupportedTargets();
   std::vector<InstructionSet> sets;
 #if HWY_TARGETS & HWY_AVX3
-  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals});
+  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals, N_AVX3::decode});
 #endif
 #if HWY_TARGETS & HWY_AVX2
-  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals});
+  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals, N_AVX2::decode});
 #endif
 #if HWY_TARGETS & HWY_NEON
-  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals});
+  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals, N_NEON::decode});
 #endif
   sets.push_back(kScalarInstructions);
   return sets;

@@ -197,12 +197,17 @@ struct TileScratch {
   std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;
 };
 
+struct PreparedDecoder;  // decode_table.h
+struct DecoderScratch;
+
 struct InstructionSet {
   std::string name;  // "AVX-512", "AVX2", "NEON", "scalar"
   void (*sample)(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
                  std::span<const ColumnBuffer> columns);
   // Normals [4 * blocks, rows] of rows [first_row, first_row + rows), rows a multiple of 64.
   void (*normals)(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals);
+  void (*decode)(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row,
+                 int64_t rows, std::span<const ColumnBuffer> columns);
 };
 
 // Those of this machine, the best first; "scalar" is always there and the last.

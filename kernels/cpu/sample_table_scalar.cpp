@@ -1,7 +1,7 @@
 #include <cstring>
 
 #include "kernels/cpu/plain_lanes.h"
-#include "kernels/cpu/sample_table-inl.h"
+#include "kernels/cpu/decode_table-inl.h"
 
 namespace doppel {
 namespace {
@@ -15,8 +15,13 @@ void normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, fl
   portable::fill_normals<PlainCpuLanes, PlainCpuLanes>(seed, first_row, rows, blocks, out, rows);
 }
 
+void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+            std::span<const ColumnBuffer> columns) {
+  portable::decode_rows<PlainCpuLanes, PlainCpuLanes>(decoder, scratch, seed, first_row, rows, columns);
+}
+
 }  // namespace
 
-const InstructionSet kScalarInstructions = {"scalar", sample, normals};
+const InstructionSet kScalarInstructions = {"scalar", sample, normals, decode};
 
 }  // namespace doppel
