@@ -133,17 +133,19 @@ MixtureStatistics MixtureLearner::empty_statistics(int64_t members) const {
   return statistics;
 }
 
-void MixtureLearner::add_states(const int32_t* states, int64_t member, double share,
+void MixtureLearner::add_states(const int32_t* states, std::span<const int32_t> member, std::span<const float> share,
                                 MixtureStatistics& statistics) const {
   const auto members = static_cast<int64_t>(statistics.weight.size());
   for (size_t v = 0; v < space_.variables.size(); ++v) {
     if (states[v] < 0) continue;
-    const int64_t place = dense_of_state_[v][states[v]] * members + member;
-    if (place < static_cast<int64_t>(statistics.counts[v].size())) {
-      statistics.counts[v][place] += share;
-    } else if (share >= kLeastShare) {
-      statistics.rare_counts[v][states[v] * members + member] += share;
+    const int64_t first = dense_of_state_[v][states[v]] * members;
+    if (first < static_cast<int64_t>(statistics.counts[v].size())) {
+      double* counts = statistics.counts[v].data() + first;
+      for (size_t e = 0; e < member.size(); ++e) counts[member[e]] += share[e];
+      continue;
     }
+    for (size_t e = 0; e < member.size(); ++e)
+      if (share[e] >= kLeastShare) statistics.rare_counts[v][states[v] * members + member[e]] += share[e];
   }
 }
 
@@ -151,13 +153,14 @@ MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::ve
                                         int64_t members) const {
   MixtureStatistics statistics = empty_statistics(members);
   const size_t axes = space_.axes.size(), variables = space_.variables.size();
+  constexpr float kWhole = 1;
   std::vector<double> latents(axes);  // absent ones at the table's mean
   const int32_t* member = member_of_row.data();
   for (const RowsOfPattern& pattern : rows) {
     for (int64_t row = 0; row < pattern.rows; ++row, ++member) {
       statistics.rows += 1;
       statistics.weight[*member] += 1;
-      add_states(pattern.states.data() + row * variables, *member, 1, statistics);
+      add_states(pattern.states.data() + row * variables, {member, 1}, {&kWhole, 1}, statistics);
       for (size_t i = 0; i < pattern.present.size(); ++i)
         latents[pattern.present[i]] = pattern.latents[row * pattern.present.size() + i];
       for (const int32_t a : pattern.absent) latents[a] = 0;
@@ -289,14 +292,15 @@ void MixtureLearner::add_row(PreparedPattern& prepared, const MixtureRows& rows,
                              int64_t row, MixtureStatistics& statistics) {
   const int here = prepared.here, gone = prepared.gone, axes = here + gone;
   const float* latents = rows.latents + row * here;
-  const int32_t* states = rows.states + row * space_.variables.size();
+  const auto first = static_cast<size_t>(found.first[row]), count = static_cast<size_t>(found.first[row + 1]) - first;
+  add_states(rows.states + row * space_.variables.size(), {found.member.data() + first, count},
+             {found.share.data() + first, count}, statistics);
   offset_.resize(axes);
   white_.resize(here);
-  for (int64_t e = found.first[row]; e < found.first[row + 1]; ++e) {
+  for (size_t e = first; e < first + count; ++e) {
     const int64_t m = found.member[e];
     const double share = found.share[e];
     statistics.weight[m] += share;
-    add_states(states, m, share, statistics);
     if (axes == 0) continue;
     const double* mean = parameters_->mean.data() + m * axes;
     const double* centre = statistics.centre.data() + m * axes;

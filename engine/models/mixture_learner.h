@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -67,7 +68,9 @@ class MixtureLearner {
   int32_t dense_states(size_t variable, int64_t members) const;
   void prepare_emissions();
   PreparedPattern& prepare(const RowsOfPattern& pattern);
-  void add_states(const int32_t* states, int64_t member, double share, MixtureStatistics& statistics) const;
+  // A row's parts in members.
+  void add_states(const int32_t* states, std::span<const int32_t> member, std::span<const float> share,
+                  MixtureStatistics& statistics) const;
   void add_row(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found, int64_t row,
                MixtureStatistics& statistics);
   template <class Consume>

@@ -68,21 +68,22 @@ void log_densities(const MixtureDensity& density, const MixtureRows& rows, int64
                              out + row * padded);
 }
 
-// Appends what is above the threshold.
-void append_near(const float* values, int64_t count, float threshold, std::vector<int32_t>& index,
-                 std::vector<float>& value) {
+// Writes what is above the threshold and returns how much that is; both outputs have room for `count` and a vector.
+int64_t choose_near(const float* values, int64_t count, float threshold, int32_t* index, float* value) {
   const hn::CappedTag<float, kMemberLanes> tag;
+  const hn::RebindToSigned<decltype(tag)> index_tag;
   const auto lanes = static_cast<int64_t>(hn::Lanes(tag));
   const auto bound = hn::Set(tag, threshold);
+  int64_t chosen = 0;
   for (int64_t i = 0; i < count; i += lanes) {
-    const auto above = hn::Ge(hn::LoadU(tag, values + i), bound);
+    const auto candidates = hn::LoadU(tag, values + i);
+    const auto above = hn::Ge(candidates, bound);
     if (hn::AllFalse(tag, above)) continue;
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      if (!(values[i + lane] >= threshold)) continue;
-      index.push_back(static_cast<int32_t>(i + lane));
-      value.push_back(values[i + lane]);
-    }
+    hn::CompressStore(hn::Iota(index_tag, static_cast<int32_t>(i)), hn::RebindMask(index_tag, above), index_tag,
+                      index + chosen);
+    chosen += static_cast<int64_t>(hn::CompressStore(candidates, above, tag, value + chosen));
   }
+  return chosen;
 }
 
 float greatest(const float* values, int64_t count) {
@@ -102,7 +103,7 @@ namespace doppel {
 namespace {
 
 HWY_EXPORT(log_densities);
-HWY_EXPORT(append_near);
+HWY_EXPORT(choose_near);
 HWY_EXPORT(greatest);
 
 constexpr int64_t kTileRows = 32;
@@ -126,7 +127,8 @@ void Responsibilities::clear() {
 
 void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRows& rows, Responsibilities& out) {
   const int64_t padded = padded_members(density.members);
-  std::vector<float> tile(static_cast<size_t>(kTileRows * padded));
+  std::vector<float> tile(static_cast<size_t>(kTileRows * padded)), near(static_cast<size_t>(padded + kMemberLanes));
+  std::vector<int32_t> index(near.size());
   out.clear();
   for (int64_t first = 0; first < rows.rows; first += kTileRows) {
     const int64_t count = std::min(kTileRows, rows.rows - first);
@@ -136,7 +138,10 @@ void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRo
       const float most = HWY_DYNAMIC_DISPATCH(greatest)(values, padded);
       const size_t begin = out.share.size();
       if (most > 0.5f * kNoDensity) {
-        HWY_DYNAMIC_DISPATCH(append_near)(values, padded, most - kNegligible, out.member, out.share);
+        const int64_t chosen =
+            HWY_DYNAMIC_DISPATCH(choose_near)(values, padded, most - kNegligible, index.data(), near.data());
+        out.member.insert(out.member.end(), index.begin(), index.begin() + chosen);
+        out.share.insert(out.share.end(), near.begin(), near.begin() + chosen);
         out.log_density.push_back(normalise(most, begin, out.share));
       } else {
         out.log_density.push_back(-std::numeric_limits<double>::infinity());
