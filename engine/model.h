@@ -10,6 +10,7 @@
 #include "engine/density.h"
 #include "engine/generator.h"
 #include "engine/model_file.h"
+#include "engine/table/constraints.h"
 #include "engine/table/profile.h"
 #include "kernels/backend.h"
 
@@ -20,6 +21,7 @@ struct FitOptions {
   std::string members = "auto";     // of a mixture: a count, or "auto"
   std::string components = "auto";  // of pca: a count, a share of variance in (0, 1), "all", or "auto"
   std::string space = "scores";     // or "standardised": the classic PCA on numbers as they are
+  Constraints constraints;          // that every row made holds
   std::string target;               // column name; kept as the default target of `evaluate`
   uint64_t seed = 0;
   int64_t memory_bytes = int64_t{1} << 30;
@@ -46,7 +48,9 @@ class Model {
   // for conditions that make no sense or that no row meets, and where the model's kind has no such rows.
   virtual ConditionedRows make_generator_where(const std::string& conditions, uint64_t seed,
                                                const Backend& backend) const;
-  // The model as a density. Throws UsageError where its kind has none in closed form.
+  // What every row of these generators holds.
+  virtual const Constraints& constraints() const;
+  // The model as a density, which knows no constraints. Throws UsageError where its kind has none in closed form.
   virtual std::shared_ptr<const Density> density() const;
   // For `inspect`, as a JSON object:
   //   "rows"                rows learned from
@@ -54,6 +58,8 @@ class Model {
   //   "latents"             what components are made of: a column's name, or "NAME is missing"
   //   "loadings"            an array for each component of a number for each latent
   //   "cleaning"            as profile.h's report, an object a column
+  //   "constraints"         as they are written, where there are any, and
+  //   "constraint_acceptance"  the share of rows that hold them before those that do not are drawn anew
   //   "provenance"          of the fit: seed, options, versions
   virtual nlohmann::json describe() const = 0;
 };

@@ -11,13 +11,15 @@
 #include "engine/table/cells.h"
 #include "engine/table/datetime.h"
 #include "engine/table/near_names.h"
-#include "kernels/common/error.h"
+#include "engine/table/tokens.h"
 
 namespace doppel {
 namespace {
 
+constexpr const char* kOption = "--where";
+
 [[noreturn]] void fail(size_t position, const std::string& what) {
-  throw UsageError("--where: character " + std::to_string(position + 1) + ": " + what);
+  fail_at(kOption, position, what);
 }
 
 std::string quoted(const std::string& text) {
@@ -25,82 +27,6 @@ std::string quoted(const std::string& text) {
 }
 
 // ---- the language
-
-struct Token {
-  enum class Kind : uint8_t { kEnd, kWord, kQuoted, kOperator, kOpen, kClose, kComma } kind = Kind::kEnd;
-  std::string text;
-  size_t position = 0;
-
-  // A word of the language: never a text in quotes.
-  bool is(std::string_view word) const { return kind == Kind::kWord && folded(text) == word; }
-  bool is_text() const { return kind == Kind::kWord || kind == Kind::kQuoted; }
-  std::string name() const { return kind == Kind::kEnd ? "the end" : quoted(text); }
-};
-
-class Lexer {
- public:
-  explicit Lexer(const std::string& text) : text_(text) { advance(); }
-  const Token& next() const { return next_; }
-  Token take() {
-    Token token = next_;
-    advance();
-    return token;
-  }
-
- private:
-  static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-  static bool is_quote(char c) { return c == '\'' || c == '"' || c == '`'; }
-  static bool is_operator(char c) { return c == '=' || c == '!' || c == '<' || c == '>'; }
-  static bool ends_word(char c) { return is_blank(c) || is_operator(c) || c == '{' || c == '}' || c == ','; }
-
-  void advance() {
-    while (at_ < text_.size() && is_blank(text_[at_])) ++at_;
-    next_ = {Token::Kind::kEnd, "", at_};
-    if (at_ == text_.size()) return;
-    const char c = text_[at_];
-    if (is_quote(c)) return take_quoted(c);
-    if (is_operator(c)) return take_operator();
-    if (c == '(' || c == ')')
-      fail(at_,
-           "there are no parentheses: conditions are joined by 'and'; names with them are "
-           "put in quotes");
-    if (c == '{' || c == '}' || c == ',') {
-      next_.kind = c == ',' ? Token::Kind::kComma : c == '{' ? Token::Kind::kOpen : Token::Kind::kClose;
-      next_.text = text_[at_++];
-      return;
-    }
-    next_.kind = Token::Kind::kWord;
-    while (at_ < text_.size() && !ends_word(text_[at_])) next_.text += text_[at_++];
-  }
-
-  void take_quoted(char quote) {
-    next_.kind = Token::Kind::kQuoted;
-    for (++at_; at_ < text_.size(); ++at_) {
-      if (text_[at_] == quote) {
-        ++at_;
-        if (at_ == text_.size() || text_[at_] != quote) return;
-      }
-      next_.text += text_[at_];
-    }
-    fail(next_.position, std::string("the ") + quote + " that opens here is never closed");
-  }
-
-  void take_operator() {
-    next_.kind = Token::Kind::kOperator;
-    while (at_ < text_.size() && is_operator(text_[at_])) next_.text += text_[at_++];
-    for (const char* known : {"=", "!=", "<", "<=", ">", ">="})
-      if (next_.text == known) return;
-    if (next_.text == "==") {
-      next_.text = "=";
-      return;
-    }
-    fail(next_.position, quoted(next_.text) + " is none of = != < <= > >=; a value that begins so is put in quotes");
-  }
-
-  const std::string& text_;
-  size_t at_ = 0;
-  Token next_;
-};
 
 enum class Relation : uint8_t {
   kEqual,
@@ -128,19 +54,14 @@ Token take_value(Lexer& lexer) {
   return lexer.take();
 }
 
-void expect(Lexer& lexer, Token::Kind kind, const std::string& what) {
-  if (lexer.next().kind != kind) fail(lexer.next().position, what + " is missing before " + lexer.next().name());
-  lexer.take();
-}
-
 void take_set(Lexer& lexer, Clause& clause) {
-  expect(lexer, Token::Kind::kOpen, "'{' of the set");
+  lexer.expect(Token::Kind::kOpen, "'{' of the set");
   clause.values.push_back(take_value(lexer));
   while (lexer.next().kind == Token::Kind::kComma) {
     lexer.take();
     clause.values.push_back(take_value(lexer));
   }
-  expect(lexer, Token::Kind::kClose, "',' or '}' of the set");
+  lexer.expect(Token::Kind::kClose, "',' or '}' of the set");
 }
 
 Relation relation_of(const std::string& symbol) {
@@ -179,7 +100,7 @@ void take_relation(Lexer& lexer, Clause& clause) {
 }
 
 std::vector<Clause> parse(const std::string& text) {
-  Lexer lexer(text);
+  Lexer lexer(kOption, text);
   std::vector<Clause> clauses;
   while (true) {
     if (!lexer.next().is_text()) fail(lexer.next().position, "a column is missing before " + lexer.next().name());
@@ -422,14 +343,6 @@ void apply(const Clause& clause, const ColumnSchema& schema, ColumnCondition& co
   }
 }
 
-size_t find_column(const Clause& clause, const TableSchema& schema) {
-  try {
-    return schema.find(clause.column.text);
-  } catch (const UsageError& error) {
-    fail(clause.column.position, error.what());
-  }
-}
-
 }  // namespace
 
 bool ColumnCondition::allows(int64_t value) const {
@@ -452,7 +365,7 @@ bool ColumnCondition::allows_nothing() const {
 Conditions parse_conditions(const std::string& text, const TableSchema& schema) {
   std::map<size_t, ColumnCondition> by_column;
   for (const Clause& clause : parse(text)) {
-    const size_t column = find_column(clause, schema);
+    const size_t column = find_column(kOption, clause.column, schema);
     const auto [at, is_first] = by_column.try_emplace(column, anything(column, schema.columns[column]));
     apply(clause, schema.columns[column], at->second);
     if (at->second.allows_nothing())

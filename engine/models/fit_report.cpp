@@ -26,7 +26,8 @@ Json about_of(const ModelFile& file, int version) {
     throw InputError("model file: it is of another version than " + std::to_string(version) +
                      ", which this program reads");
   Json about = file.metadata;
-  for (const char* key : {"kind", "version", "schema", "texts"}) about.erase(key);
+  for (const char* key : {"kind", "version", "schema", "texts", "constraints", "constraint_acceptance"})
+    about.erase(key);
   return about;
 }
 

@@ -1,6 +1,7 @@
 // Models by name: one line a kind.
 #include <string>
 
+#include "engine/constrained_rows.h"
 #include "engine/model.h"
 #include "engine/models/mixture.h"
 #include "engine/models/pca.h"
@@ -49,12 +50,18 @@ const Kind& require_kind(const FitOptions& options) {
 
 }  // namespace
 
+const Constraints& Model::constraints() const {
+  static const Constraints kNone;
+  return kNone;
+}
+
 std::shared_ptr<const Density> Model::density() const {
   throw UsageError("a model of kind " + kind() + " has no closed-form density: fit one with --model mixture");
 }
 
 ConditionedRows Model::make_generator_where(const std::string&, uint64_t, const Backend&) const {
-  throw UsageError("--where: a model of kind " + kind() + " draws no rows under conditions: fit one with --model mixture");
+  throw UsageError("--where: a model of kind " + kind() +
+                   " draws no rows under conditions: fit one with --model mixture");
 }
 
 void check_fit_options(const FitOptions& options) {
@@ -64,8 +71,10 @@ void check_fit_options(const FitOptions& options) {
 std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                  const Backend& backend) {
   check_fit_options(options);
-  if (options.model == kAutoKind && !suits_mixture(profile)) return fit_pca(source, profile, options, backend);
-  return require_kind(options).fit(source, profile, options, backend);
+  const bool is_pca = options.model == kAutoKind && !suits_mixture(profile);
+  std::unique_ptr<Model> model = is_pca ? fit_pca(source, profile, options, backend)
+                                        : require_kind(options).fit(source, profile, options, backend);
+  return make_constrained_model(std::move(model), options.constraints, backend);
 }
 
 std::unique_ptr<Model> load_model(const ModelFile& file) {
@@ -76,7 +85,7 @@ std::unique_ptr<Model> load_model(const ModelFile& file) {
   if (kind == nullptr)
     throw InputError("model file: its kind '" + name->get<std::string>() + "' is none of " + known_kinds() +
                      "; it may be of a newer version");
-  return kind->load(file);
+  return load_constrained_model(kind->load(file), file);
 }
 
 }  // namespace doppel

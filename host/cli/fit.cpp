@@ -41,14 +41,22 @@ Examples:
   doppel fit sales.parquet -o sales.doppel --components 0.95       as many components as explain 95 % of the variance
   doppel fit sales.parquet -o sales.doppel --write-schema s.json   what the columns were taken for ...
   doppel fit sales.parquet -o sales.doppel --schema s.json         ... and with corrections
+  doppel fit trips.csv -o trips.doppel --constraint "start<=end" --constraint "fixed {city, country}"
+
+Constraints (--constraint) hold in every row generated, under conditions, too. They are kept in the model; rows that
+break one are drawn anew. A<=B, A<B, A>=B and A>B of two numbers or two dates hold where one of them is missing. fixed
+{A, B, ...} of categories, whole or decimal numbers, or dates: only combinations that DATA has. A name with blanks or
+with one of = ! < > { } , in it is put in quotes: "'infant deaths'<='under-five deaths'".
 )";
 
 constexpr size_t kShownColumns = 200, kShownLevels = 4, kShownLevelCharacters = 24;
+constexpr double kGoodAcceptance = 0.2;  // of constraints
 constexpr const char* kReading = "reading";
 constexpr int64_t kLeastChunkBytes = 1 << 20, kMostChunkBytes = 16 << 20;
 
 struct FitCommand {
   std::string data, output, schema, write_schema, delimiter;
+  std::vector<std::string> constraints;
   FitOptions fit;
 };
 
@@ -234,6 +242,21 @@ Json report(const FitCommand& command, const TableProfile& profile, const Model&
           {"schema", Json(to_json(profile.schema))}};
 }
 
+// "" where the model has no constraints.
+std::string describe_constraints(const nlohmann::json& model) {
+  if (!model.contains("constraints")) return "";
+  std::string texts;
+  for (const nlohmann::json& text : model["constraints"])
+    texts += (texts.empty() ? "" : " and ") + text.get<std::string>();
+  const double acceptance = model["constraint_acceptance"].get<double>();
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.3g %%", 100 * acceptance);
+  return std::string("constraints ") + texts + ": " + percent +
+         " of the model's rows hold them, the others are drawn anew" +
+         (acceptance < kGoodAcceptance ? "; so few make generating slow and bend other columns: more --members may help"
+                                       : "");
+}
+
 void fit(FitCommand command, const CommonOptions& common) {
   check_fit_options(command.fit);
   check_output(command.output);
@@ -251,6 +274,8 @@ void fit(FitCommand command, const CommonOptions& common) {
     command.fit.target = profile.schema.columns[profile.schema.find(command.fit.target)].name;
   }
   is_reading = false;
+  if (!command.constraints.empty()) progress.update("checking constraints", 0);
+  command.fit.constraints = learn_constraints(command.constraints, *source, profile.schema);
   progress.update("learning", 0);
   command.fit.memory_bytes = common.memory_bytes;
   command.fit.progress = [&](const std::string& stage, double share) {
@@ -264,13 +289,18 @@ void fit(FitCommand command, const CommonOptions& common) {
   progress.finish();
 
   if (!common.quiet && common.json != "-") print_cleaning(profile);
-  const Json result = report(command, profile, *model, written, backend->description(), progress);
+  Json result = report(command, profile, *model, written, backend->description(), progress);
+  const nlohmann::json description = model->describe();
+  for (const char* key : {"constraints", "constraint_acceptance"})
+    if (description.contains(key)) result[key] = description[key];
   if (!common.quiet) {
     std::fflush(stdout);
     std::fprintf(stderr, "doppel: %s: %s rows of %zu columns learned in %s on %s, %s\n", command.output.c_str(),
                  format_count(static_cast<double>(profile.rows)).c_str(), profile.columns.size(),
                  format_duration(result["seconds"].get<double>()).c_str(), backend->description().c_str(),
                  format_bytes(static_cast<double>(written.bytes)).c_str());
+    if (const std::string text = describe_constraints(description); !text.empty())
+      std::fprintf(stderr, "doppel: %s\n", text.c_str());
   }
   write_json(common, result);
 }
@@ -298,6 +328,12 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->type_name("N");
   command->add_option("--target", options->fit.target, "Column that evaluate learns from each table")
       ->type_name("COLUMN");
+  command
+      ->add_option("--constraint", options->constraints,
+                   "What every row generated holds: A<=B, A<B, A>=B or A>B of two columns, or fixed {A, B}: only "
+                   "combinations that DATA has; given once for each")
+      ->allow_extra_args(false)
+      ->type_name("C");
   command->add_option("--schema", options->schema, "Column kinds that override the inferred ones")->type_name("S.json");
   command->add_option("--write-schema", options->write_schema, "Write what the columns were taken for")
       ->type_name("S.json");

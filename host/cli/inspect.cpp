@@ -120,6 +120,8 @@ void inspect_model(const InspectCommand& command, const CommonOptions& common) {
     std::printf("checksum %s\n", checksum.c_str());
     if (description.contains("target") && description["target"].is_string())
       std::printf("target '%s'\n", text_of(description["target"]).c_str());
+    for (const nlohmann::json& constraint : description.value("constraints", nlohmann::json::array()))
+      std::printf("constraint %s\n", text_of(constraint).c_str());
     if (description.contains("provenance")) std::printf("provenance %s\n", description["provenance"].dump().c_str());
     print_columns(model->schema(), description.value("cleaning", nlohmann::json::array()));
     print_components(description, static_cast<size_t>(command.components));
