@@ -20,6 +20,8 @@ struct FitOptions {
   std::string model = "auto";       // or a kind of model
   std::string members = "auto";     // of a mixture: a count, or "auto"
   std::string components = "auto";  // of pca: a count, a share of variance in (0, 1), "all", or "auto"
+  std::string epochs = "auto";      // of vae: a count, at most so many, or "auto"
+  std::string latent = "auto";      // of vae: a count of latents, or "auto"
   std::string space = "scores";     // or "standardised": the classic PCA on numbers as they are
   Constraints constraints;          // that every row made holds
   std::string target;               // column name; kept as the default target of `evaluate`

@@ -12,10 +12,10 @@
 #include "engine/models/conditioned_sampler.h"
 #include "engine/models/fit_report.h"
 #include "engine/models/mixture_density.h"
+#include "engine/models/mixture_fitter.h"
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_patterns.h"
 #include "engine/models/mixture_recipe.h"
-#include "engine/models/mixture_start.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -25,12 +25,8 @@ using Json = nlohmann::json;
 
 constexpr int kVersion = 1;
 constexpr int64_t kBlockRows = 8192;
-constexpr uint32_t kUseSplit = 0x40000002u;  // of fit_uniform
-constexpr double kOperations = 5e10;         // multiply-adds that choosing and fitting may take on the sample
-constexpr int64_t kSampleRows = 1 << 16;     // at most, of the sample
-constexpr double kUnseenRows = 0.01;         // added to the count of each state: none is impossible
-constexpr double kSettled = 1e-4;            // nats a row between iterations at which fitting ends
-constexpr int64_t kFewestTrialMembers = 16;
+constexpr double kOperations = 5e10;      // multiply-adds that choosing and fitting may take on the sample
+constexpr int64_t kSampleRows = 1 << 16;  // at most, of the sample
 
 class MixtureModel : public Model {
  public:
@@ -72,149 +68,9 @@ std::optional<int64_t> parse_members(const std::string& text) {
   return members;
 }
 
-// Rows held in memory, evenly spread over the table where it is too long to hold, part of them held out.
-struct Sample {
-  RowsByPattern training, held_out;
-  bool is_whole = true;
-};
-
 int64_t bytes_per_row(const MixtureSpace& space) {
   constexpr int64_t kStartBytes = kStartAxes * 4, kOverhead = 8;
   return static_cast<int64_t>(4 * (space.variables.size() + space.axes.size())) + kStartBytes + kOverhead;
-}
-
-Sample take_sample(const MixtureSpace& space, RowBlocks& blocks, int64_t rows, int64_t most_rows, double held_out_share,
-                   uint64_t seed) {
-  Sample sample;
-  sample.is_whole = rows <= most_rows;
-  const double chosen_share = sample.is_whole ? 1 : static_cast<double>(most_rows) / static_cast<double>(rows);
-  RowCollector training(space, seed), held_out(space, seed);
-  blocks.for_each([&](const EncodedRows& block) {
-    for (int64_t row = 0; row < block.rows; ++row) {
-      const double draw = fit_uniform(seed, static_cast<uint64_t>(block.first_row + row), kUseSplit) / chosen_share;
-      if (draw < 1) (draw < held_out_share ? held_out : training).add(block, row);
-    }
-  });
-  sample.training = training.take();
-  sample.held_out = held_out.take();
-  return sample;
-}
-
-// Rows of both, patterns of one kind together.
-RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more) {
-  for (const RowsOfPattern& pattern : more) {
-    const auto same =
-        std::find_if(rows.begin(), rows.end(), [&](const RowsOfPattern& p) { return p.present == pattern.present; });
-    if (same == rows.end()) {
-      rows.push_back(pattern);
-      continue;
-    }
-    same->rows += pattern.rows;
-    same->states.insert(same->states.end(), pattern.states.begin(), pattern.states.end());
-    same->latents.insert(same->latents.end(), pattern.latents.begin(), pattern.latents.end());
-  }
-  return rows;
-}
-
-std::vector<std::vector<double>> state_shares(const MixtureSpace& space, const RowsByPattern& rows) {
-  std::vector<std::vector<double>> shares;
-  for (size_t v = 0; v < space.variables.size(); ++v) {
-    std::vector<double>& of_states = shares.emplace_back();
-    for (const int64_t count : count_states(space, rows, v))
-      of_states.push_back(kUnseenRows + static_cast<double>(count));
-    double total = 0;
-    for (const double share : of_states) total += share;
-    for (double& share : of_states) share /= total;
-  }
-  return shares;
-}
-
-// Fits one number of members to rows in memory.
-class MixtureFitter {
- public:
-  MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options, const Backend& backend)
-      : rows_(rows),
-        seed_(options.seed),
-        learner_(space, MixturePriors{}, state_shares(space, rows), pooled_covariance(rows, space.axes.size())),
-        starter_(space, rows, backend) {}
-
-  // progress(iterations done) may be empty.
-  std::shared_ptr<const MixtureParameters> fit(int64_t members, int iterations,
-                                               const std::function<void(int)>& progress) {
-    const int64_t groups = count_groups(members);
-    const MixtureStart start = starter_.start(members, groups, seed_);
-    auto parameters = std::make_shared<const MixtureParameters>(
-        learner_.maximise(learner_.count(rows_, start.member, members), start.group, groups));
-    double last = -std::numeric_limits<double>::infinity();
-    for (int iteration = 0; iteration < iterations; ++iteration) {
-      if (progress) progress(iteration);
-      learner_.set(parameters);
-      const MixtureStatistics statistics = learner_.expect(rows_);
-      parameters = std::make_shared<const MixtureParameters>(learner_.maximise(statistics, parameters->group, groups));
-      const double now = statistics.log_likelihood / std::max(statistics.rows, 1.0);
-      if (now - last < kSettled) break;
-      last = now;
-    }
-    learner_.set(parameters);
-    return parameters;
-  }
-  MixtureLearner& learner() { return learner_; }  // with the parameters fitted last
-
- private:
-  static int64_t count_groups(int64_t members) {
-    constexpr int64_t kMembersPerGroup = 8;
-    return std::max<int64_t>(1, members / kMembersPerGroup);
-  }
-
-  const RowsByPattern& rows_;
-  uint64_t seed_;
-  MixtureLearner learner_;
-  MixtureStarter starter_;
-};
-
-// Multiply-adds of an iteration, about.
-double operations_per_member(const MixtureSpace& space, int64_t rows) {
-  const auto axes = static_cast<double>(space.axes.size());
-  constexpr double kOther = 4;
-  return static_cast<double>(rows) * (static_cast<double>(space.variables.size()) + axes * (axes + 3) / 2 + kOther);
-}
-
-struct Trial {
-  int64_t members;
-  double training, held_out;  // mean log likelihoods
-};
-
-// The number of members, and how it was found.
-struct Choice {
-  int64_t members = 1;
-  std::vector<Trial> trials;
-};
-
-Choice choose_members(const MixtureSpace& space, const Sample& sample, size_t columns, const FitOptions& options,
-                      const Backend& backend) {
-  Choice choice;
-  const int64_t rows = count_rows(sample.training);
-  // Trials double: together they cost two of the last, and the fit follows.
-  const double affordable = kOperations / ((2 * kTrialIterations + kIterations) * operations_per_member(space, rows));
-  const int64_t most =
-      std::clamp<int64_t>(std::min<int64_t>(static_cast<int64_t>(affordable), rows / kRowsPerMember), 1, kMostMembers);
-  MixtureFitter fitter(space, sample.training, options, backend);
-  const double slack = kLikelihoodSlack * static_cast<double>(columns);
-  double best = -std::numeric_limits<double>::infinity();
-  for (int64_t members = std::min(most, kFewestTrialMembers);;) {
-    fitter.fit(members, kTrialIterations, [&](int iteration) {
-      if (options.progress)
-        options.progress("trying " + std::to_string(members) + " members",
-                         static_cast<double>(iteration) / kTrialIterations);
-    });
-    const Trial trial{members, fitter.learner().log_likelihood(sample.training),
-                      fitter.learner().log_likelihood(sample.held_out)};
-    choice.trials.push_back(trial);
-    best = std::max(best, trial.held_out);
-    if (trial.held_out >= best - slack) choice.members = members;
-    if (trial.held_out < best - slack || members == most) return choice;
-    members = std::min(2 * members, most);
-  }
 }
 
 // Passes of stepwise EM over all rows, block by block.
@@ -259,13 +115,13 @@ std::shared_ptr<const MixtureParameters> refine(const MixtureSpace& space, RowBl
 }
 
 Json describe_mixture(const MixtureSpace& space, const TableProfile& profile, const FitOptions& options,
-                      const Choice& choice, const MixtureParameters& parameters) {
+                      const MembersChoice& choice, const MixtureParameters& parameters) {
   Json json = describe_fit(profile, options);
   json["provenance"]["members"] = options.members;
   json["members"] = parameters.members;
   json["groups"] = parameters.groups;
   Json& trials = json["trials"] = Json::array();
-  for (const Trial& trial : choice.trials)
+  for (const MembersTrial& trial : choice.trials)
     trials.push_back({{"members", trial.members},
                       {"log_likelihood_training_nats_per_row", trial.training},
                       {"log_likelihood_held_out_nats_per_row", trial.held_out}});
@@ -305,15 +161,15 @@ std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& prof
   const std::optional<int64_t> asked = parse_members(options.members);
   const int64_t most_rows = std::clamp(options.memory_bytes / 4 / bytes_per_row(space), kBlockRows, kSampleRows);
   stage = "reading rows";
-  Sample sample = take_sample(space, blocks, profile.rows, most_rows, asked ? 0 : kHeldOutShare, options.seed);
+  RowSample sample = take_sample(space, blocks, profile.rows, most_rows, asked ? 0 : kHeldOutShare, options.seed);
   const PatternLimit limit(sample.training, space.axes.size(), options.seed);
   sample.training = limit.apply(std::move(sample.training));
   sample.held_out = limit.apply(std::move(sample.held_out));
-  Choice choice;
+  MembersChoice choice;
   if (asked) {
     choice.members = std::min(*asked, profile.rows);
   } else {
-    choice = choose_members(space, sample, profile.columns.size(), options, backend);
+    choice = choose_members(space, sample, profile.columns.size(), kOperations, options, backend);
   }
   const RowsByPattern rows = joined(std::move(sample.training), sample.held_out);
   MixtureFitter fitter(space, rows, options, backend);

@@ -24,11 +24,7 @@ namespace doppel {
 
 inline constexpr const char* kMixtureKind = "mixture";
 
-inline constexpr int64_t kMostMembers = 4096;
-inline constexpr int64_t kRowsPerMember = 16;     // at least, where the number is chosen
-inline constexpr double kLikelihoodSlack = 0.004; // nats a column
 inline constexpr double kHeldOutShare = 0.15;
-inline constexpr int kTrialIterations = 12, kIterations = 30;
 
 void check_mixture_options(const FitOptions& options);
 std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& profile, const FitOptions& options,

@@ -90,15 +90,14 @@ class AxisDistribution {
 };
 
 // Moves a column's segments along the axis. Those that lose their room give it to the next.
-void move_segments(const AxisDistribution& distribution, ColumnSampler& column) {
+void move_segments(const std::function<double(double)>& place, ColumnSampler& column) {
   const ColumnSampler old = column;
   const size_t n = old.lower.size();
   std::vector<float> lower(n);
-  for (size_t s = 0; s < n; ++s)
-    lower[s] = s == 0 ? -kScoreLimit : static_cast<float>(distribution.quantile(old.lower[s]));
+  for (size_t s = 0; s < n; ++s) lower[s] = s == 0 ? -kScoreLimit : static_cast<float>(place(old.lower[s]));
   column.lower.clear(), column.base.clear(), column.width.clear(), column.scale.clear();
   column.real_base.clear(), column.real_top.clear(), column.real_slope.clear();
-  const auto top = static_cast<float>(distribution.quantile(normal_quantile(1 - 1e-6)));
+  const auto top = static_cast<float>(place(normal_quantile(1 - 1e-6)));
   for (size_t s = 0; s < n; ++s) {
     const float from = column.lower.empty() ? -kScoreLimit : lower[s];
     const float to = s + 1 < n ? lower[s + 1] : kScoreLimit;
@@ -154,10 +153,36 @@ void set_states(const ColumnSchema& schema, const Distribution& distribution, co
 
 }  // namespace
 
-TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace& space,
-                                const MixtureParameters& parameters) {
-  TableRecipe recipe = start_recipe(profile);
-  TableSampler& sampler = recipe.sampler;
+void add_columns(const TableProfile& profile, const MixtureSpace& space, const ScorePlace& place, TableRecipe& recipe) {
+  std::vector<int32_t> axis_of(profile.columns.size(), -1);
+  std::vector<std::pair<int32_t, size_t>> variable_of(profile.columns.size(), {-1, 0});
+  for (size_t a = 0; a < space.axes.size(); ++a) axis_of[space.axes[a].column] = static_cast<int32_t>(a);
+  for (size_t v = 0; v < space.variables.size(); ++v)
+    for (size_t c = 0; c < space.variables[v].columns.size(); ++c)
+      variable_of[space.variables[v].columns[c].column] = {static_cast<int32_t>(v), c};
+  for (size_t c = 0; c < profile.columns.size(); ++c) {
+    const ColumnSchema& schema = profile.schema.columns[c];
+    const auto [variable, member] = variable_of[c];
+    if (!has_values(schema.kind) && variable < 0) continue;
+    ColumnSampler column;
+    if (axis_of[c] >= 0) {
+      column = make_marginal(schema, continuous_part(profile.columns[c], space.axes[axis_of[c]]), {});
+      move_segments([&](double score) { return place(static_cast<size_t>(axis_of[c]), score); }, column);
+      column.latent = axis_of[c];
+    } else if (variable < 0) {
+      column = make_marginal(schema, profile.columns[c], std::vector<int32_t>{0});
+    }
+    column.storage = storage_of(schema, profile.columns[c].distribution);
+    if (variable >= 0) {
+      column.emission = variable;
+      set_states(schema, profile.columns[c].distribution, space.variables[variable], member, column);
+    }
+    recipe.sampler.columns.push_back(std::move(column));
+    recipe.sampled.push_back(static_cast<int32_t>(c));
+  }
+}
+
+void add_members(const MixtureParameters& parameters, TableSampler& sampler) {
   const int64_t members = parameters.members, axes = parameters.axes;
   sampler.members = static_cast<int32_t>(members);
   sampler.latents = static_cast<int32_t>(std::max<int64_t>(axes, 1));
@@ -176,34 +201,18 @@ TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace&
     }
   }
   append_alias(outcomes, sampler.member);
-  for (const EmissionTree& tree : parameters.emissions) sampler.emissions.push_back(make_emission(parameters, tree));
+}
 
-  std::vector<int32_t> axis_of(profile.columns.size(), -1);
-  std::vector<std::pair<int32_t, size_t>> variable_of(profile.columns.size(), {-1, 0});
-  for (size_t a = 0; a < space.axes.size(); ++a) axis_of[space.axes[a].column] = static_cast<int32_t>(a);
-  for (size_t v = 0; v < space.variables.size(); ++v)
-    for (size_t c = 0; c < space.variables[v].columns.size(); ++c)
-      variable_of[space.variables[v].columns[c].column] = {static_cast<int32_t>(v), c};
-  for (size_t c = 0; c < profile.columns.size(); ++c) {
-    const ColumnSchema& schema = profile.schema.columns[c];
-    const auto [variable, member] = variable_of[c];
-    if (!has_values(schema.kind) && variable < 0) continue;
-    ColumnSampler column;
-    if (axis_of[c] >= 0) {
-      column = make_marginal(schema, continuous_part(profile.columns[c], space.axes[axis_of[c]]), {});
-      move_segments(AxisDistribution(space, parameters, axis_of[c]), column);
-      column.latent = axis_of[c];
-    } else if (variable < 0) {
-      column = make_marginal(schema, profile.columns[c], std::vector<int32_t>{0});
-    }
-    column.storage = storage_of(schema, profile.columns[c].distribution);
-    if (variable >= 0) {
-      column.emission = variable;
-      set_states(schema, profile.columns[c].distribution, space.variables[variable], member, column);
-    }
-    recipe.sampler.columns.push_back(std::move(column));
-    recipe.sampled.push_back(static_cast<int32_t>(c));
-  }
+TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace& space,
+                                const MixtureParameters& parameters) {
+  TableRecipe recipe = start_recipe(profile);
+  add_members(parameters, recipe.sampler);
+  for (const EmissionTree& tree : parameters.emissions)
+    recipe.sampler.emissions.push_back(make_emission(parameters, tree));
+  std::vector<AxisDistribution> distributions;
+  for (size_t a = 0; a < space.axes.size(); ++a) distributions.emplace_back(space, parameters, a);
+  add_columns(
+      profile, space, [&](size_t axis, double score) { return distributions[axis].quantile(score); }, recipe);
   return recipe;
 }
 

@@ -5,6 +5,7 @@
 #include "engine/model.h"
 #include "engine/models/mixture.h"
 #include "engine/models/pca.h"
+#include "engine/models/vae.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -20,6 +21,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {kPcaKind, check_pca_options, fit_pca, load_pca},
     {kMixtureKind, check_mixture_options, fit_mixture, load_mixture},
+    {kVaeKind, check_vae_options, fit_vae, load_vae},
 };
 
 constexpr const char* kAutoKind = "auto";  // to be chosen by the table
@@ -65,7 +67,10 @@ ConditionedRows Model::make_generator_where(const std::string&, uint64_t, const 
 }
 
 void check_fit_options(const FitOptions& options) {
-  require_kind(options).check(options);
+  const Kind& kind = require_kind(options);
+  if (kind.name != std::string(kVaeKind) && (options.epochs != "auto" || options.latent != "auto"))
+    throw UsageError("--epochs and --latent are of --model vae");
+  kind.check(options);
 }
 
 std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,

@@ -317,7 +317,7 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->type_name("M.doppel");
   command
       ->add_option("--model", options->fit.model,
-                   "Kind of model: mixture, pca, or auto: a mixture unless the table is too wide for it or "
+                   "Kind of model: mixture, pca, vae, or auto: a mixture unless the table is too wide for it or "
                    "--components or --space ask for pca")
       ->capture_default_str()
       ->type_name("KIND");
@@ -326,6 +326,15 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
                    "Members of a mixture: a number, or auto: as many as rows held out allow")
       ->capture_default_str()
       ->type_name("N");
+  command
+      ->add_option("--epochs", options->fit.epochs,
+                   "Passes over the rows that a VAE trains at most: a number, or auto: what a fixed budget of operations "
+                   "affords; rows held out may end it earlier")
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("--latent", options->fit.latent, "Latents of a VAE: a number, or auto")
+      ->capture_default_str()
+      ->type_name("K");
   command->add_option("--target", options->fit.target, "Column that evaluate learns from each table")
       ->type_name("COLUMN");
   command

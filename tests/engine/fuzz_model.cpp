@@ -147,6 +147,17 @@ TEST(ModelFuzz, TenThousandDamagedMixtures) {
   });
 }
 
+TEST(ModelFuzz, DamagedVaes) {
+  FitOptions options = options_of("vae");
+  options.epochs = "1";
+  options.latent = "2";
+  fuzz({serialise(fit(curved_table(60), options)->save())}, 1'000, [](const ModelFile& file) {
+    const auto model = load_model(file);
+    model->describe();
+    make_rows(*model->make_generator(1, cpu()));
+  });
+}
+
 TEST(ModelFuzz, DamagedMixturesUnderConditions) {
   ModelFile good;
   save_table_recipe(mixture_recipe(), good);

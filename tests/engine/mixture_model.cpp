@@ -16,37 +16,6 @@ FitOptions with_members(const std::string& members) {
   return options;
 }
 
-// Codes with their names, a flag that goes with the sign of x, y = x^2 + noise, gaps where the flag is set, and a
-// spike at 0.
-std::vector<MemoryColumn> curved_table(int rows, uint64_t seed = 7) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<double> normal;
-  std::vector<std::string> flag, code, name;
-  std::vector<double> x, y, spiked;
-  MemoryColumn gappy = real_column("gappy", {});
-  const char* names[] = {"north", "south", "east", "west", "middle"};
-  for (int row = 0; row < rows; ++row) {
-    const double value = normal(random);
-    const auto place = random() % 5;
-    x.push_back(value);
-    y.push_back(value * value + 0.1 * normal(random));
-    flag.push_back(value > 0 ? "up" : "down");
-    code.push_back("c" + std::to_string(place));
-    name.push_back(names[place]);
-    spiked.push_back(row % 3 == 0 ? 0 : std::exp(normal(random)) + (value > 0 ? 10 : 0));
-    gappy.present.push_back(value <= 0 || row % 4 != 0);
-    gappy.reals.push_back(gappy.present.back() ? value + 3 : 0);
-  }
-  return {real_column("x", x),
-          real_column("y", y),
-          text_column("flag", flag),
-          text_column("code", code),
-          text_column("name", name),
-          real_column("spiked", spiked),
-          gappy};
-}
-constexpr size_t kX = 0, kY = 1, kFlag = 2, kCode = 3, kName = 4, kSpiked = 5, kGappy = 6;
-
 TEST(MixtureModel, KeepsWhatOneGaussianCannot) {
   constexpr int kRows = 20000;
   const auto model = fit(curved_table(kRows), with_members("auto"));

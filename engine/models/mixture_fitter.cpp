@@ -1,0 +1,130 @@
+#include "engine/models/mixture_fitter.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "engine/models/mixture_patterns.h"
+
+namespace doppel {
+namespace {
+
+constexpr uint32_t kUseSplit = 0x40000002u;  // of fit_uniform
+constexpr double kUnseenRows = 0.01;         // added to the count of each state: none is impossible
+constexpr double kSettled = 1e-4;            // nats a row between iterations at which fitting ends
+constexpr int64_t kFewestTrialMembers = 16;
+
+std::vector<std::vector<double>> state_shares(const MixtureSpace& space, const RowsByPattern& rows) {
+  std::vector<std::vector<double>> shares;
+  for (size_t v = 0; v < space.variables.size(); ++v) {
+    std::vector<double>& of_states = shares.emplace_back();
+    for (const int64_t count : count_states(space, rows, v))
+      of_states.push_back(kUnseenRows + static_cast<double>(count));
+    double total = 0;
+    for (const double share : of_states) total += share;
+    for (double& share : of_states) share /= total;
+  }
+  return shares;
+}
+
+int64_t count_groups(int64_t members) {
+  constexpr int64_t kMembersPerGroup = 8;
+  return std::max<int64_t>(1, members / kMembersPerGroup);
+}
+
+// Multiply-adds of an iteration, about.
+double operations_per_member(const MixtureSpace& space, int64_t rows) {
+  const auto axes = static_cast<double>(space.axes.size());
+  constexpr double kOther = 4;
+  return static_cast<double>(rows) * (static_cast<double>(space.variables.size()) + axes * (axes + 3) / 2 + kOther);
+}
+
+}  // namespace
+
+RowSample take_sample(const MixtureSpace& space, RowBlocks& blocks, int64_t rows, int64_t most_rows,
+                      double held_out_share, uint64_t seed) {
+  RowSample sample;
+  sample.is_whole = rows <= most_rows;
+  const double chosen_share = sample.is_whole ? 1 : static_cast<double>(most_rows) / static_cast<double>(rows);
+  RowCollector training(space, seed), held_out(space, seed);
+  blocks.for_each([&](const EncodedRows& block) {
+    for (int64_t row = 0; row < block.rows; ++row) {
+      const double draw = fit_uniform(seed, static_cast<uint64_t>(block.first_row + row), kUseSplit) / chosen_share;
+      if (draw < 1) (draw < held_out_share ? held_out : training).add(block, row);
+    }
+  });
+  sample.training = training.take();
+  sample.held_out = held_out.take();
+  return sample;
+}
+
+RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more) {
+  for (const RowsOfPattern& pattern : more) {
+    const auto same =
+        std::find_if(rows.begin(), rows.end(), [&](const RowsOfPattern& p) { return p.present == pattern.present; });
+    if (same == rows.end()) {
+      rows.push_back(pattern);
+      continue;
+    }
+    same->rows += pattern.rows;
+    same->states.insert(same->states.end(), pattern.states.begin(), pattern.states.end());
+    same->latents.insert(same->latents.end(), pattern.latents.begin(), pattern.latents.end());
+  }
+  return rows;
+}
+
+MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
+                             const Backend& backend)
+    : rows_(rows),
+      seed_(options.seed),
+      learner_(space, MixturePriors{}, state_shares(space, rows), pooled_covariance(rows, space.axes.size())),
+      starter_(space, rows, backend) {}
+
+std::shared_ptr<const MixtureParameters> MixtureFitter::fit(int64_t members, int iterations,
+                                                            const std::function<void(int)>& progress) {
+  const int64_t groups = count_groups(members);
+  const MixtureStart start = starter_.start(members, groups, seed_);
+  auto parameters = std::make_shared<const MixtureParameters>(
+      learner_.maximise(learner_.count(rows_, start.member, members), start.group, groups));
+  double last = -std::numeric_limits<double>::infinity();
+  for (int iteration = 0; iteration < iterations; ++iteration) {
+    if (progress) progress(iteration);
+    learner_.set(parameters);
+    const MixtureStatistics statistics = learner_.expect(rows_);
+    parameters = std::make_shared<const MixtureParameters>(learner_.maximise(statistics, parameters->group, groups));
+    const double now = statistics.log_likelihood / std::max(statistics.rows, 1.0);
+    if (now - last < kSettled) break;
+    last = now;
+  }
+  learner_.set(parameters);
+  return parameters;
+}
+
+MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample, size_t columns, double operations,
+                             const FitOptions& options, const Backend& backend) {
+  MembersChoice choice;
+  const int64_t rows = count_rows(sample.training);
+  // Trials double: together they cost two of the last, and the fit follows.
+  const double affordable = operations / ((2 * kTrialIterations + kIterations) * operations_per_member(space, rows));
+  const int64_t most =
+      std::clamp<int64_t>(std::min<int64_t>(static_cast<int64_t>(affordable), rows / kRowsPerMember), 1, kMostMembers);
+  MixtureFitter fitter(space, sample.training, options, backend);
+  const double slack = kLikelihoodSlack * static_cast<double>(columns);
+  double best = -std::numeric_limits<double>::infinity();
+  for (int64_t members = std::min(most, kFewestTrialMembers);;) {
+    fitter.fit(members, kTrialIterations, [&](int iteration) {
+      if (options.progress)
+        options.progress("trying " + std::to_string(members) + " members",
+                         static_cast<double>(iteration) / kTrialIterations);
+    });
+    const MembersTrial trial{members, fitter.learner().log_likelihood(sample.training),
+                             fitter.learner().log_likelihood(sample.held_out)};
+    choice.trials.push_back(trial);
+    best = std::max(best, trial.held_out);
+    if (trial.held_out >= best - slack) choice.members = members;
+    if (trial.held_out < best - slack || members == most) return choice;
+    members = std::min(2 * members, most);
+  }
+}
+
+}  // namespace doppel

@@ -1,0 +1,68 @@
+// Fits of a mixture to rows in memory, and the choice of how many members it has: whatever the rows are of (a table,
+// the encodings of a network).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/model.h"
+#include "engine/models/mixture_learner.h"
+#include "engine/models/mixture_parameters.h"
+#include "engine/models/mixture_space.h"
+#include "engine/models/mixture_start.h"
+#include "kernels/backend.h"
+
+namespace doppel {
+
+inline constexpr int64_t kMostMembers = 4096;
+inline constexpr int64_t kRowsPerMember = 16;      // at least, where the number is chosen
+inline constexpr double kLikelihoodSlack = 0.004;  // nats a column
+inline constexpr int kTrialIterations = 12, kIterations = 30;
+
+// Rows held in memory, evenly spread over the table where it is too long to hold, part of them held out.
+struct RowSample {
+  RowsByPattern training, held_out;
+  bool is_whole = true;
+};
+RowSample take_sample(const MixtureSpace& space, RowBlocks& blocks, int64_t rows, int64_t most_rows,
+                      double held_out_share, uint64_t seed);
+
+// Rows of both, patterns of one kind together.
+RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more);
+
+// Fits one number of members after another to the same rows, by at most so many iterations from a k-means start.
+class MixtureFitter {
+ public:
+  MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
+                const Backend& backend);
+  // progress(iterations done) may be empty.
+  std::shared_ptr<const MixtureParameters> fit(int64_t members, int iterations,
+                                               const std::function<void(int)>& progress);
+  MixtureLearner& learner() { return learner_; }  // with the parameters fitted last
+
+ private:
+  const RowsByPattern& rows_;
+  uint64_t seed_;
+  MixtureLearner learner_;
+  MixtureStarter starter_;
+};
+
+struct MembersTrial {
+  int64_t members;
+  double training, held_out;  // mean log likelihoods
+};
+
+// The number of members, and how it was found.
+struct MembersChoice {
+  int64_t members = 1;
+  std::vector<MembersTrial> trials;
+};
+
+// The largest number whose held-out likelihood is within the slack of the best, by trials that double, as far as
+// `operations` multiply-adds go (for trials and the fit that follows).
+MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample, size_t columns, double operations,
+                             const FitOptions& options, const Backend& backend);
+
+}  // namespace doppel
