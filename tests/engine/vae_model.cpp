@@ -76,10 +76,10 @@ TEST(AxisBins, AreFewWhereRowsAreFew) {
 // The parts of a fit that several tests look at, made once.
 class VaeModelOfCurvedTable : public testing::Test {
  protected:
-  static constexpr int kRows = 8000;
+  static constexpr int kRows = 4400;
   static void SetUpTestSuite() {
     columns_ = new std::vector<MemoryColumn>(curved_table(kRows));
-    model_ = fit(*columns_, with_epochs("30")).release();
+    model_ = fit(*columns_, with_epochs("40")).release();
     sampled_ = new Sampled(sample(*model_, kRows));
   }
   static void TearDownTestSuite() {
