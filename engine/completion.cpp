@@ -1,11 +1,13 @@
 #include "engine/completion.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
+#include "engine/constrained_rows.h"
 #include "engine/table/cells.h"
 #include "engine/table/datetime.h"
 #include "engine/table/profile.h"
@@ -91,8 +93,10 @@ Storage storage_as_is(const ColumnSchema& schema) {
 }
 
 void put_value(const OutputColumn& column, const ColumnBuffer& buffer, int64_t row, const SampledValue& value) {
-  if (buffer.validity != nullptr && !value.is_missing)
-    buffer.validity[row / 8] = static_cast<uint8_t>(buffer.validity[row / 8] | 1 << row % 8);
+  if (buffer.validity != nullptr) {
+    const int byte = buffer.validity[row / 8], bit = 1 << row % 8;
+    buffer.validity[row / 8] = static_cast<uint8_t>(value.is_missing ? byte & ~bit : byte | bit);
+  }
   if (!column.has_values()) return;
   switch (column.storage) {
     case Storage::kInt32:
@@ -120,6 +124,7 @@ class CompletionGenerator : public Generator {
 
   // Reads what the table gives: as the model reads it, and as it is.
   void read(TableSource& source) {
+    name_ = source.name();
     given_ = read_given(source, density_->schema());
     ProfileOptions options;
     options.overrides.emplace();
@@ -155,6 +160,26 @@ class CompletionGenerator : public Generator {
     }
   }
 
+  // After the columns are taken. `source` is what was read. A row that breaks a constraint by its own cells is left as
+  // it is, or refused.
+  void hold(const Constraints& constraints, bool refuses, TableSource& source) {
+    TableSchema written;
+    for (const OutputColumn& column : schema_.columns) written.columns.push_back(column.schema);
+    checker_ = std::make_unique<ConstraintChecker>(constraints, density_->schema(), written);
+    if (how_ == Completion::kMean || checker_->is_empty()) checker_.reset();
+    breaks_.assign(static_cast<size_t>(own_.rows + 63) / 64, 0);
+    for (const Constraint& constraint : constraints) {
+      const ConstraintChecker of_given({constraint}, density_->schema(), own_schema_);
+      std::vector<uint64_t> broken(breaks_.size());
+      of_given.find_broken(cells_of(own_schema_, own_), own_.rows, broken);
+      for (size_t word = 0; word < broken.size(); ++word) {
+        if (broken[word] != 0 && refuses)
+          refuse(static_cast<int64_t>(word) * 64 + std::countr_zero(broken[word]), constraint, source);
+        breaks_[word] |= broken[word];
+      }
+    }
+  }
+
   Completed describe(std::shared_ptr<const Generator> self) const {
     Completed completed{std::move(self), given_.table.rows, {}, {}};
     for (const CompletedColumn& column : columns_) {
@@ -180,6 +205,7 @@ class CompletionGenerator : public Generator {
       for (size_t c = 0; c < batch.columns(); ++c)
         if (batch.buffer(c).validity != nullptr)
           std::memset(batch.buffer(c).validity, 0, static_cast<size_t>(rows + 7) / 8);
+      cells_ = cells_of(rows_.schema_, batch);
       for (int64_t row = 0; row < rows; ++row) fill_row(first_row + static_cast<uint64_t>(row), row, batch);
       batch.seed = rows_.seed_;
       batch.first_row = first_row;
@@ -198,7 +224,19 @@ class CompletionGenerator : public Generator {
         is_whole = is_whole && (knowledge_[c] == Knowledge::kGiven ||
                                 (rows_.fills_gaps_ && given.knowledge[c] == Knowledge::kNone));
       }
-      if (!is_whole) worker_->complete(given.table, from, knowledge_, rows_.how_, rows_.seed_, global, values_);
+      if (is_whole) return put_row(from, row, batch);
+      for (uint64_t draw = 0; draw < kMostDraws; ++draw) {
+        const uint64_t number = draw == 0 ? global : candidate_row(draw - 1, global);
+        worker_->complete(given.table, from, knowledge_, rows_.how_, rows_.seed_, number, values_);
+        put_row(from, row, batch);
+        if (rows_.checker_ == nullptr || rows_.breaks(from) || !rows_.checker_->breaks(cells_, row)) return;
+      }
+      throw InputError(rows_.name_ + ": row " + std::to_string(from + 1) + " (the first is row 1): none of " +
+                       std::to_string(kMostDraws) +
+                       " draws for it holds the model's constraints: leave it out, or change what it gives");
+    }
+
+    void put_row(int64_t from, int64_t row, Batch& batch) const {
       for (size_t i = 0; i < rows_.columns_.size(); ++i) {
         const CompletedColumn& column = rows_.columns_[i];
         put_value(rows_.schema_.columns[i], batch.buffer(i), row, value_for(column, from));
@@ -224,7 +262,16 @@ class CompletionGenerator : public Generator {
     std::unique_ptr<DensityWorker> worker_;
     std::vector<Knowledge> knowledge_;
     std::vector<SampledValue> values_;
+    std::vector<ColumnCells> cells_;  // of the batch
   };
+
+  [[noreturn]] void refuse(int64_t row, const Constraint& constraint, TableSource& source) const {
+    const TableSchema& known = density_->schema();
+    throw InputError(source.locate(row, own_schema_.find(known.columns[constraint.columns[0]].name)) + ": row " +
+                     std::to_string(row + 1) + " breaks the model's constraint \"" + to_text(constraint, known) +
+                     "\": correct it, or leave one of the columns out to have it drawn");
+  }
+  bool breaks(int64_t row) const { return (breaks_[static_cast<size_t>(row / 64)] >> row % 64 & 1) != 0; }
 
   void add_given(size_t column, size_t place) {
     const ColumnSchema& own = own_schema_.columns[place];
@@ -249,25 +296,31 @@ class CompletionGenerator : public Generator {
   GivenTable given_;        // as the model reads it
   TableSchema own_schema_;  // as it is
   Table own_;
+  std::string name_;                            // of the table, for messages
+  std::unique_ptr<ConstraintChecker> checker_;  // of rows written; null: they may be anything
+  std::vector<uint64_t> breaks_;                // bits of the table's rows that break a constraint by their own cells
   OutputSchema schema_;
   std::vector<CompletedColumn> columns_;
 };
 
 }  // namespace
 
-Completed fill_gaps(std::shared_ptr<const Density> density, TableSource& source, Completion how, uint64_t seed) {
+Completed fill_gaps(std::shared_ptr<const Density> density, TableSource& source, Completion how, uint64_t seed,
+                    const Constraints& constraints) {
   const auto generator = std::make_shared<CompletionGenerator>(std::move(density), how, true, seed);
   generator->read(source);
   generator->take_own_columns();
+  generator->hold(constraints, false, source);
   return generator->describe(generator);
 }
 
 Completed complete_columns(std::shared_ptr<const Density> density, TableSource& source,
-                           std::shared_ptr<const Generator> unconditional) {
+                           std::shared_ptr<const Generator> unconditional, const Constraints& constraints) {
   const auto generator =
       std::make_shared<CompletionGenerator>(std::move(density), Completion::kDraw, false, unconditional->seed());
   generator->read(source);
   generator->take_all_columns(unconditional->schema());
+  generator->hold(constraints, true, source);
   return generator->describe(generator);
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/density.h"
 #include "engine/generator.h"
+#include "engine/table/constraints.h"
 #include "engine/table/source.h"
 
 namespace doppel {
@@ -20,15 +21,22 @@ struct Completed {
   std::vector<int64_t> filled;    // likewise, gaps that are filled
 };
 
+// Constraints are of the density's schema. Draws that break one are drawn anew, up to kMostDraws times; then sampling
+// throws InputError naming the row. Means are what they are.
+inline constexpr uint64_t kMostDraws = 1 << 14;
+
 // Both read the source three times, hold its table in memory, and throw InputError where a cell is not of its column's
 // kind or the model does not know a column.
 
-// The table's own columns in their order, gaps filled.
-Completed fill_gaps(std::shared_ptr<const Density> density, TableSource& source, Completion how, uint64_t seed);
+// The table's own columns in their order, gaps filled. A row that breaks a constraint by what it has is filled
+// regardless of constraints.
+Completed fill_gaps(std::shared_ptr<const Density> density, TableSource& source, Completion how, uint64_t seed,
+                    const Constraints& constraints = {});
 
 // The model's columns. Those that the table has stay as they are, gaps included; the others are drawn. `unconditional`
-// is the model's own generator with this seed: it makes the texts of columns not given.
+// is the model's own generator with this seed: it makes the texts of columns not given. Throws InputError where a row
+// given breaks a constraint.
 Completed complete_columns(std::shared_ptr<const Density> density, TableSource& source,
-                           std::shared_ptr<const Generator> unconditional);
+                           std::shared_ptr<const Generator> unconditional, const Constraints& constraints = {});
 
 }  // namespace doppel

@@ -311,6 +311,12 @@ ConstraintChecker::ConstraintChecker(const Constraints& constraints, const Table
 }
 
 ConstraintChecker::~ConstraintChecker() = default;
+ConstraintChecker::ConstraintChecker(ConstraintChecker&&) noexcept = default;
+ConstraintChecker& ConstraintChecker::operator=(ConstraintChecker&&) noexcept = default;
+
+bool ConstraintChecker::is_empty() const {
+  return rules_.empty();
+}
 
 void ConstraintChecker::find_broken(std::span<const ColumnCells> cells, int64_t rows,
                                     std::span<uint64_t> broken) const {

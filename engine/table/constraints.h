@@ -65,7 +65,9 @@ class ConstraintChecker {
   // on a column that is not there is left out.
   ConstraintChecker(const Constraints& constraints, const TableSchema& known, const TableSchema& schema);
   ~ConstraintChecker();
-  bool is_empty() const { return rules_.empty(); }
+  ConstraintChecker(ConstraintChecker&&) noexcept;
+  ConstraintChecker& operator=(ConstraintChecker&&) noexcept;
+  bool is_empty() const;
   // broken [(rows + 63) / 64] gets bit r % 64 of word r / 64 set where row r breaks one, and all others cleared. The
   // cells are of all columns of the schema.
   void find_broken(std::span<const ColumnCells> cells, int64_t rows, std::span<uint64_t> broken) const;

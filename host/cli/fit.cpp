@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/model.h"
+#include "engine/table/constraint_search.h"
 #include "host/cli/commands.h"
 #include "host/cli/schema_file.h"
 #include "host/cli/text_table.h"
@@ -43,7 +44,7 @@ Examples:
   doppel fit sales.parquet -o sales.doppel --schema s.json         ... and with corrections
   doppel fit trips.csv -o trips.doppel --constraint "start<=end" --constraint "fixed {city, country}"
 
-Constraints (--constraint) hold in every row generated, under conditions, too. They are kept in the model; rows that
+Constraints (--constraint) hold in every row generated, under --where and --given, too. They are kept in the model; rows that
 break one are drawn anew. A<=B, A<B, A>=B and A>B of two numbers or two dates hold where one of them is missing. fixed
 {A, B, ...} of categories, whole or decimal numbers, or dates: only combinations that DATA has. A name with blanks or
 with one of = ! < > { } , in it is put in quotes: "'infant deaths'<='under-five deaths'".
@@ -257,6 +258,46 @@ std::string describe_constraints(const nlohmann::json& model) {
                                        : "");
 }
 
+// For a shell, between double quotes.
+std::string in_double_quotes(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || c == '$' || c == '`') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+// Constraints found that were not asked for.
+std::vector<ConstraintHint> find_hints(TableSource& source, const TableProfile& profile, const Constraints& asked) {
+  std::vector<ConstraintHint> hints = suggest_constraints(source, profile);
+  std::erase_if(hints, [&](const ConstraintHint& hint) {
+    return std::any_of(asked.begin(), asked.end(), [&](const Constraint& constraint) {
+      return constraint.kind == hint.constraint.kind && constraint.columns == hint.constraint.columns;
+    });
+  });
+  return hints;
+}
+
+void print_hints(const std::vector<ConstraintHint>& hints, const TableSchema& schema) {
+  for (const ConstraintHint& hint : hints) {
+    const std::string text = to_text(hint.constraint, schema);
+    const bool is_fixed = hint.constraint.kind == Constraint::Kind::kFixed;
+    std::printf("hint: %s in all %s rows: --constraint %s keeps it so\n",
+                (is_fixed ? "one of " + text.substr(text.find('{')) + " decides the other" : text + " holds").c_str(),
+                std::to_string(hint.rows).c_str(), in_double_quotes(text).c_str());
+  }
+}
+
+Json hints_json(const std::vector<ConstraintHint>& hints, const TableSchema& schema) {
+  Json list = Json::array();
+  for (const ConstraintHint& hint : hints)
+    list.push_back({{"constraint", to_text(hint.constraint, schema)},
+                    {"rows", hint.rows},
+                    {"share_broken_if_independent", hint.surprise}});
+  return list;
+}
+
 void fit(FitCommand command, const CommonOptions& common) {
   check_fit_options(command.fit);
   check_output(command.output);
@@ -276,6 +317,8 @@ void fit(FitCommand command, const CommonOptions& common) {
   is_reading = false;
   if (!command.constraints.empty()) progress.update("checking constraints", 0);
   command.fit.constraints = learn_constraints(command.constraints, *source, profile.schema);
+  progress.update("looking for constraints", 0);
+  const std::vector<ConstraintHint> hints = find_hints(*source, profile, command.fit.constraints);
   progress.update("learning", 0);
   command.fit.memory_bytes = common.memory_bytes;
   command.fit.progress = [&](const std::string& stage, double share) {
@@ -288,8 +331,12 @@ void fit(FitCommand command, const CommonOptions& common) {
   if (!command.write_schema.empty()) write_schema_file(command.write_schema, profile.schema);
   progress.finish();
 
-  if (!common.quiet && common.json != "-") print_cleaning(profile);
+  if (!common.quiet && common.json != "-") {
+    print_cleaning(profile);
+    print_hints(hints, profile.schema);
+  }
   Json result = report(command, profile, *model, written, backend->description(), progress);
+  result["constraint_hints"] = hints_json(hints, profile.schema);
   const nlohmann::json description = model->describe();
   for (const char* key : {"constraints", "constraint_acceptance"})
     if (description.contains(key)) result[key] = description[key];

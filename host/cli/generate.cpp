@@ -144,7 +144,7 @@ Source open_source(const GenerateOptions& options, const CommonOptions& common, 
   Source source{0, checksum, backend->description(), {}};
   if (!options.given.empty()) {
     Completed completed = complete_columns(model->density(), *watch_table(open_table(options.given)),
-                                           model->make_generator(options.seed, *backend));
+                                           model->make_generator(options.seed, *backend), model->constraints());
     source.rows.generator = std::move(completed.generator);
     source.rows_given = completed.rows;
   } else if (!options.where_given) {

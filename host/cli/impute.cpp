@@ -76,7 +76,7 @@ void impute(const ImputeCommand& command, const CommonOptions& common) {
   const std::shared_ptr<const Density> density = opened.model->density();
   const std::unique_ptr<TableSource> source = watch_table(open_table(command.data));
   const Completion how = command.how == "draw" ? Completion::kDraw : Completion::kMean;
-  const Completed completed = fill_gaps(density, *source, how, command.seed);
+  const Completed completed = fill_gaps(density, *source, how, command.seed, opened.model->constraints());
   const JobResult result = write_rows(*completed.generator, completed.rows, command.output, format, common);
   report_gaps(completed, command, common, result, opened.checksum);
 }

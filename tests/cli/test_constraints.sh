@@ -21,6 +21,11 @@ broken() {
            ($3 != "" && $2 + 0 > $3 + 0) || $6 >= $7 || of[$4] != $5'
 }
 
+expect_status 0 "$doppel" fit data.csv -o free.doppel --model pca --json hints.json
+expect_output "^hint: start<='end day' holds in all 830 rows: --constraint \"start<='end day'\" keeps it so$"
+expect_output "^hint: one of \{city, country\} decides the other in all 900 rows: --constraint \"fixed \{city, country\}\" keeps"
+grep -q '"constraint": "fixed {city, country}"' hints.json || fail "the report has no hints"
+
 for model in pca mixture; do
   expect_status 0 "$doppel" fit data.csv -o free.doppel --model "$model"
   [[ -n $("$doppel" generate free.doppel --rows 20k -o - -q | tail -n +2 | broken) ]] || fail "$model: nothing to hold"
@@ -41,6 +46,23 @@ rows=$("$doppel" generate mixture.doppel --rows 5000 -o - -q --where "start>=450
 [[ -z $(awk -F, '$2 < 450 || $5 == "DE"' <<<"$rows") ]] || fail "--where: rows do not meet the conditions"
 expect_status 2 "$doppel" generate mixture.doppel --rows 10 -o x.csv --where "start>450 and 'end day'<20"
 expect_error "hardly one holds the model's constraints"
+
+# With rows given, and in gaps
+cut -d, -f1,2,4 data.csv >given.csv
+expect_status 0 "$doppel" generate mixture.doppel --given given.csv -o whole.csv
+[[ $(wc -l <whole.csv) == 901 && -z $(tail -n +2 whole.csv | broken) ]] || fail "--given: rows break the constraints"
+cmp <(cut -d, -f1,2,4 whole.csv) given.csv || fail "--given: what is given changed"
+printf 'start,end day\n3,5\n9,8\n' >bad.csv
+expect_status 3 "$doppel" generate mixture.doppel --given bad.csv -o x.csv
+expect_error 'bad.csv:3:1: row 2 breaks the model'"'"'s constraint "start<='
+printf 'start,end day\n3,5\n99999,\n' >bad.csv
+expect_status 0 "$doppel" generate mixture.doppel --given bad.csv -o x.csv
+printf 'start\n3\n99999\n' >bad.csv
+"$doppel" generate mixture.doppel --given bad.csv -o y.csv -q 2>stderr.txt
+[[ $? == 0 ]] || expect_error "bad.csv: row 2 (the first is row 1): none of 16384 draws"
+rm -f x.csv y.csv
+expect_status 0 "$doppel" impute mixture.doppel data.csv -o filled.csv
+[[ -z $(tail -n +2 filled.csv | broken) ]] || fail "impute: rows break the constraints"
 
 # The same bytes however the job is run
 generate=("$doppel" generate mixture.doppel --rows 60k --rows-per-file 20001 --format csv)

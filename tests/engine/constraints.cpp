@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "engine/completion.h"
 #include "engine/constrained_rows.h"
+#include "engine/table/constraint_search.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {
@@ -282,6 +284,56 @@ TEST(ConstrainedRows, MeetConditionsToo) {
   EXPECT_EQ(share(sampled.columns[0], [](double start) { return start > 700; }), 1);
   EXPECT_LE(rows.acceptance, 1);
   EXPECT_THROW(model->make_generator_where("start>900 and end<100", 1, cpu()), UsageError);
+}
+
+TEST(ConstrainedRows, HoldThemBesideWhatIsGiven) {
+  const auto model = fit_constrained("mixture", kTexts, cheap_trips(1500));
+  std::vector<MemoryColumn> columns = cheap_trips(300);
+  MemoryTable given({columns[0], columns[4]}, 64);
+  const Completed completed =
+      complete_columns(model->density(), given, model->make_generator(1, cpu()), model->constraints());
+  const Sampled whole = sample(*completed.generator, 600);
+  EXPECT_EQ(count_broken(whole, model->schema()), 0);
+  EXPECT_EQ(sample(*completed.generator, 600, [](int64_t) { return 7; }).bytes, whole.bytes);
+  MemoryTable again({columns[0], columns[4]}, 64);
+  const Completed free = complete_columns(model->density(), again, model->make_generator(1, cpu()));
+  EXPECT_GT(count_broken(sample(*free.generator, 600), model->schema()), 0);
+
+  columns[0].texts[70] = "500", columns[1].texts[70] = "499";
+  MemoryTable broken({columns[0], columns[1]}, 64);
+  try {
+    complete_columns(model->density(), broken, model->make_generator(1, cpu()), model->constraints());
+    ADD_FAILURE() << "not refused";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("t.csv:72:1: row 71 breaks the model's constraint \"start<=end\""),
+              std::string::npos)
+        << error.what();
+  }
+  // Gaps are filled beside what is there, though that breaks a constraint
+  columns[2].texts[70] = "";
+  MemoryTable gaps({columns[0], columns[1], columns[2]}, 64);
+  const Completed filled = fill_gaps(model->density(), gaps, Completion::kDraw, 1, model->constraints());
+  const Sampled rows = sample(*filled.generator, 300);
+  EXPECT_EQ(rows.columns[0][70], 500);
+  EXPECT_EQ(rows.columns[1][70], 499);
+  EXPECT_FALSE(std::isnan(rows.columns[2][70]));
+}
+
+TEST(ConstraintSearch, FindsWhatHoldsThoughItNeedNot) {
+  std::vector<MemoryColumn> columns = cheap_trips(600);
+  MemoryTable table(columns, 100);
+  const TableProfile profile = profile_table(table, {});
+  std::vector<std::string> found;
+  for (const ConstraintHint& hint : suggest_constraints(table, profile))
+    found.push_back(to_text(hint.constraint, profile.schema));
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (std::vector<std::string>{"fixed {city, country}", "start<end"}));  // price<end but by its range
+
+  columns[0].texts[599] = "99999";
+  columns[4].texts[598] = columns[3].texts[598] == "Ulm" ? "IT" : "DE";
+  MemoryTable other(columns, 100);
+  const TableProfile of_other = profile_table(other, {});
+  EXPECT_TRUE(suggest_constraints(other, of_other).empty());
 }
 
 TEST(ConstrainedRows, ComeFromTheModelFileAsBefore) {
