@@ -150,27 +150,32 @@ std::vector<Decision> find_decisions(const std::vector<Levels>& levels, int64_t 
 
 // ---- both
 
-// Leaves out what follows from two others: a -> c beside a -> b and b -> c, and the second of a -> b and b -> a.
-std::vector<ConstraintHint> without_consequences(std::vector<ConstraintHint> hints) {
-  const auto holds = [&](size_t a, size_t b) {
-    return std::any_of(hints.begin(), hints.end(), [&](const ConstraintHint& hint) {
-      return hint.constraint.columns[0] == a && hint.constraint.columns[1] == b;
-    });
-  };
-  std::erase_if(hints, [&](const ConstraintHint& hint) {
-    const size_t a = hint.constraint.columns[0], b = hint.constraint.columns[1];
-    return a > b && holds(b, a);
+using Hints = std::vector<ConstraintHint>;
+
+bool has_hint(const Hints& hints, size_t a, size_t b) {
+  return std::any_of(hints.begin(), hints.end(), [&](const ConstraintHint& hint) {
+    return hint.constraint.columns[0] == a && hint.constraint.columns[1] == b;
   });
-  std::vector<ConstraintHint> kept;
-  for (const ConstraintHint& hint : hints) {
-    const size_t a = hint.constraint.columns[0], b = hint.constraint.columns[1];
-    const bool follows = std::any_of(hints.begin(), hints.end(), [&](const ConstraintHint& other) {
-      return other.constraint.columns[0] == a && other.constraint.columns[1] != b &&
-             holds(other.constraint.columns[1], b);
-    });
-    if (!follows) kept.push_back(hint);
-  }
+}
+
+// The hints that `leaves(a, b)` does not take away; it may look at all of them.
+template <class Leaves>
+Hints hints_without(const Hints& hints, Leaves leaves) {
+  Hints kept;
+  for (const ConstraintHint& hint : hints)
+    if (!leaves(hint.constraint.columns[0], hint.constraint.columns[1])) kept.push_back(hint);
   return kept;
+}
+
+// Leaves out the second of a -> b and b -> a, then what follows from two others: a -> c beside a -> b and b -> c.
+Hints without_consequences(const Hints& found) {
+  const Hints hints = hints_without(found, [&](size_t a, size_t b) { return a > b && has_hint(found, b, a); });
+  return hints_without(hints, [&](size_t a, size_t c) {
+    return std::any_of(hints.begin(), hints.end(), [&](const ConstraintHint& hint) {
+      const size_t b = hint.constraint.columns[1];
+      return hint.constraint.columns[0] == a && b != c && has_hint(hints, b, c);
+    });
+  });
 }
 
 }  // namespace
@@ -196,14 +201,14 @@ std::vector<ConstraintHint> suggest_constraints(TableSource& source, const Table
       return !decision.look(codes[decision.a->column], codes[decision.b->column]);
     });
   }
-  std::vector<ConstraintHint> inequalities, fixed;
+  Hints inequalities, fixed;
   for (OrderedPair& pair : pairs) inequalities.push_back(pair.finish(profile));
   for (const Decision& decision : decisions)
     fixed.push_back({{Constraint::Kind::kFixed, {decision.a->column, decision.b->column}, false, {}},
                      profile.rows,
                      decision.b->share_of_others});
-  std::vector<ConstraintHint> hints = without_consequences(std::move(inequalities));
-  for (ConstraintHint& hint : without_consequences(std::move(fixed))) {
+  Hints hints = without_consequences(inequalities);
+  for (ConstraintHint& hint : without_consequences(fixed)) {
     std::sort(hint.constraint.columns.begin(), hint.constraint.columns.end());
     hints.push_back(std::move(hint));
   }

@@ -336,6 +336,25 @@ TEST(ConstraintSearch, FindsWhatHoldsThoughItNeedNot) {
   EXPECT_TRUE(suggest_constraints(other, of_other).empty());
 }
 
+TEST(ConstraintSearch, LeavesOutWhatFollowsFromTheRest) {
+  // Each decides the others, and d equals e: neighbours say it all
+  std::vector<MemoryColumn> columns{{"b", {}}, {"c", {}}, {"d", {}}, {"e", {}}};
+  for (int row = 0; row < 600; ++row) {
+    const int value = row * 7 % 5;
+    columns[0].texts.push_back(std::string("b") + std::to_string(value));
+    columns[1].texts.push_back(std::string("c") + std::to_string(value));
+    columns[2].texts.push_back(std::to_string(value));
+    columns[3].texts.push_back(std::to_string(value));
+  }
+  MemoryTable table(columns, 100);
+  const TableProfile profile = profile_table(table, {});
+  std::vector<std::string> found;
+  for (const ConstraintHint& hint : suggest_constraints(table, profile))
+    found.push_back(to_text(hint.constraint, profile.schema));
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (std::vector<std::string>{"d<=e", "fixed {b, c}", "fixed {c, d}", "fixed {d, e}"}));
+}
+
 TEST(ConstrainedRows, ComeFromTheModelFileAsBefore) {
   const auto model = fit_constrained("pca", kTexts, cheap_trips(800));
   const std::vector<std::byte> bytes = serialise(model->save());
