@@ -163,10 +163,8 @@ class CompletionGenerator : public Generator {
   // After the columns are taken. `source` is what was read. A row that breaks a constraint by its own cells is left as
   // it is, or refused.
   void hold(const Constraints& constraints, bool refuses, TableSource& source) {
-    TableSchema written;
-    for (const OutputColumn& column : schema_.columns) written.columns.push_back(column.schema);
-    checker_ = std::make_unique<ConstraintChecker>(constraints, density_->schema(), written);
-    if (how_ == Completion::kMean || checker_->is_empty()) checker_.reset();
+    if (how_ == Completion::kDraw)
+      checker_ = std::make_unique<ConstraintChecker>(constraints, density_->schema(), table_schema_of(schema_));
     breaks_.assign(static_cast<size_t>(own_.rows + 63) / 64, 0);
     for (const Constraint& constraint : constraints) {
       const ConstraintChecker of_given({constraint}, density_->schema(), own_schema_);

@@ -148,12 +148,6 @@ class ConstrainedSampler : public RowSampler {
   std::vector<Group> pending_;          // ascending
 };
 
-TableSchema table_schema_of(const OutputSchema& output) {
-  TableSchema schema;
-  for (const OutputColumn& column : output.columns) schema.columns.push_back(column.schema);
-  return schema;
-}
-
 class ConstrainedGenerator : public Generator {
  public:
   ConstrainedGenerator(std::shared_ptr<const Generator> rows, std::shared_ptr<const Generator> redraws,

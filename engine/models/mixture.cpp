@@ -1,7 +1,6 @@
 #include "engine/models/mixture.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "engine/models/conditioned_sampler.h"
+#include "engine/models/count_option.h"
 #include "engine/models/fit_report.h"
 #include "engine/models/mixture_density.h"
 #include "engine/models/mixture_fitter.h"
@@ -59,13 +59,8 @@ class MixtureModel : public Model {
   Json about_;
 };
 
-std::optional<int64_t> parse_members(const std::string& text) {
-  if (text == "auto") return std::nullopt;
-  int64_t members = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), members);
-  if (error != std::errc() || end != text.data() + text.size() || members < 1 || members > kMostMembers)
-    throw UsageError("--members '" + text + "': a number from 1 to " + std::to_string(kMostMembers) + ", or auto");
-  return members;
+std::optional<int64_t> parse_members(const FitOptions& options) {
+  return parse_count_option("--members", options.members, kMostMembers);
 }
 
 int64_t bytes_per_row(const MixtureSpace& space) {
@@ -139,7 +134,7 @@ Json describe_mixture(const MixtureSpace& space, const TableProfile& profile, co
 }  // namespace
 
 void check_mixture_options(const FitOptions& options) {
-  parse_members(options.members);
+  parse_members(options);
   if (options.components != "auto" || options.space != "scores")
     throw UsageError("--components and --space are of --model pca: a mixture has --members");
 }
@@ -158,7 +153,7 @@ std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& prof
     if (options.progress) options.progress(stage, share);
   });
   const MixtureSpace space = make_mixture_space(profile, blocks);
-  const std::optional<int64_t> asked = parse_members(options.members);
+  const std::optional<int64_t> asked = parse_members(options);
   const int64_t most_rows = std::clamp(options.memory_bytes / 4 / bytes_per_row(space), kBlockRows, kSampleRows);
   stage = "reading rows";
   RowSample sample = take_sample(space, blocks, profile.rows, most_rows, asked ? 0 : kHeldOutShare, options.seed);

@@ -1,7 +1,6 @@
 #include "engine/models/vae.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <optional>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "engine/models/alias_table.h"
+#include "engine/models/count_option.h"
 #include "engine/models/fit_report.h"
 #include "engine/models/mixture_fitter.h"
 #include "engine/models/mixture_recipe.h"
@@ -81,19 +81,11 @@ class VaeModel : public Model {
 
 // ---- options
 
-std::optional<int64_t> parse_count(const char* option, const std::string& text, int64_t most) {
-  if (text == "auto") return std::nullopt;
-  int64_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size() || count < 1 || count > most)
-    throw UsageError(std::string(option) + " '" + text + "': a number from 1 to " + std::to_string(most) + ", or auto");
-  return count;
-}
 std::optional<int64_t> parse_epochs(const FitOptions& options) {
-  return parse_count("--epochs", options.epochs, kMostEpochsAsked);
+  return parse_count_option("--epochs", options.epochs, kMostEpochsAsked);
 }
 std::optional<int64_t> parse_latent(const FitOptions& options) {
-  return parse_count("--latent", options.latent, kMostLatentAsked);
+  return parse_count_option("--latent", options.latent, kMostLatentAsked);
 }
 
 VaeSchedule make_schedule(const VaeShape& shape, int64_t rows, const FitOptions& options) {

@@ -24,6 +24,11 @@ void shuffle(std::vector<int64_t>& order, uint64_t seed, uint32_t use) {
   }
 }
 
+void add(const VaeLoss& loss, VaeLoss& sum) {
+  sum.reconstruction += loss.reconstruction;
+  sum.divergence += loss.divergence;
+}
+
 VaeLoss mean_loss(VaeLoss sum, int64_t rows) {
   const auto n = static_cast<double>(std::max<int64_t>(rows, 1));
   return {sum.reconstruction / n, sum.divergence / n};
@@ -50,8 +55,7 @@ class Trainer {
     VaeLoss sum;
     for (int64_t first = 0; first < training_.rows; first += schedule_.batch_rows) {
       const VaeLoss batch = step(first, std::min(schedule_.batch_rows, training_.rows - first));
-      sum.reconstruction += batch.reconstruction;
-      sum.divergence += batch.divergence;
+      add(batch, sum);
     }
     const VaeLoss training = mean_loss(sum, training_.rows);
     return {training, held_out_.rows > 0 ? held_out_loss() : training};
@@ -81,8 +85,7 @@ class Trainer {
       noise_.resize(static_cast<size_t>(rows * shape_.latent));
       fill_with_normals(seed_, kUseHeldOut + static_cast<uint32_t>(first / kBlockRows), 1, noise_);
       const VaeLoss block = network_.forward(held_out_.codes.data() + first * shape_.fields(), noise_.data(), rows);
-      sum.reconstruction += block.reconstruction;
-      sum.divergence += block.divergence;
+      add(block, sum);
     }
     return mean_loss(sum, held_out_.rows);
   }

@@ -314,10 +314,6 @@ ConstraintChecker::~ConstraintChecker() = default;
 ConstraintChecker::ConstraintChecker(ConstraintChecker&&) noexcept = default;
 ConstraintChecker& ConstraintChecker::operator=(ConstraintChecker&&) noexcept = default;
 
-bool ConstraintChecker::is_empty() const {
-  return rules_.empty();
-}
-
 void ConstraintChecker::find_broken(std::span<const ColumnCells> cells, int64_t rows,
                                     std::span<uint64_t> broken) const {
   constexpr int64_t kBits = 64;
@@ -332,6 +328,12 @@ bool ConstraintChecker::breaks(std::span<const ColumnCells> cells, int64_t row) 
   for (const Rule& rule : rules_)
     if (rule.broken(cells, row, 1) != 0) return true;
   return false;
+}
+
+TableSchema table_schema_of(const OutputSchema& output) {
+  TableSchema schema;
+  for (const OutputColumn& column : output.columns) schema.columns.push_back(column.schema);
+  return schema;
 }
 
 std::vector<ColumnCells> cells_of(const OutputSchema& schema, const Batch& batch) {

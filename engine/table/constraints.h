@@ -54,6 +54,8 @@ struct ColumnCells {
   const uint8_t* validity = nullptr;  // bits, 1: has a value; null: all have
   const uint8_t* missing = nullptr;   // bytes, 1: has none; null: all have
 };
+// The columns of an output as those of a table.
+TableSchema table_schema_of(const OutputSchema& output);
 std::vector<ColumnCells> cells_of(const OutputSchema& schema, const Batch& batch);
 std::vector<ColumnCells> cells_of(const TableSchema& schema, const Table& table);
 
@@ -67,7 +69,6 @@ class ConstraintChecker {
   ~ConstraintChecker();
   ConstraintChecker(ConstraintChecker&&) noexcept;
   ConstraintChecker& operator=(ConstraintChecker&&) noexcept;
-  bool is_empty() const;
   // broken [(rows + 63) / 64] gets bit r % 64 of word r / 64 set where row r breaks one, and all others cleared. The
   // cells are of all columns of the schema.
   void find_broken(std::span<const ColumnCells> cells, int64_t rows, std::span<uint64_t> broken) const;
