@@ -1,11 +1,54 @@
 #!/usr/bin/env bash
-# Everything that needs a CUDA device, in one command of under ten minutes: bash bench/gpu_check.sh [FOLDER]
-# Builds for this machine's GPU, runs the CUDA tests on it, runs them again under compute-sanitizer where that is installed,
-# and measures the table sampler. All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt.
+# Everything that needs a CUDA device, in one command of under ten minutes.
+#   bash bench/gpu_check.sh [FOLDER]            builds for this machine's GPU, and checks and measures on it
+#   bash bench/gpu_check.sh --pack FILE [BUILD] needs no GPU: packs the programs of BUILD (build/gpu, built for all GPUs if it
+#                                               is not given) with all they need into FILE.tar.gz. On a GPU server without
+#                                               compiler or network, unpack it and run its bench/gpu_check.sh.
+# Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
+# CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute). Measures: rows/s of both backends,
+# the sampler alone (bench_sampling), and where Nsight Compute is installed its kernels against the device's ceilings.
+# All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt. Tables are taken from DOPPEL_DATA
+# (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-results=$(realpath -m "${1:-build/gpu-check}") build=build/gpu
+build=build/gpu
+targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling)
+programs=(doppel libdoppel_cuda.so tests/simt/test_cuda tests/test_kernels bench/bench_sampling)  # that are packed
+tables=(adult_train.csv.gz life_expectancy.csv)
+data=${DOPPEL_DATA:-../shared/data}
+
+pack() {  # pack FILE [BUILD]
+  local file=$1
+  if [[ -n ${2:-} ]]; then
+    build=$2
+  else
+    cmake --preset cuda -B "$build"
+    cmake --build "$build" -j "$(nproc)" --target "${targets[@]}"
+  fi
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  mkdir -p "$folder/lib" "$folder/data"
+  local program library
+  for program in "${programs[@]}"; do
+    install -D "$build/$program" "$folder/build/gpu/$program"
+    # Libraries that a server with CUDA does not have by itself.
+    while read -r library; do
+      case $library in */libc.so* | */libm.so* | */libdl.so* | */librt.so* | */libpthread.so* | */ld-linux* | */libcu* | */libnv* | */libstdc++* | */libgcc_s*) ;; *) cp -Ln "$library" "$folder/lib/" ;; esac
+    done < <(ldd "$build/$program" | grep -oE '/[^ ]+')
+  done
+  find "$folder/build" "$folder/lib" -type f -exec strip --strip-debug {} +
+  install -D bench/gpu_check.sh "$folder/bench/gpu_check.sh"
+  install -D -t "$folder/tests/golden" tests/golden/*
+  for table in "${tables[@]}"; do [[ ! -e $data/$table ]] || cp "$data/$table" "$folder/data/"; done
+  git log -1 --oneline >"$folder/packed"
+  tar -C "$folder" -czf "$file" .
+  echo "gpu_check: packed into $file ($(du -h "$file" | cut -f1))"
+}
+if [[ ${1:-} == --pack ]]; then
+  pack "${2:?--pack FILE.tar.gz}" "${3:-}"
+  exit
+fi
 
 no_device() {
   echo "gpu_check: $1; nothing was done" >&2
@@ -14,9 +57,14 @@ no_device() {
 command -v nvidia-smi >/dev/null || no_device 'no nvidia-smi: no CUDA driver on this machine'
 capabilities=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null) || no_device 'nvidia-smi reaches no CUDA driver'
 architectures=$(tr -d '. ' <<<"$capabilities" | grep -E '^[0-9]+$' | sort -u | paste -sd';' -) || no_device 'no CUDA device'
-command -v "${CUDACXX:-nvcc}" >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]] ||
-  no_device 'a CUDA device, but no nvcc to compile for it'
+if [[ -e packed ]]; then
+  data=data golden_elsewhere=yes  # the golden tests look where they were built
+  export LD_LIBRARY_PATH=$PWD/lib:$PWD/$build:/usr/local/cuda/lib64:${LD_LIBRARY_PATH:-}
+elif ! { command -v "${CUDACXX:-nvcc}" >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]]; }; then
+  no_device 'a CUDA device, but no nvcc to compile for it (see --pack)'
+fi
 
+results=$(realpath -m "${1:-build/gpu-check}")
 mkdir -p "$results"
 summary=$results/summary.txt
 : >"$summary"
@@ -37,16 +85,21 @@ step() {  # step NAME SECONDS COMMAND...: runs it with its output in NAME.txt; a
   return "$status"
 }
 
-{ nvidia-smi; nvidia-smi -q -d CLOCK,POWER; git log -1 --oneline; lscpu | head -n 20; } >"$results/machine.txt" 2>&1 || true
-say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), compute capability $architectures"
+{ nvidia-smi; nvidia-smi -q -d CLOCK,POWER; cat packed 2>/dev/null || git log -1 --oneline; lscpu | head -n 30; } \
+  >"$results/machine.txt" 2>&1 || true
+say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), compute capability $architectures, $(nproc) cores"
 
-targets=(doppel_cuda test_cuda test_simt bench_sampling)
-step configure 120 cmake --preset cuda -B "$build" "-DCMAKE_CUDA_ARCHITECTURES=$architectures" || exit 1
-step build 300 cmake --build "$build" -j "$(nproc)" --target "${targets[@]}" || exit 1
+if [[ ! -e packed ]]; then
+  step configure 120 cmake --preset cuda -B "$build" "-DCMAKE_CUDA_ARCHITECTURES=$architectures" || exit 1
+  step build 300 cmake --build "$build" -j "$(nproc)" --target "${targets[@]}" || exit 1
+fi
+doppel=$build/doppel tests=$build/tests/simt/test_cuda
 
-tests=$build/tests/simt/test_cuda
+# ---- is it right?
+
 export OPENBLAS_NUM_THREADS=1
-step emulated 60 "$build/tests/simt/test_simt" || true
+[[ -e packed ]] || step emulated 60 "$build/tests/simt/test_simt" || true  # its reports need debug information
+step instruction_sets 60 "$build/tests/test_kernels" ${golden_elsewhere:+--gtest_filter=-Golden.*} || true
 if step device 120 "$tests"; then
   # One test is for machines without a device; any other that was skipped is a device that was not tested.
   skipped=$(grep -E '^\[  SKIPPED \] .*ms\)$' "$results/device.txt" | grep -vc WithoutADevice || true)
@@ -59,9 +112,51 @@ if command -v compute-sanitizer >/dev/null; then
 else
   say 'no compute-sanitizer here: memory, races, initialisation and barriers were not checked on the device'
 fi
-step sampling 60 "$build/bench/bench_sampling" --benchmark_filter=cuda --benchmark_repetitions=3 \
-  --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
+
+# ---- tables from end to end
+
+work=$(mktemp -d -p "$([[ -w /dev/shm ]] && echo /dev/shm || echo /tmp)")
+trap 'rm -rf "$work"' EXIT
+rate() {  # rate MODEL BACKEND ROWS [--format ...]: says rows/s
+  local name=$1 backend=$2 rows=$3
+  shift 3
+  "$doppel" generate "$work/$name.doppel" --rows "$rows" --backend "$backend" --sink null "$@" -q --json "$results/rate.json" &&
+    say "$name, $backend${*:+, $*}: $(grep -oE '"rows_per_s": [0-9.e+]+' "$results/rate.json" | head -n 1)"
+}
+check_table() {  # check_table NAME TABLE MODEL-KIND: written by CUDA, made again by the CPU; rows/s of both
+  local name=$1 table=$2 kind=$3
+  "$doppel" fit "$table" -o "$work/$name.doppel" --model "$kind" --backend cpu -q
+  "$doppel" generate "$work/$name.doppel" --rows 5M --backend cuda --format raw -o "$work/rows" -q
+  "$doppel" verify "$work/rows" --recompute 100% --model "$work/$name.doppel" --backend cpu
+  rm -rf "$work/rows"
+  for backend in cpu cuda; do
+    rate "$name" "$backend" 500M
+    rate "$name" "$backend" 20M --format parquet
+  done
+}
+export -f check_table rate say
+export doppel work results summary
+for table in "${tables[@]}"; do
+  [[ -e $data/$table ]] || { say "no $data/$table: skipped"; continue; }
+  for kind in mixture pca; do
+    step "${table%%[_.]*}-$kind" 120 bash -ec "check_table ${table%%[_.]*}-$kind '$data/$table' $kind" || true
+  done
+done
+
+# ---- how fast is it?
+
+step sampling 90 "$build/bench/bench_sampling" --benchmark_filter='cuda|mixture.*AVX|mixed.*AVX' \
+  --benchmark_min_time=0.2 --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
 grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
+if command -v ncu >/dev/null; then
+  # The clocks stay as they are; one launch of each benchmark is enough, the rest would only be replayed.
+  for name in linear/float32/residuals atoms/int32/1000 mixed adult/pca life/pca adult/mixture/100 life/mixture/100 life/mixture/1000; do
+    step "ncu-${name//\//-}" 60 ncu --clock-control none --set full --launch-skip 4 --launch-count 1 \
+      "$build/bench/bench_sampling" "--benchmark_filter=^$name/cuda" --benchmark_min_time=0.001 || true
+  done
+else
+  say 'no Nsight Compute here: kernels were not measured against the ceilings of the device'
+fi
 
 say "$failures failures in $SECONDS s; everything is in $results"
 exit $((failures > 0))

@@ -21,9 +21,10 @@ message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITECTU
 file(GLOB cuda_sources CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.cpp)
 list(FILTER cuda_sources EXCLUDE REGEX "/load_backend\\.cpp$")
 # Preparation that both backends share.
-list(APPEND cuda_sources kernels/cpu/prepare_table.cpp kernels/cpu/check_table_sampler.cpp)
+list(APPEND cuda_sources kernels/cpu/prepare_table.cpp kernels/cpu/prepare_mixture.cpp kernels/cpu/check_table_sampler.cpp)
 add_library(doppel_cuda MODULE ${cuda_sources})
 target_link_libraries(doppel_cuda PRIVATE doppel_options CUDA::cudart_static CUDA::cublas CUDA::cusolver)
+target_link_options(doppel_cuda PRIVATE -Wl,-z,defs)  # what is missing is an error of the build, not of a machine with a device
 target_compile_definitions(doppel_cuda PRIVATE DOPPEL_VERSION="${PROJECT_VERSION}")
 set_target_properties(doppel_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} INSTALL_RPATH_USE_LINK_PATH ON)  # finds cuBLAS where it was linked
