@@ -99,15 +99,17 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Sampler&
   const auto prepared = who.prepare(sampler);
   const int64_t batch_rows = who.batch_rows;
   const size_t columns = sampler.columns.size();
-  const roofline::TouchedMemory memory(static_cast<size_t>(batch_rows) * columns * 9);
-  std::byte* next = memory.data();
+  const size_t bytes = static_cast<size_t>(batch_rows) * columns * 9;
+  const roofline::TouchedMemory touched(who.on_device ? 1 : bytes);
+  const HostMemory pinned = prepared->allocate(who.on_device ? bytes : 1);
+  std::byte* next = who.on_device ? pinned.get() : touched.data();
   std::vector<ColumnBuffer> buffers;
   double bytes_per_row = 0;
   for (const ColumnSampler& column : sampler.columns) {
-    const size_t bytes = bytes_per_value(column.storage);
-    bytes_per_row += static_cast<double>(bytes) + (column.can_be_missing() ? 0.125 : 0);
+    const size_t size = bytes_per_value(column.storage);
+    bytes_per_row += static_cast<double>(size) + (column.can_be_missing() ? 0.125 : 0);
     buffers.push_back({next, nullptr});
-    next += bytes * batch_rows;
+    next += size * batch_rows;
     if (!column.can_be_missing()) continue;
     buffers.back().validity = reinterpret_cast<uint8_t*>(next);
     next += batch_rows / 8;

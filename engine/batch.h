@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,7 +45,8 @@ struct OutputSchema {
 // A reusable block of memory for up to `capacity` rows of a schema: one allocation, 64-byte aligned columns.
 class Batch {
  public:
-  Batch(const OutputSchema& schema, int64_t capacity);
+  Batch(const OutputSchema& schema, int64_t capacity,
+        const std::function<HostMemory(size_t)>& allocate = allocate_host_memory);
   static size_t bytes(const OutputSchema& schema, int64_t capacity);  // what the constructor allocates
 
   int64_t capacity() const { return capacity_; }
@@ -63,7 +65,7 @@ class Batch {
  private:
   int64_t capacity_ = 0;
   std::vector<ColumnBuffer> buffers_;
-  std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;
+  HostMemory memory_;
 };
 
 }  // namespace doppel

@@ -35,6 +35,11 @@ class ConstrainedSampler : public RowSampler {
         redraws_(redraws.make_sampler()),
         candidates_(schema_, kGroupRows) {}
 
+  Batch make_batch(const OutputSchema& schema, int64_t capacity) const override {
+    return rows_->make_batch(schema, capacity);
+  }
+  size_t preferred_bytes() const override { return rows_->preferred_bytes(); }
+
   void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
     rows_->sample(first_row, rows, batch);
     find_broken(batch, rows);
@@ -108,7 +113,7 @@ class ConstrainedSampler : public RowSampler {
 
   void draw_candidates(uint64_t first, int64_t count) {
     if (count > candidates_.capacity())
-      candidates_ = Batch(schema_, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count))));
+      candidates_ = redraws_->make_batch(schema_, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count))));
     redraws_->sample(first, count, candidates_);
     bad_.resize(static_cast<size_t>(count + 63) / 64);
     checker_.find_broken(cells_of(schema_, candidates_), count, bad_);

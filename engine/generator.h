@@ -13,6 +13,11 @@ class RowSampler {
   virtual ~RowSampler() = default;
   // Fills batch with rows [first_row, first_row + rows), rows <= batch.capacity(). Same bytes whatever the split (row law).
   virtual void sample(uint64_t first_row, int64_t rows, Batch& batch) = 0;
+
+  // A batch in memory that `sample` fills fastest, and how many bytes of rows are best sampled at a time
+  // (kernels/table.h).
+  virtual Batch make_batch(const OutputSchema& schema, int64_t capacity) const { return Batch(schema, capacity); }
+  virtual size_t preferred_bytes() const { return kCacheBytes; }
 };
 
 class Generator {

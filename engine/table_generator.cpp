@@ -1,8 +1,6 @@
 #include "engine/table_generator.h"
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -35,6 +33,11 @@ class TableRowSampler : public RowSampler {
       if (!is_sampled[c]) fixed_.push_back({c, schema.columns[c].schema.kind != ColumnKind::kEmpty});
   }
 
+  Batch make_batch(const OutputSchema& schema, int64_t capacity) const override {
+    return Batch(schema, capacity, [this](size_t bytes) { return prepared_->allocate(bytes); });
+  }
+  size_t preferred_bytes() const override { return prepared_->preferred_bytes(); }
+
   void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
     reserve_scratch(batch.capacity());
     for (size_t i = 0; i < buffers_.size(); ++i) {
@@ -55,17 +58,10 @@ class TableRowSampler : public RowSampler {
     size_t column;
     bool is_present;
   };
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-
   // A key's gaps are sampled, its values are not: they go here.
   void reserve_scratch(int64_t capacity) {
     if (capacity <= scratch_rows_) return;
-    constexpr size_t kAlignment = 64;
-    const size_t bytes = (static_cast<size_t>(capacity) * sizeof(int64_t) + kAlignment - 1) / kAlignment * kAlignment;
-    scratch_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)));
-    if (!scratch_) throw std::bad_alloc();
+    scratch_ = prepared_->allocate(static_cast<size_t>(capacity) * sizeof(int64_t));
     scratch_rows_ = capacity;
   }
 
@@ -80,7 +76,7 @@ class TableRowSampler : public RowSampler {
   std::unique_ptr<PreparedTableSampler> prepared_;
   std::vector<ColumnBuffer> buffers_;  // of the sampled columns
   std::vector<FixedValidity> fixed_;
-  std::unique_ptr<std::byte, Free> scratch_;
+  HostMemory scratch_{nullptr, nullptr};
   int64_t scratch_rows_ = 0;
 };
 

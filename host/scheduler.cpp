@@ -100,7 +100,7 @@ struct Worker {
   Worker(const Generator& generator, const JobPlan& plan)
       : sampler(generator.make_sampler()),
         encoder(plan.format->make(generator.schema(), plan.encoder)),
-        batch(generator.schema(), plan.rows_per_batch) {}
+        batch(sampler->make_batch(generator.schema(), plan.rows_per_batch)) {}
 
   void run(const Generator& generator, const JobPlan& plan, Ring& ring) {
     Stopwatch watch;
@@ -177,8 +177,9 @@ struct Probe {
 
 Probe probe_encoder(const Generator& generator, const JobOptions& options, int64_t rows_per_batch) {
   const int64_t rows = std::min(kProbeRows, rows_per_batch);
-  Batch batch(generator.schema(), rows);
-  sample_batch(*generator.make_sampler(), generator, 0, rows, batch);
+  const std::unique_ptr<RowSampler> sampler = generator.make_sampler();
+  Batch batch = sampler->make_batch(generator.schema(), rows);
+  sample_batch(*sampler, generator, 0, rows, batch);
   ByteBuffer bytes;
   options.format->make(generator.schema(), options.encoder)->encode(batch, bytes);
   const double scale = static_cast<double>(rows_per_batch) / static_cast<double>(rows);
@@ -316,11 +317,8 @@ JobResult run_job(const Generator& generator, const JobPlan& plan, OutputSink& s
 }
 
 JobResult run_sampling(const Generator& generator, int64_t first_row, int64_t rows, int threads, Progress& progress) {
-  constexpr int64_t kCacheBytes = 256 << 10;  // about half of a core's second-level cache: the sampler needs some too
   constexpr int64_t kRowsForSize = 4096;
   const auto row_bytes = static_cast<int64_t>(Batch::bytes(generator.schema(), kRowsForSize)) / kRowsForSize;
-  const int64_t batch_rows = std::clamp<int64_t>(kCacheBytes / std::max<int64_t>(row_bytes, 1) / 64 * 64, 256, 1 << 16);
-
   JobResult result;
   Stopwatch whole;
   Failure failure;
@@ -328,7 +326,9 @@ JobResult run_sampling(const Generator& generator, int64_t first_row, int64_t ro
   std::atomic<bool> stop{false};
   const auto work = [&](RowSampler& sampler, double& seconds) {
     Stopwatch watch;
-    Batch batch(generator.schema(), batch_rows);
+    const auto bytes = static_cast<int64_t>(sampler.preferred_bytes());
+    const int64_t batch_rows = std::clamp<int64_t>(bytes / std::max<int64_t>(row_bytes, 1) / 64 * 64, 256, 1 << 20);
+    Batch batch = sampler.make_batch(generator.schema(), batch_rows);
     while (!stop && !interrupted()) {
       const int64_t begin = next.fetch_add(batch_rows);
       if (begin >= rows) break;

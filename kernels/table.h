@@ -25,6 +25,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/host_memory.h"
+
 namespace doppel {
 
 // How a column's values lie in memory, in a batch.
@@ -151,6 +153,11 @@ class PreparedTableSampler {
   // Writes rows [first_row, first_row + rows) of the table to columns[0 .. sampler.columns.size()), in host memory.
   // Returns when they are there.
   virtual void sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) = 0;
+
+  // Memory that `sample` fills fastest (a device copies straight into its own kind), though it fills any.
+  virtual HostMemory allocate(size_t bytes) const { return allocate_host_memory(bytes); }
+  // How many bytes of rows it is best asked for at a time where nothing else decides.
+  virtual size_t preferred_bytes() const { return kCacheBytes; }
 };
 
 // Which normal is the own noise of each latent, [latents]; -1: it has none in any member.

@@ -45,6 +45,8 @@ class Products {
   // The same for b = a: entries i <= j of the row-major result, which are column-major's lower triangle.
   Matrix of(const Matrix& a) const {
     Matrix result = square_matrix();
+    // The other triangle is copied to the host with this one.
+    CUDA_CHECK(cudaMemsetAsync(result.data(), 0, result.size() * sizeof(double), libraries_.stream()));
     const double one = 1, zero = 0;
     CUDA_CHECK(cublasDsyrk(libraries_.blas(), CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_T, columns_, rows_, &one, a.data(),
                            rows_, &zero, result.data(), columns_));

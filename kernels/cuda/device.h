@@ -87,6 +87,13 @@ struct PinnedDeleter {
 template <class T>
 using PinnedBuffer = std::unique_ptr<T[], PinnedDeleter>;
 
+// May the device copy to this memory while the host does other things?
+inline bool is_pinned(const void* memory) {
+  cudaPointerAttributes attributes{};
+  CUDA_CHECK(cudaPointerGetAttributes(&attributes, memory));
+  return attributes.type == cudaMemoryTypeHost;
+}
+
 template <class T>
 PinnedBuffer<T> make_pinned(size_t size) {
   void* memory = nullptr;

@@ -109,9 +109,9 @@ constexpr bool mixture_fits_shared(int32_t components, int32_t variables) {
 // sample_table.cu. Asynchronous; `blocks` of them share the tiles.
 void sample_table(const SampleArguments& arguments, int blocks, cudaStream_t stream);
 
-// The bytes of one of the two output buffers: enough rows a copy to hide its latency, few enough to stay in memory's
-// budget.
-inline constexpr size_t kSampleBufferBytes = size_t{8} << 20;
+// The bytes of one of the two output buffers: enough rows a copy to hide its latency, few enough that as many batches
+// as there are cores stay in memory's budget.
+inline constexpr size_t kSampleBufferBytes = size_t{4} << 20;
 
 std::unique_ptr<PreparedTableSampler> prepare_cuda_table_sampler(const TableSampler& sampler, int device,
                                                                  size_t buffer_bytes = kSampleBufferBytes);

@@ -43,6 +43,23 @@ TEST_P(CudaSampleTable, EveryStorageAndTransformAtEverySizeBoundary) {
     expect_cpu_bytes(*on_cuda, sampler, 42, 1000, rows);
 }
 
+TEST_P(CudaSampleTable, IntoPinnedMemoryAndBesidePageable) {
+  const TableSampler sampler = every_kind_of_column(6, 5, 300, 9);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  for (int64_t rows : {1, 33, kTileRows, 2 * kTileRows + 5})
+    for (int every : {1, 2, 3}) {  // columns of which every so manieth is pinned
+      bool kept = false, cpu_kept = false;
+      int column = 0;
+      const auto allocate = [&](size_t bytes) {
+        return column++ % every == 0 ? on_cuda->allocate(bytes) : allocate_host_memory(bytes);
+      };
+      const SampledTable got = sample_with(*on_cuda, sampler, 5, 77, rows, kept, allocate);
+      const auto on_cpu = make_backend("cpu")->prepare_table_sampler(sampler);
+      EXPECT_EQ(got, sample_with(*on_cpu, sampler, 5, 77, rows, cpu_kept)) << rows << " rows, " << every;
+      EXPECT_TRUE(kept) << "wrote outside its buffers, rows " << rows;
+    }
+}
+
 TEST_P(CudaSampleTable, Shapes) {
   for (int32_t latents : {1, 7, 8, 9, 33})
     for (int32_t components : {0, 1, 4, 7, 30})

@@ -2,8 +2,10 @@
 // definitions in kernels/table.h and random.h, sharing no code with the sampler but philox and Box-Muller.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <vector>
 
@@ -382,17 +384,21 @@ inline SampledTable sample(const TableSampler& sampler, uint64_t seed, uint64_t 
 
 }  // namespace reference
 
-// What a prepared sampler writes, between sentinels that must survive.
+// What a prepared sampler writes into memory of a kind, between sentinels that must survive.
+using Allocate = std::function<HostMemory(size_t)>;
 inline SampledTable sample_with(PreparedTableSampler& prepared, const TableSampler& sampler, uint64_t seed,
-                                uint64_t first_row, int64_t rows, bool& sentinels_survived) {
+                                uint64_t first_row, int64_t rows, bool& sentinels_survived,
+                                const Allocate& allocate = allocate_host_memory) {
   constexpr size_t kGuard = 64;
   constexpr std::byte kSentinel{0xA5};
-  std::vector<std::vector<std::byte>> memory;
+  std::vector<HostMemory> memory;
   std::vector<ColumnBuffer> buffers;
   for (const ColumnSampler& column : sampler.columns) {
     const size_t bytes = size_t(rows) * bytes_per_value(column.storage), bits = size_t(rows + 7) / 8;
-    memory.emplace_back(bytes + bits + 4 * kGuard, kSentinel);
-    auto* start = memory.back().data() + (kGuard - reinterpret_cast<uintptr_t>(memory.back().data()) % kGuard);
+    const size_t all = bytes + bits + 4 * kGuard;
+    memory.push_back(allocate(all));
+    std::fill_n(memory.back().get(), all, kSentinel);
+    auto* start = memory.back().get() + (kGuard - reinterpret_cast<uintptr_t>(memory.back().get()) % kGuard);
     buffers.push_back({start, reinterpret_cast<uint8_t*>(start + bytes + kGuard)});
   }
   prepared.sample(seed, first_row, rows, buffers);

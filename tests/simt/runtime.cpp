@@ -279,6 +279,14 @@ SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) {
 SIMT_API cudaMallocHost(void** pointer, size_t bytes) {
   return remember(allocate(pointer, bytes, true));
 }
+SIMT_API cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  *attributes = {};
+  const Residence where = residence(pointer, 1);
+  attributes->type = where == Residence::kDevice       ? cudaMemoryTypeDevice
+                     : where == Residence::kPinnedHost ? cudaMemoryTypeHost
+                                                       : cudaMemoryTypeUnregistered;
+  return cudaSuccess;
+}
 SIMT_API cudaFree(void* pointer) {
   return release_after_everything(pointer);
 }
