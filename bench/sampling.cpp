@@ -1,7 +1,9 @@
 // The table sampler, one thread, into buffers of one batch: 20 columns of one kind from 20 components, a mixed table,
-// and mixtures shaped as those of adult and life expectancy, each beside the PCA of as many columns.
+// and mixtures shaped as those of adult and life expectancy, each beside the PCA of as many columns. And the table
+// decoder, shaped as adult's VAE.
 //   build/release/bench/bench_sampling --benchmark_filter=float32
 //   build/release/bench/bench_sampling --benchmark_filter='(adult|life).*AVX2'
+//   build/release/bench/bench_sampling --benchmark_filter=vae
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -9,6 +11,7 @@
 
 #include "bench/roofline.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/decode_table.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cuda/cuda_backend.h"
 
@@ -23,18 +26,21 @@ struct Sampler {
   int64_t batch_rows;
   bool on_device;
   std::function<std::unique_ptr<PreparedTableSampler>(const TableSampler&)> prepare;
+  std::function<std::unique_ptr<PreparedTableSampler>(const TableDecoder&)> prepare_decoder;
 };
 
 std::vector<Sampler> samplers() {
   std::vector<Sampler> all;
   for (const InstructionSet& instructions : instruction_sets())
-    all.push_back({instructions.name, 1 << 16, false, [&instructions](const TableSampler& sampler) {
-                     return prepare_cpu_table_sampler(sampler, instructions);
-                   }});
+    all.push_back(
+        {instructions.name, 1 << 16, false,
+         [&instructions](const TableSampler& sampler) { return prepare_cpu_table_sampler(sampler, instructions); },
+         [&instructions](const TableDecoder& decoder) { return prepare_table_decoder_on_cpu(decoder, instructions); }});
   if (cuda_devices() == 0) return all;
   const std::shared_ptr<Backend> cuda = make_backend("cuda");
-  all.push_back(
-      {"cuda", 1 << 21, true, [cuda](const TableSampler& sampler) { return cuda->prepare_table_sampler(sampler); }});
+  all.push_back({"cuda", 1 << 21, true,
+                 [cuda](const TableSampler& sampler) { return cuda->prepare_table_sampler(sampler); },
+                 [cuda](const TableDecoder& decoder) { return cuda->prepare_table_decoder(decoder); }});
   return all;
 }
 
@@ -95,14 +101,14 @@ TableSampler table_of(const std::vector<ColumnSampler>& kinds, bool residuals) {
   return sampler;
 }
 
-void sample(benchmark::State& state, const TableSampler& sampler, const Sampler& who) {
-  const auto prepared = who.prepare(sampler);
-  const int64_t batch_rows = who.batch_rows;
+// `flops`: of a row, but for what columns take.
+void measure(benchmark::State& state, PreparedTableSampler& prepared, const TableSampler& sampler, int64_t batch_rows,
+             bool on_device, double flops) {
   const size_t columns = sampler.columns.size();
   const size_t bytes = static_cast<size_t>(batch_rows) * columns * 9;
-  const roofline::TouchedMemory touched(who.on_device ? 1 : bytes);
-  const HostMemory pinned = prepared->allocate(who.on_device ? bytes : 1);
-  std::byte* next = who.on_device ? pinned.get() : touched.data();
+  const roofline::TouchedMemory touched(on_device ? 1 : bytes);
+  const HostMemory pinned = prepared.allocate(on_device ? bytes : 1);
+  std::byte* next = on_device ? pinned.get() : touched.data();
   std::vector<ColumnBuffer> buffers;
   double bytes_per_row = 0;
   for (const ColumnSampler& column : sampler.columns) {
@@ -116,7 +122,7 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Sampler&
   }
   uint64_t row = 0;
   for (auto _ : state) {
-    prepared->sample(1, row, batch_rows, buffers);
+    prepared.sample(1, row, batch_rows, buffers);
     benchmark::ClobberMemory();
     row += batch_rows;
   }
@@ -126,12 +132,18 @@ void sample(benchmark::State& state, const TableSampler& sampler, const Sampler&
   state.counters["bytes/s"] = roofline::rate(rows * bytes_per_row);
   state.counters["ns/row"] =
       benchmark::Counter(rows * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
-  if (who.on_device) return;  // the host's ceilings are not the device's
-  // The normals' operations and the product's; what columns do besides is not counted.
-  const double normals = roofline::kFlopsPerNormal * 4 * prepare_table(sampler).blocks;
-  const double product = 2.0 * sampler.latents * sampler.components;
-  roofline::set_ceiling(state, rows,
-                        {roofline::memory_ceiling(bytes_per_row), roofline::fma_ceiling(product + normals)});
+  state.counters["flop/s"] = roofline::rate(rows * flops);
+  if (on_device) return;  // the host's ceilings are not the device's
+  roofline::set_ceiling(state, rows, {roofline::memory_ceiling(bytes_per_row), roofline::fma_ceiling(flops)});
+}
+
+// The normals' operations and the product's.
+double flops_of_scores(const TableSampler& sampler) {
+  return roofline::kFlopsPerNormal * 4 * prepare_table(sampler).blocks + 2.0 * sampler.latents * sampler.components;
+}
+
+void sample(benchmark::State& state, const TableSampler& sampler, const Sampler& who) {
+  measure(state, *who.prepare(sampler), sampler, who.batch_rows, who.on_device, flops_of_scores(sampler));
 }
 
 std::vector<std::pair<std::string, TableSampler>> tables() {
@@ -296,13 +308,46 @@ std::vector<std::pair<std::string, TableSampler>> mixtures() {
   return all;
 }
 
+// ---- decoders
+
+DenseWeights dense_layer(int32_t inputs, int32_t outputs) {
+  DenseWeights layer{inputs, outputs, {}, std::vector<float>(static_cast<size_t>(outputs), 0.1f)};
+  for (int32_t i = 0; i < inputs * outputs; ++i) layer.weight.push_back(0.05f * static_cast<float>(i % 13 - 6));
+  return layer;
+}
+
+// Adult's VAE: 16 latents, two hidden layers, a softmax a variable and 64 bins an axis.
+TableDecoder adult_decoder() {
+  constexpr int32_t kLatent = 16, kHidden = 256, kBins = 64, kMembers = 20;
+  TableDecoder decoder;
+  decoder.prior = mixture_of(std::vector<TableColumn>(kLatent, {ColumnSampler(), false, true, 0}), kMembers);
+  decoder.prior.columns.clear();
+  decoder.table = mixture_of(adult_columns(), 1);
+  decoder.bins.assign(static_cast<size_t>(decoder.table.latents), kBins);
+  int32_t outputs = kBins * decoder.table.latents;
+  for (const Emission& emission : decoder.table.emissions) outputs += emission.states;
+  decoder.layers = {dense_layer(kLatent, kHidden), dense_layer(kHidden, kHidden), dense_layer(kHidden, outputs)};
+  return decoder;
+}
+
+void decode(benchmark::State& state, const TableDecoder& decoder, const Sampler& who) {
+  double flops = flops_of_scores(decoder.prior);
+  for (const DenseWeights& layer : decoder.layers) flops += 2.0 * layer.inputs * layer.outputs;
+  constexpr int64_t kHostRows = 1 << 12;  // a row is a hundred times a table sampler's
+  measure(state, *who.prepare_decoder(decoder), decoder.table, who.on_device ? who.batch_rows : kHostRows,
+          who.on_device, flops);
+}
+
 void add_benchmarks() {
   std::vector<std::pair<std::string, TableSampler>> all = tables();
   for (auto& mixture : mixtures()) all.push_back(std::move(mixture));
-  for (const Sampler& who : samplers())
+  for (const Sampler& who : samplers()) {
     for (const auto& [name, sampler] : all)
       benchmark::RegisterBenchmark((name + "/" + who.name).c_str(),
                                    [sampler = sampler, who](benchmark::State& state) { sample(state, sampler, who); });
+    benchmark::RegisterBenchmark(("adult/vae/" + who.name).c_str(),
+                                 [who](benchmark::State& state) { decode(state, adult_decoder(), who); });
+  }
 }
 
 }  // namespace

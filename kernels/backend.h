@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/decoder.h"
 #include "kernels/nearest.h"
 #include "kernels/statistics.h"
 #include "kernels/table.h"
@@ -18,6 +19,7 @@ class Backend {
   // "cpu (AVX-512, 2 threads)" or "cuda:0 (NVIDIA H100 80GB HBM3)": said at start and in JSON reports.
   virtual std::string description() const = 0;
   virtual std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const = 0;
+  virtual std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const = 0;
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;

@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "kernels/table.h"
@@ -39,8 +38,5 @@ struct TableDecoder {
 
 // Throws Error if the decoder contradicts itself, or if its weights are so large that a float could overflow.
 void check_table_decoder(const TableDecoder& decoder);
-
-// On the CPU, with the best instruction set of this machine.
-std::unique_ptr<PreparedTableSampler> prepare_table_decoder_on_cpu(const TableDecoder& decoder);
 
 }  // namespace doppel

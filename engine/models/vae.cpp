@@ -67,8 +67,9 @@ class VaeModel : public Model {
     file.tensors["decoder.bins"] = Tensor::from(decoder_->bins, {static_cast<int64_t>(decoder_->bins.size())});
     return file;
   }
-  std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend&) const override {
-    return make_table_generator(recipe_, seed, [decoder = decoder_] { return prepare_table_decoder_on_cpu(*decoder); });
+  std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const override {
+    return make_table_generator(recipe_, seed,
+                                [decoder = decoder_, &backend] { return backend.prepare_table_decoder(*decoder); });
   }
   Json describe() const override { return about_; }
 

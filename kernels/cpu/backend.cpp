@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "kernels/common/error.h"
+#include "kernels/cpu/decode_table.h"
 #include "kernels/cpu/nearest.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cpu/statistics.h"
@@ -21,6 +22,9 @@ class CpuBackend : public Backend {
   std::string description() const override { return "cpu (" + instruction_sets().front().name + ")"; }
   std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const override {
     return prepare_cpu_table_sampler(sampler, instruction_sets().front());
+  }
+  std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
+    return prepare_table_decoder_on_cpu(decoder, instruction_sets().front());
   }
   void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
     accumulate_co_moments_on_cpu(values, moments);

@@ -6,6 +6,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/statistics.h"
@@ -57,6 +58,9 @@ class CudaBackend : public Backend {
   std::string description() const override { return "cuda:" + std::to_string(device_) + " (" + name_ + ")"; }
   std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const override {
     return prepare_cuda_table_sampler(sampler, device_);
+  }
+  std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
+    return prepare_cuda_table_decoder(decoder, device_);
   }
   void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
     const std::lock_guard lock(mutex_);

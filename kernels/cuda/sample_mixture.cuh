@@ -1,4 +1,4 @@
-// What the table sampler does besides for rows of a mixture (sample_table.cu): each row's member, its scores by that
+// What scores and states of rows take besides in a mixture (sample_scores.cuh): each row's member, its scores by that
 // member's weights, and the states of its variables.
 //
 // Members differ from row to row and so from thread to thread: weights and alias entries are read where they lie, by
@@ -16,8 +16,6 @@
 namespace doppel::cuda {
 namespace {
 
-using Lanes = PlainLanes;
-
 // The four rows of a thread.
 struct Rows {
   PhiloxKey key;
@@ -34,11 +32,6 @@ __device__ __forceinline__ Rows make_rows(uint64_t seed, uint64_t first) {
                                               static_cast<uint32_t>(doppel::Stream::kRows), rows.key);
   }
   return rows;
-}
-
-template <class T>
-__device__ __forceinline__ const T* table_at(const std::byte* tables, uint32_t offset) {
-  return reinterpret_cast<const T*>(tables + offset);
 }
 
 // Outcome by a word of `entries` alias entries from the first on (kernels/cpu/sample_table.h: AliasEntry).

@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/common/portable.h"
 #include "kernels/table.h"
 
 namespace doppel::cuda {
+
+using Lanes = PlainLanes;
 
 inline constexpr int kSampleThreads = 64;  // of a block
 inline constexpr int kRowsPerThread = 4;   // 16-byte stores of 4-byte values
@@ -24,6 +27,12 @@ struct NoiseBlock {
   int8_t score[4];
 };
 
+// Tables lie at byte offsets.
+template <class T>
+DOPPEL_HOST_DEVICE const T* table_at(const std::byte* tables, uint32_t offset) {
+  return reinterpret_cast<const T*>(tables + offset);
+}
+
 // Up to eight latents, and the columns that are made of them. residual 0: no own noise; of a mixture, where members
 // have residuals of their own, 1: some noise.
 struct SampleGroup {
@@ -32,12 +41,12 @@ struct SampleGroup {
 };
 
 // A PreparedColumn (kernels/cpu/sample_table.h, which says how a segment is found) whose tables are at byte offsets
-// from SampleArguments::tables.
+// from ColumnArguments::tables.
 struct SampleColumn {
   Storage storage;
   Transform transform;
-  int8_t score, missing_score;  // of its group; -1: no state is the latent's; missing_score -1: no score says so
   bool has_missing;
+  int32_t score, missing_score;  // of its group; -1: no state is the latent's; missing_score -1: no score says so
   float missing_threshold;
   float bucket_scale, bucket_offset;
   int32_t search_steps;
@@ -49,7 +58,7 @@ struct SampleColumn {
   double mean, deviation, minimum, maximum;
 };
 
-// A variable, by byte offsets from SampleArguments::tables.
+// A variable, by byte offsets from ScoreArguments::tables.
 struct SampleVariable {
   uint32_t above;        // [members] the node above each, counted from the first above the members
   uint32_t nodes_above;  // int4 [nodes above]: first entry, entries, node above
@@ -69,20 +78,32 @@ struct SampleMixture {
   const SampleVariable* variable;
 };
 
-struct SampleArguments {
+// Where scores of rows, and states of a mixture's variables, come from.
+struct ScoreArguments {
   uint64_t seed, first_row;
-  int64_t rows, tiles;               // tiles = rows / kTileRows, rounded up
+  int64_t tiles;                     // of kTileRows
   int32_t components, kept, groups;  // kept = kept_normals(components)
   const float* factor;               // [groups, components, kGroupScores]; [members, groups, 2 + components, ...]
   const SampleGroup* group;          // [groups]
   const NoiseBlock* noise;
-  const SampleColumn* column;
   const std::byte* tables;
-  std::byte* out;      // columns one after the other, each [tiles * kTileRows] values; then the bitmaps likewise
-  uint32_t row_bytes;  // of the values of a row
-  float* scratch;      // [blocks, scratch_bytes] where shared memory is too small, else null
+  float* scratch;  // [blocks, scratch_bytes] where shared memory is too small, else null
   bool is_mixture;
   SampleMixture mixture;
+};
+
+// Where columns go.
+struct ColumnArguments {
+  const SampleColumn* column;
+  const std::byte* tables;
+  std::byte* out;             // columns one after the other, each [padded_rows] values; then the bitmaps likewise
+  uint32_t row_bytes;         // of the values of a row
+  int64_t rows, padded_rows;  // padded to tiles
+};
+
+struct SampleArguments {
+  ScoreArguments scores;
+  ColumnArguments columns;
 };
 
 // Normals of a row that are kept: the components', in whole Philox blocks.
@@ -104,6 +125,12 @@ constexpr bool fits_shared(int32_t components, int32_t groups) {
 // Of a mixture: the members' factors stay where they are.
 constexpr bool mixture_fits_shared(int32_t components, int32_t variables) {
   return scratch_bytes(components, variables) <= kSharedBytes;
+}
+
+// Dynamic shared memory of a block that computes scores.
+constexpr size_t shared_bytes(const ScoreArguments& a) {
+  if (a.scratch != nullptr) return 0;
+  return scratch_bytes(a.components, a.mixture.variables) + (a.is_mixture ? 0 : factor_bytes(a.components, a.groups));
 }
 
 // sample_table.cu. Asynchronous; `blocks` of them share the tiles.

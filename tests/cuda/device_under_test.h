@@ -17,6 +17,10 @@ std::vector<std::string> devices_under_test();  // names of test instances
 std::unique_ptr<Backend> make_backend_under_test(const std::string& device);
 std::vector<std::string> reports_of_device();  // what it found wrong since the last call
 
+// Rows [first_row, first_row + rows) of a table with the sampler's columns, made by both.
+void expect_same_bytes(PreparedTableSampler& on_cuda, PreparedTableSampler& on_cpu, const TableSampler& table,
+                       uint64_t seed, uint64_t first_row, int64_t rows);
+
 class OnCuda : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override;

@@ -21,14 +21,7 @@ class CudaSampleTable : public OnCuda {
   void expect_cpu_bytes(PreparedTableSampler& on_cuda, const TableSampler& sampler, uint64_t seed, uint64_t first_row,
                         int64_t rows) {
     const auto on_cpu = make_backend("cpu")->prepare_table_sampler(sampler);
-    bool cuda_kept = false, cpu_kept = false;
-    const SampledTable got = sample_with(on_cuda, sampler, seed, first_row, rows, cuda_kept);
-    const SampledTable wanted = sample_with(*on_cpu, sampler, seed, first_row, rows, cpu_kept);
-    EXPECT_TRUE(cuda_kept) << "wrote outside its buffers, rows " << rows;
-    for (size_t c = 0; c < got.size(); ++c) {
-      EXPECT_EQ(got[c].values, wanted[c].values) << "column " << c << ", rows " << rows << " from " << first_row;
-      EXPECT_EQ(got[c].validity, wanted[c].validity) << "column " << c << ", rows " << rows << " from " << first_row;
-    }
+    expect_same_bytes(on_cuda, *on_cpu, sampler, seed, first_row, rows);
   }
 };
 

@@ -6,8 +6,10 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/sample_table.h"
 #include "tests/cuda/device_under_test.h"
+#include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/simt/emulator.h"
 
@@ -42,23 +44,34 @@ SampledTable sampled(PreparedTableSampler& prepared, const TableSampler& sampler
   return table;
 }
 
+constexpr size_t kSmallestBuffer = 1;  // byte: a piece is a tile then
+
 // A batch that goes through the two buffers many times.
-TEST(CudaPipeline, ManyPiecesGiveTheSameBytes) {
-  const auto backend = make_backend_under_test("Random");
-  const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
-  const auto whole = backend->prepare_table_sampler(sampler);
-  constexpr size_t kSmallest = 1;  // byte: a piece is a tile then
-  const auto pieces = cuda::prepare_cuda_table_sampler(sampler, 0, kSmallest);
+void expect_same_rows(PreparedTableSampler& pieces, PreparedTableSampler& whole, const TableSampler& table) {
   for (int64_t tiles : {1, 2, 3, 6}) {
     for (int64_t more : {-1, 0, 1}) {
       const int64_t rows = tiles * cuda::kTileRows + more;
-      const SampledTable wanted = sampled(*whole, sampler, rows);
-      EXPECT_EQ(sampled(*pieces, sampler, rows), wanted) << rows << " rows";
-      EXPECT_EQ(sampled(*pieces, sampler, rows, [&](size_t bytes) { return pieces->allocate(bytes); }), wanted)
+      const SampledTable wanted = sampled(whole, table, rows);
+      EXPECT_EQ(sampled(pieces, table, rows), wanted) << rows << " rows";
+      EXPECT_EQ(sampled(pieces, table, rows, [&](size_t bytes) { return pieces.allocate(bytes); }), wanted)
           << rows << " rows into pinned memory";
     }
   }
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, ManyPiecesGiveTheSameBytes) {
+  const auto backend = make_backend_under_test("Random");
+  const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
+  const auto pieces = cuda::prepare_cuda_table_sampler(sampler, 0, kSmallestBuffer);
+  expect_same_rows(*pieces, *backend->prepare_table_sampler(sampler), sampler);
+}
+
+TEST(CudaPipeline, ManyPiecesOfADecoderGiveTheSameBytes) {
+  const auto backend = make_backend_under_test("Random");
+  const TableDecoder decoder = random_decoder({}, 1);
+  const auto pieces = cuda::prepare_cuda_table_decoder(decoder, 0, kSmallestBuffer);
+  expect_same_rows(*pieces, *backend->prepare_table_decoder(decoder), decoder.table);
 }
 
 TEST(CudaPipeline, NotEnoughDeviceMemoryIsAnErrorAndLeavesNothingBehind) {

@@ -1,0 +1,178 @@
+// The host's half of the CUDA table decoder.
+#include "kernels/cuda/decode_table.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cuda/piecewise_sampler.h"
+#include "kernels/cuda/table_constants.h"
+
+namespace doppel::cuda {
+namespace {
+
+constexpr int kRowTilesPerMultiprocessor = 2;  // of kDenseRows: a layer of 256 outputs is two blocks for each of them
+
+constexpr int32_t padded(int32_t size, int32_t to) {
+  return (size + to - 1) / to * to;
+}
+
+// ---- constants
+
+// The prior's latents by eights: no columns need them.
+std::vector<GroupPlan> plan_latents(int32_t latents) {
+  std::vector<GroupPlan> groups;
+  for (int32_t latent = 0; latent < latents; ++latent) {
+    if (latent % kGroupScores == 0) groups.emplace_back();
+    groups.back().score_of(latent);
+  }
+  return groups;
+}
+
+ColumnTables put_columns(Blob& blob, const TableSampler& sampler) {
+  std::vector<SampleColumn> columns = make_columns(blob, prepare_table(sampler));
+  for (size_t c = 0; c < columns.size(); ++c) {
+    const ColumnSampler& column = sampler.columns[c];
+    columns[c].score = column.has_latent() ? column.latent : -1;
+    columns[c].missing_score = column.missing_latent;
+  }
+  return put_columns(blob, std::move(columns));
+}
+
+// A layer's weights in the upload, and its sizes.
+struct LayerTables {
+  size_t weight, bias;
+  int32_t inputs, outputs;  // padded
+};
+
+LayerTables put_layer(Blob& blob, const DenseWeights& layer) {
+  LayerTables tables{0, 0, padded(layer.inputs, kDenseDepth), padded(layer.outputs, kDenseHalf)};
+  const auto outputs = static_cast<size_t>(tables.outputs);
+  std::vector<float> weight(static_cast<size_t>(tables.inputs) * outputs), bias = layer.bias;
+  const float* from = layer.weight.data();
+  for (size_t o = 0; o < static_cast<size_t>(layer.outputs); ++o)
+    for (size_t k = 0; k < static_cast<size_t>(layer.inputs); ++k) weight[k * outputs + o] = *from++;
+  bias.resize(outputs);
+  tables.weight = blob.put(weight);
+  tables.bias = blob.put(bias);
+  return tables;
+}
+
+std::vector<DrawGroup> plan_draws(const TableDecoder& decoder) {
+  std::vector<DrawGroup> groups;
+  int32_t first = 0;
+  uint32_t word = 0;
+  for (const Emission& emission : decoder.table.emissions) {
+    groups.push_back({first, emission.states, word, 0});
+    first += emission.states;
+    ++word;
+  }
+  for (const int32_t bins : decoder.bins) {
+    groups.push_back({first, bins, word, 2 * kScoreLimit / static_cast<float>(bins)});
+    first += bins;
+    word += 2;
+  }
+  return groups;
+}
+
+// ---- the decoder
+
+class CudaTableDecoder : public PiecewiseSampler {
+ public:
+  CudaTableDecoder(const TableDecoder& decoder, int device, size_t buffer_bytes);
+
+ private:
+  void compute(uint64_t seed, uint64_t first_row, int64_t rows, std::byte* out) override;
+  void make_buffers(const TableDecoder& decoder, size_t buffer_bytes);
+
+  DeviceBuffer<std::byte> constants_;
+  Scorer prior_;
+  std::vector<DenseArguments> layers_;  // but for the rows
+  DrawArguments draws_{};
+  ColumnArguments columns_{};
+  int32_t variables_ = 0, column_count_ = 0;
+  DeviceBuffer<float> latents_;  // and every second layer's outputs, [widest, rows]
+  DeviceBuffer<float> hidden_;   // the other layers', likewise
+  DeviceBuffer<float> drawn_;    // [variables and axes, rows]
+};
+
+CudaTableDecoder::CudaTableDecoder(const TableDecoder& decoder, int device, size_t buffer_bytes)
+    : PiecewiseSampler(decoder.table.columns, device) {
+  check_table_decoder(decoder);
+  const PreparedTable prior = prepare_table(decoder.prior);
+  Blob blob;
+  const ScoreTables scores = put_scores(blob, decoder.prior, prior, plan_latents(decoder.prior.latents));
+  const ColumnTables columns = put_columns(blob, decoder.table);
+  std::vector<LayerTables> layers;
+  for (const DenseWeights& layer : decoder.layers) layers.push_back(put_layer(blob, layer));
+  const size_t draws = blob.put(plan_draws(decoder));
+  constants_ = upload(blob, stream());
+  std::byte* uploaded = constants_.data();
+
+  prior_ = make_scorer(scores, decoder.prior, uploaded, multiprocessors(), stream());
+  columns_ = column_arguments(columns, uploaded);
+  for (const LayerTables& layer : layers)
+    layers_.push_back({reinterpret_cast<const float*>(uploaded + layer.weight),
+                       reinterpret_cast<const float*>(uploaded + layer.bias), nullptr, nullptr, layer.inputs,
+                       layer.outputs, 0, &layer != &layers.back()});
+  draws_.first_block = static_cast<uint32_t>(prior.blocks + prior.word_blocks());
+  draws_.group = reinterpret_cast<const DrawGroup*>(uploaded + draws);
+  variables_ = static_cast<int32_t>(decoder.table.emissions.size());
+  draws_.groups = variables_ + static_cast<int32_t>(decoder.bins.size());
+  column_count_ = static_cast<int32_t>(decoder.table.columns.size());
+  make_buffers(decoder, buffer_bytes);
+}
+
+// Pieces fill the device, but their activations take no more than `buffer_bytes`, and their columns no more than a
+// table sampler's.
+void CudaTableDecoder::make_buffers(const TableDecoder& decoder, size_t buffer_bytes) {
+  int32_t widest[2] = {padded(decoder.prior.latents, kGroupScores), 0};
+  for (size_t i = 0; i < layers_.size(); ++i) widest[(i + 1) % 2] = std::max(widest[(i + 1) % 2], layers_[i].outputs);
+  const size_t row_floats =
+      static_cast<size_t>(widest[0]) + static_cast<size_t>(widest[1]) + static_cast<size_t>(draws_.groups);
+  const auto filling = static_cast<size_t>(multiprocessors()) * kRowTilesPerMultiprocessor * kDenseRows / kTileRows;
+  const size_t affordable = buffer_bytes / (row_floats * sizeof(float) * kTileRows);
+  const size_t copied = kSampleBufferBytes / std::max<size_t>(padded_bytes(kTileRows), 1);
+  const size_t rows = std::max<size_t>(std::min({filling, affordable, copied}), 1) * kTileRows;
+  latents_ = DeviceBuffer<float>(static_cast<size_t>(widest[0]) * rows, stream());
+  hidden_ = DeviceBuffer<float>(static_cast<size_t>(widest[1]) * rows, stream());
+  drawn_ = DeviceBuffer<float>(static_cast<size_t>(draws_.groups) * rows, stream());
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    layers_[i].x = (i % 2 == 0 ? latents_ : hidden_).data();
+    layers_[i].y = (i % 2 == 0 ? hidden_ : latents_).data();
+  }
+  draws_.logits = layers_.back().y;
+  draws_.drawn = drawn_.data();
+  make_pieces(static_cast<int64_t>(rows));
+}
+
+void CudaTableDecoder::compute(uint64_t seed, uint64_t first_row, int64_t rows, std::byte* out) {
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows, padded_rows = tiles * kTileRows;
+  ScoreArguments scores = prior_.arguments;
+  scores.seed = seed;
+  scores.first_row = first_row;
+  scores.tiles = tiles;
+  draw_latents(scores, prior_.blocks, latents_.data(), stream());
+  for (DenseArguments layer : layers_) {
+    layer.rows = padded_rows;
+    compute_dense(layer, stream());
+  }
+  DrawArguments draws = draws_;
+  draws.seed = seed;
+  draws.first_row = first_row;
+  draws.rows = padded_rows;
+  draw_outcomes(draws, stream());
+  ColumnArguments columns = columns_;
+  columns.rows = rows;
+  columns.padded_rows = padded_rows;
+  columns.out = out;
+  write_drawn_columns(columns, column_count_, drawn_.data(), variables_, stream());
+}
+
+}  // namespace
+
+std::unique_ptr<PreparedTableSampler> prepare_cuda_table_decoder(const TableDecoder& decoder, int device,
+                                                                 size_t buffer_bytes) {
+  return std::make_unique<CudaTableDecoder>(decoder, device, buffer_bytes);
+}
+
+}  // namespace doppel::cuda
