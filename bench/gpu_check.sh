@@ -121,24 +121,25 @@ rate() {  # rate MODEL BACKEND ROWS [--format ...]: says rows/s
   local name=$1 backend=$2 rows=$3
   shift 3
   "$doppel" generate "$work/$name.doppel" --rows "$rows" --backend "$backend" --sink null "$@" -q --json "$results/rate.json" &&
-    say "$name, $backend${*:+, $*}: $(grep -oE '"rows_per_s": [0-9.e+]+' "$results/rate.json" | head -n 1)"
+    say "$name, $backend${*:+, $*}: $(grep -oE '"(rows_per_s|peak_memory_bytes)": [0-9.e+]+' "$results/rate.json" | paste -sd' ')"
 }
 check_table() {  # check_table NAME TABLE MODEL-KIND: written by CUDA, made again by the CPU; rows/s of both
-  local name=$1 table=$2 kind=$3
-  "$doppel" fit "$table" -o "$work/$name.doppel" --model "$kind" --backend cpu -q
-  "$doppel" generate "$work/$name.doppel" --rows 5M --backend cuda --format raw -o "$work/rows" -q
+  local name=$1 table=$2 kind=$3 epochs='' compared=5M cpu=500M cuda=1e9 encoded=20M
+  [[ $kind != vae ]] || epochs='--epochs 2' compared=1M cpu=10M cuda=100M encoded=2M  # how well it learned changes no speed
+  "$doppel" fit "$table" -o "$work/$name.doppel" --model "$kind" $epochs --backend cpu -q
+  "$doppel" generate "$work/$name.doppel" --rows "$compared" --backend cuda --format raw -o "$work/rows" -q
   "$doppel" verify "$work/rows" --recompute 100% --model "$work/$name.doppel" --backend cpu
   rm -rf "$work/rows"
-  for backend in cpu cuda; do
-    rate "$name" "$backend" 500M
-    rate "$name" "$backend" 20M --format parquet
-  done
+  rate "$name" cpu "$cpu"
+  rate "$name" cuda "$cuda"
+  rate "$name" cpu "$encoded" --format parquet
+  rate "$name" cuda "$encoded" --format parquet
 }
 export -f check_table rate say
 export doppel work results summary
 for table in "${tables[@]}"; do
   [[ -e $data/$table ]] || { say "no $data/$table: skipped"; continue; }
-  for kind in mixture pca; do
+  for kind in mixture pca vae; do
     step "${table%%[_.]*}-$kind" 120 bash -ec "check_table ${table%%[_.]*}-$kind '$data/$table' $kind" || true
   done
 done
@@ -150,10 +151,12 @@ step sampling 90 "$build/bench/bench_sampling" --benchmark_filter='cuda|mixture.
 grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
 if command -v ncu >/dev/null; then
   # The clocks stay as they are; one launch of each benchmark is enough, the rest would only be replayed.
-  for name in linear/float32/residuals atoms/int32/1000 mixed adult/pca life/pca adult/mixture/100 life/mixture/100 life/mixture/1000; do
+  for name in mixed adult/pca adult/mixture/100 life/mixture/1000; do
     step "ncu-${name//\//-}" 60 ncu --clock-control none --set full --launch-skip 4 --launch-count 1 \
       "$build/bench/bench_sampling" "--benchmark_filter=^$name/cuda" --benchmark_min_time=0.001 || true
   done
+  [[ ! -e $work/adult-vae.doppel ]] || step ncu-vae 60 ncu --clock-control none --set full --launch-skip 12 --launch-count 6 \
+    "$doppel" generate "$work/adult-vae.doppel" --rows 10M --threads 1 --backend cuda --sink null -q || true
 else
   say 'no Nsight Compute here: kernels were not measured against the ceilings of the device'
 fi
