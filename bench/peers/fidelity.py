@@ -1,9 +1,10 @@
 """How good doubles of real tables are, by `doppel evaluate`: mean and standard deviation over seeds, beside real rows.
 
-    .deps/bin/python bench/peers/fidelity.py --data ../shared/data [--tables adult,life] [--seeds 5] [--json FILE]
+    .deps/bin/python bench/peers/fidelity.py --data ../shared/data [--tables adult,life] [--seeds 5] [--model vae]
+        [--json FILE]
 
 The same command lines for every table: fit, generate (as many rows as were learned from) and evaluate with no options
-but file names, the seed and the target. Adult comes with test rows; a fifth of the others, chosen by one permutation,
+but file names, the seed and the target (and --model, where another than the default is asked about). Adult comes with test rows; a fifth of the others, chosen by one permutation,
 is held out. "Real" is the floor: what the held-out rows score in the double's place, boosted trees trained on the real
 rows, and 50 % for rows nearer to training than to held-out ones. Held-out tables are smaller than the doubles, so that
 their errors have more of chance in them.
@@ -77,9 +78,9 @@ def tables(data, folder):
     }
 
 
-def measure(folder, training, held_out, target, seed):
+def measure(folder, training, held_out, target, seed, kind):
     model, double, fitted, found = (folder / name for name in ("model", "double.csv", "fit.json", "evaluate.json"))
-    common.doppel("fit", training, "-o", model, "--seed", seed, "--json", fitted, "-q")
+    common.doppel("fit", training, "-o", model, "--model", kind, "--seed", seed, "--json", fitted, "-q")
     report = json.loads(fitted.read_text())
     common.doppel("generate", model, "--rows", report["rows"], "--seed", seed, "-o", double, "--overwrite", "-q")
     common.doppel("evaluate", "--real", training, "--synthetic", double, "--holdout", held_out, "--target", target,
@@ -138,6 +139,7 @@ def main():
     parser.add_argument("--tables", default=",".join(TARGETS), help="some of " + ", ".join(TARGETS))
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 on")
     parser.add_argument("--doppel", default=common.DOPPEL, help="the program")
+    parser.add_argument("--model", default="auto", help="fit's --model")
     parser.add_argument("--json", type=pathlib.Path, help="figures of each seed, and their means")
     options = parser.parse_args()
     common.DOPPEL = options.doppel
@@ -147,7 +149,7 @@ def main():
         folder = pathlib.Path(name)
         known = tables(options.data, folder)
         for table in options.tables.split(","):
-            runs = [measure(folder, *known[table], TARGETS[table], seed) for seed in range(options.seeds)]
+            runs = [measure(folder, *known[table], TARGETS[table], seed, options.model) for seed in range(options.seeds)]
             results[table] = summarise(table, runs)
             print_table(table, results[table], options.seeds)
     if options.json:
