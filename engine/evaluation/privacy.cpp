@@ -6,13 +6,12 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
-#include <numeric>
-#include <span>
 #include <utility>
 
 #include "engine/evaluation/choose_rows.h"
 #include "engine/evaluation/evaluation.h"
 #include "engine/evaluation/features.h"
+#include "engine/table/row_points.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
 
@@ -21,14 +20,6 @@ namespace {
 
 constexpr int64_t kMostQueries = 50'000;      // synthetic rows, and held-out rows, whose nearest row is sought
 constexpr int64_t kMostReferences = 100'000;  // training rows, and held-out rows, in which it is sought
-
-// Where numbers lie that are missing, and how far out others may: beyond 1 of any number within its range, and exact
-// differences of levels stay possible below.
-constexpr float kMissing = 1e9f, kFarthest = 1e6f;
-
-// Rounding of a value to float moves it by 2^-25 at most within its range: of the two values in each of two distances
-// that makes 2^-23 a column, and as much again for their sums. Less than that is a tie.
-constexpr float kTieOfColumn = 0x1p-22f;
 
 // How rows become points (kernels/nearest.h): numbers as their place in the training table's range, levels as codes.
 class PointEncoder {
@@ -41,11 +32,10 @@ class PointEncoder {
  private:
   struct CodedColumn {
     size_t index;
-    bool numeric;
-    double minimum = 0, range = 0;  // numbers: of the training table
-    double spread = 0;              // mean difference of two of its rows
+    PointColumn point;  // the range is the training table's
+    double spread = 0;
   };
-  float code(const CodedColumn& column, const Table& table, int64_t row) const;
+  double value(const CodedColumn& column, const Table& table, int64_t row) const;
   void measure(const Table& training, const std::vector<int64_t>& rows, CodedColumn& column) const;
 
   const TableSchema& schema_;
@@ -57,7 +47,7 @@ PointEncoder::PointEncoder(const TableSchema& schema, const Table& training, con
   for (size_t j = 0; j < schema.columns.size(); ++j) {
     const ColumnKind kind = schema.columns[j].kind;
     if (!has_values(kind)) continue;
-    CodedColumn column{.index = j, .numeric = is_numeric(kind)};
+    CodedColumn column{.index = j, .point = {.is_number = is_numeric(kind)}};
     measure(training, rows, column);
     columns_.push_back(column);
   }
@@ -66,49 +56,36 @@ PointEncoder::PointEncoder(const TableSchema& schema, const Table& training, con
 }
 
 void PointEncoder::measure(const Table& training, const std::vector<int64_t>& rows, CodedColumn& column) const {
-  if (column.numeric) {
+  if (column.point.is_number) {
     double low = std::numeric_limits<double>::infinity(), high = -low;
     for (int64_t row = 0; row < training.rows; ++row) {
-      const double value = numeric_value(schema_.columns[column.index], training.columns[column.index], row);
-      if (std::isnan(value)) continue;
-      low = std::min(low, value);
-      high = std::max(high, value);
+      const double number = value(column, training, row);
+      if (std::isnan(number)) continue;
+      low = std::min(low, number);
+      high = std::max(high, number);
     }
-    if (low <= high) column.minimum = low;
-    column.range = std::max(high - low, 0.0);
+    if (low <= high) column.point.minimum = low;
+    column.point.range = std::max(high - low, 0.0);
   }
-  const size_t half = rows.size() / 2;
-  for (size_t i = 0; i < half; ++i)
-    column.spread += std::min(std::abs(code(column, training, rows[i]) - code(column, training, rows[i + half])), 1.0f);
+  std::vector<float> places;
+  for (const int64_t row : rows) places.push_back(column.point.place(value(column, training, row)));
+  column.spread = spread_of(places);
 }
 
-float PointEncoder::code(const CodedColumn& column, const Table& table, int64_t row) const {
+double PointEncoder::value(const CodedColumn& column, const Table& table, int64_t row) const {
   const Column& cells = table.columns[column.index];
-  if (cells.is_missing(row)) return kMissing;
-  if (!column.numeric) return cells.codes.empty() ? 0.0f : static_cast<float>(cells.codes[row]);
-  const double value = numeric_value(schema_.columns[column.index], cells, row);
-  if (std::isnan(value)) return kMissing;
-  if (value == column.minimum) return 0;
-  // A range of nothing, or of more than doubles have: every other value is far away.
-  const double place = (value - column.minimum) / column.range;
-  return std::isnan(place) ? kFarthest : static_cast<float>(std::clamp<double>(place, -kFarthest, kFarthest));
+  if (column.point.is_number) return numeric_value(schema_.columns[column.index], cells, row);
+  if (cells.is_missing(row)) return std::numeric_limits<double>::quiet_NaN();
+  return cells.codes.empty() ? 0 : cells.codes[row];
 }
 
 std::vector<float> PointEncoder::encode(const Table& table, const std::vector<int64_t>& rows) const {
   const size_t width = columns_.size();
   std::vector<float> values(rows.size() * width);
   for (size_t k = 0; k < width; ++k)
-    for (size_t i = 0; i < rows.size(); ++i) values[i * width + k] = code(columns_[k], table, rows[i]);
-  std::vector<size_t> order(rows.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  const auto row_of = [&](size_t i) { return std::span(values).subspan(i * width, width); };
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return std::lexicographical_compare(row_of(a).begin(), row_of(a).end(), row_of(b).begin(), row_of(b).end());
-  });
-  std::vector<float> sorted;
-  sorted.reserve(values.size());
-  for (const size_t i : order) sorted.insert(sorted.end(), row_of(i).begin(), row_of(i).end());
-  return sorted;
+    for (size_t i = 0; i < rows.size(); ++i)
+      values[i * width + k] = columns_[k].point.place(value(columns_[k], table, rows[i]));
+  return sort_points(values, width);
 }
 
 // Distances as the backend gives them, sums over columns; queries in one order whatever the references.
@@ -193,20 +170,6 @@ void count_identical_rows(const TableSchema& schema, const Table& real, const Ta
       static_cast<double>(privacy.identical_holdout_rows) / static_cast<double>(holdout->rows);
 }
 
-void compare_distances(const std::vector<float>& to_training, const std::vector<float>& to_holdout, int64_t columns,
-                       Privacy& privacy) {
-  const float tie = kTieOfColumn * static_cast<float>(columns);
-  int64_t nearer = 0, tied = 0;
-  for (size_t i = 0; i < to_training.size(); ++i) {
-    const bool is_tie = std::abs(to_training[i] - to_holdout[i]) <= tie;
-    tied += is_tie;
-    nearer += !is_tie && to_training[i] < to_holdout[i];
-  }
-  const auto rows = static_cast<double>(to_training.size());
-  privacy.tied_share = static_cast<double>(tied) / rows;
-  privacy.nearer_share = (static_cast<double>(nearer) + 0.5 * static_cast<double>(tied)) / rows;
-}
-
 }  // namespace
 
 Privacy evaluate_privacy(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
@@ -240,7 +203,9 @@ Privacy evaluate_privacy(const TableSchema& schema, const Table& real, const Tab
   const std::vector<float> held_out =
       encoder.encode(*holdout, choose_rows(holdout->rows, privacy.compared_rows, seed + 2));
   privacy.copies_share = 0.5 + 0.5 * static_cast<double>(privacy.compared_rows) / static_cast<double>(real.rows);
-  compare_distances(to_compared, synthetic_search.nearest(held_out), privacy.columns, privacy);
+  const NearerShare share = compare_distances(to_compared, synthetic_search.nearest(held_out), encoder.columns());
+  privacy.nearer_share = share.nearer;
+  privacy.tied_share = share.tied;
   const Search holdout_search(backend, encoder, *holdout, choose_rows(holdout->rows, kMostQueries, seed + 2));
   privacy.holdout_distance = summarise(nearest_to_training(holdout_search, to_compared), privacy.columns);
   return privacy;

@@ -15,6 +15,7 @@
 #include "engine/models/mixture_fitter.h"
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_patterns.h"
+#include "engine/models/mixture_privacy.h"
 #include "engine/models/mixture_recipe.h"
 #include "kernels/common/error.h"
 
@@ -116,10 +117,14 @@ Json describe_mixture(const MixtureSpace& space, const TableProfile& profile, co
   json["members"] = parameters.members;
   json["groups"] = parameters.groups;
   Json& trials = json["trials"] = Json::array();
-  for (const MembersTrial& trial : choice.trials)
+  for (const MembersTrial& trial : choice.trials) {
     trials.push_back({{"members", trial.members},
                       {"log_likelihood_training_nats_per_row", trial.training},
                       {"log_likelihood_held_out_nats_per_row", trial.held_out}});
+    if (!trial.nearer) continue;
+    trials.back()["nearer_to_training_share"] = trial.nearer->share;
+    trials.back()["nearer_to_training_standard_error"] = trial.nearer->standard_error;
+  }
   Json& variables = json["variables"] = Json::array();
   for (const MixtureVariable& variable : space.variables) {
     Json names = Json::array();
@@ -164,7 +169,10 @@ std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& prof
   if (asked) {
     choice.members = std::min(*asked, profile.rows);
   } else {
-    choice = choose_members(space, sample, profile.columns.size(), kOperations, options, backend);
+    const MixturePrivacy privacy(profile, space, sample, options.seed, backend);
+    choice = choose_members(
+        space, sample, profile.columns.size(), kOperations,
+        [&](const MixtureParameters& parameters) { return privacy.measure(parameters); }, options, backend);
   }
   const RowsByPattern rows = joined(std::move(sample.training), sample.held_out);
   MixtureFitter fitter(space, rows, options, backend);

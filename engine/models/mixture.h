@@ -6,8 +6,9 @@
 // maximisation. `--members auto` doubles the members as long as the log likelihood of rows held out says so: the more
 // members, the finer the dependences that come out, until they are those of the sample alone. Taken is the largest
 // number whose held-out likelihood is within kLikelihoodSlack nats a column of the best, as finer dependences show in
-// every use of the table and the likelihood's optimum is flat. All decisions count operations, never seconds, so a fit
-// is the same on a slow machine.
+// every use of the table and the likelihood's optimum is flat. A number whose rows are nearer to the rows fitted to than
+// to rows held out in more than kMostNearer of the cases, beyond chance, is not taken. All decisions count operations,
+// never seconds, so a fit is the same on a slow machine.
 //
 // A long table is learned from a sample of its rows, and then improved by a pass over all of them (stepwise EM: Cappe
 // and Moulines, "On-line expectation-maximization algorithm for latent data models", 2009).

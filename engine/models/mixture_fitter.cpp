@@ -100,8 +100,12 @@ std::shared_ptr<const MixtureParameters> MixtureFitter::fit(int64_t members, int
   return parameters;
 }
 
+bool is_too_near(const NearerEstimate& estimate) {
+  return estimate.share > kMostNearer + kNearerErrors * estimate.standard_error;
+}
+
 MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample, size_t columns, double operations,
-                             const FitOptions& options, const Backend& backend) {
+                             const MeasureNearer& measure_nearer, const FitOptions& options, const Backend& backend) {
   MembersChoice choice;
   const int64_t rows = count_rows(sample.training);
   // Trials double: together they cost two of the last, and the fit follows.
@@ -111,19 +115,26 @@ MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample,
   MixtureFitter fitter(space, sample.training, options, backend);
   const double slack = kLikelihoodSlack * static_cast<double>(columns);
   double best = -std::numeric_limits<double>::infinity();
-  for (int64_t members = std::min(most, kFewestTrialMembers);;) {
-    fitter.fit(members, kTrialIterations, [&](int iteration) {
-      if (options.progress)
-        options.progress("trying " + std::to_string(members) + " members",
-                         static_cast<double>(iteration) / kTrialIterations);
-    });
-    const MembersTrial trial{members, fitter.learner().log_likelihood(sample.training),
-                             fitter.learner().log_likelihood(sample.held_out)};
-    choice.trials.push_back(trial);
+  for (int64_t members = std::min(most, kFewestTrialMembers);; members = std::min(2 * members, most)) {
+    const std::shared_ptr<const MixtureParameters> parameters =
+        fitter.fit(members, kTrialIterations, [&](int iteration) {
+          if (options.progress)
+            options.progress("trying " + std::to_string(members) + " members",
+                             static_cast<double>(iteration) / kTrialIterations);
+        });
+    MembersTrial trial{members,
+                       fitter.learner().log_likelihood(sample.training),
+                       fitter.learner().log_likelihood(sample.held_out),
+                       {}};
     best = std::max(best, trial.held_out);
-    if (trial.held_out >= best - slack) choice.members = members;
-    if (trial.held_out < best - slack || members == most) return choice;
-    members = std::min(2 * members, most);
+    bool is_admitted = trial.held_out >= best - slack;
+    if (is_admitted && measure_nearer) {
+      trial.nearer = measure_nearer(*parameters);
+      is_admitted = !is_too_near(*trial.nearer);
+    }
+    if (is_admitted || choice.trials.empty()) choice.members = members;
+    choice.trials.push_back(trial);
+    if (!is_admitted || members == most) return choice;
   }
 }
 

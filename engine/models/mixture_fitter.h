@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/model.h"
@@ -49,9 +50,20 @@ class MixtureFitter {
   MixtureStarter starter_;
 };
 
+// The share of a mixture's rows that are nearer to the rows fitted to than to as many held out (mixture_privacy.h).
+struct NearerEstimate {
+  double share = 0.5, standard_error = 0;
+};
+inline constexpr double kMostNearer = 0.57, kNearerErrors = 2;
+// Whether the share is beyond kMostNearer by more than kNearerErrors standard errors.
+bool is_too_near(const NearerEstimate& estimate);
+// May be empty: then nothing is too near.
+using MeasureNearer = std::function<NearerEstimate(const MixtureParameters&)>;
+
 struct MembersTrial {
   int64_t members;
-  double training, held_out;  // mean log likelihoods
+  double training, held_out;             // mean log likelihoods
+  std::optional<NearerEstimate> nearer;  // of a number that the likelihood allows
 };
 
 // The number of members, and how it was found.
@@ -60,9 +72,10 @@ struct MembersChoice {
   std::vector<MembersTrial> trials;
 };
 
-// The largest number whose held-out likelihood is within the slack of the best, by trials that double, as far as
-// `operations` multiply-adds go (for trials and the fit that follows).
+// The largest number whose held-out likelihood is within the slack of the best and whose rows are not too near to those
+// fitted to, by trials that double, as far as `operations` multiply-adds go (for trials and the fit that follows). The
+// first trial's number is taken where none is so.
 MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample, size_t columns, double operations,
-                             const FitOptions& options, const Backend& backend);
+                             const MeasureNearer& measure_nearer, const FitOptions& options, const Backend& backend);
 
 }  // namespace doppel

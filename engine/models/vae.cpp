@@ -162,7 +162,7 @@ std::shared_ptr<const MixtureParameters> fit_prior(VaeNetwork<float>& network, c
   sample.training = rows_of_latents(draw_encodings(network, shape, training, draws, options.seed), shape.latent);
   sample.held_out = rows_of_latents(draw_encodings(network, shape, held_out, draws, options.seed + 1), shape.latent);
   int64_t members = 1;
-  if (held_out.rows > 0) members = choose_members(space, sample, columns, kPriorOperations, options, backend).members;
+  if (held_out.rows > 0) members = choose_members(space, sample, columns, kPriorOperations, {}, options, backend).members;
   const RowsByPattern rows = joined(std::move(sample.training), sample.held_out);
   MixtureFitter fitter(space, rows, options, backend);
   return fitter.fit(members, kIterations, [&](int iteration) {
