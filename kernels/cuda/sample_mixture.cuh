@@ -127,6 +127,7 @@ __device__ __forceinline__ void compute_mixture_scores(const float4* const weigh
 #pragma unroll
     for (int s = 0; s < kGroupScores; ++s) sum[r][s] = mean[s];
   }
+#pragma unroll 2  // more spills registers from sm_100 on
   for (int k = 0; k < components; ++k) {
     const float4 normal = normals[k * stride];
     add_products(weights[0] + 2 * (k + 1), normal.x, sum[0]);
