@@ -11,12 +11,11 @@
 namespace doppel {
 namespace {
 
-constexpr size_t kDistinctBytes = size_t{384} << 20;  // of all columns' distinct values, at most
 constexpr size_t kDistinctEntryBytes = 64;            // an entry of a dictionary with its share of slots and text
 constexpr int64_t kDuplicateRows = int64_t{1} << 25;  // 256 MiB of hashes
 
-ColumnLimits limits_of(size_t columns) {
-  const size_t bytes = kDistinctBytes / std::max<size_t>(columns, 1);
+ColumnLimits limits_of(size_t columns, const ProfileOptions& options) {
+  const size_t bytes = static_cast<size_t>(options.distinct_bytes) / std::max<size_t>(columns, 1);
   ColumnLimits limits;
   limits.exact_distinct = std::clamp<size_t>(bytes / kDistinctEntryBytes, 512, kExactDistinct);
   limits.text_bytes = std::clamp<size_t>(bytes, size_t{64} << 10, size_t{16} << 20);
@@ -27,9 +26,10 @@ ColumnLimits limits_of(size_t columns) {
 // The hashes of all rows, up to a limit.
 class DuplicateCounter {
  public:
+  explicit DuplicateCounter(int64_t limit) : limit_(limit) {}
   void add(const std::vector<uint64_t>& hashes) {
     rows_ += static_cast<int64_t>(hashes.size());
-    if (rows_ > kDuplicateRows) {
+    if (rows_ > limit_) {
       hashes_ = {};
       return;
     }
@@ -40,14 +40,14 @@ class DuplicateCounter {
   }
   int64_t rows() const { return rows_; }
   int64_t count() {
-    if (rows_ > kDuplicateRows) return -1;
+    if (rows_ > limit_) return -1;
     std::sort(hashes_.begin(), hashes_.end());
     return static_cast<int64_t>(hashes_.end() - std::unique(hashes_.begin(), hashes_.end()));
   }
 
  private:
   std::vector<uint64_t> hashes_;
-  int64_t rows_ = 0;
+  int64_t limit_, rows_ = 0;
 };
 
 using Profilers = std::vector<std::unique_ptr<ColumnProfiler>>;
@@ -117,9 +117,10 @@ TableProfile profile_table(TableSource& source, const ProfileOptions& options) {
   const MissingMarkers markers(options.missing_markers);
   Profilers profilers;
   for (size_t index = 0; index < fields.size(); ++index)
-    profilers.push_back(make_column_profiler(fields[index], {told[index], &markers}, limits_of(fields.size())));
+    profilers.push_back(
+        make_column_profiler(fields[index], {told[index], &markers}, limits_of(fields.size(), options)));
 
-  DuplicateCounter duplicates;
+  DuplicateCounter duplicates(options.counts_duplicates ? kDuplicateRows : 0);
   read_columns(source, profilers, std::vector<bool>(fields.size(), true), &duplicates);
   std::vector<bool> again;
   for (const auto& profiler : profilers) again.push_back(profiler->start_second_pass());

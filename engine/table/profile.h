@@ -28,9 +28,9 @@
 // digits; double: up to 9 and 15).
 //
 // Memory: at most kExactDistinct distinct values of a column are kept (fewer where a table has more than 96 columns, so
-// that all of them stay below 384 MiB), and 8 bytes a row for counting duplicates. Columns with more distinct texts are
-// taken cell by cell for what the first ones were; where a later cell shows otherwise ("n/k" among numbers after a
-// million rows), that column is read again: two passes at most.
+// that all of them stay below ProfileOptions::distinct_bytes), and 8 bytes a row for counting duplicates. Columns with
+// more distinct texts are taken cell by cell for what the first ones were; where a later cell shows otherwise ("n/k"
+// among numbers after a million rows), that column is read again: two passes at most.
 #pragma once
 
 #include <cstdint>
@@ -84,12 +84,13 @@ struct TableProfile {
   TableSchema schema;
   std::vector<ColumnProfile> columns;
   int64_t rows = 0;
-  int64_t duplicate_rows =
-      0;  // rows equal to an earlier one (by 64-bit hash; exact up to 2^25 rows, then not counted: -1)
+  int64_t duplicate_rows = 0;  // rows equal to an earlier one (by 64-bit hash; exact up to 2^25 rows; -1: not counted)
 };
 
 struct ProfileOptions {
   std::optional<TableSchema> overrides;  // --schema: columns named there take the kind and format given there
+  bool counts_duplicates = true;
+  int64_t distinct_bytes = int64_t{384} << 20;  // of all columns' distinct values, at most
   std::vector<std::string> missing_markers = {"",    "NA",  "N/A",  "n/a",  "#N/A", "<NA>", "NaN",
                                               "nan", "NaT", "null", "NULL", "None", "?",    "-"};
 };

@@ -1,5 +1,6 @@
 #include "engine/table/table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string_view>
@@ -23,6 +24,12 @@ bool quanta_of(double value, int decimals, int64_t& quanta) {
   return true;
 }
 
+using Locate = TableConverter::Locate;
+
+Locate locate_in(TableSource& source) {
+  return [&source](int64_t row, size_t column) { return source.locate(row, column); };
+}
+
 // What the cells of a column become. One object a column and call: it holds what looking cells up needs.
 class ColumnConverter {
  public:
@@ -37,23 +44,21 @@ class ColumnConverter {
     has_missing_text_ = schema.has_missing && !missing_text_.empty();
   }
 
-  void convert(const RawChunk& chunk, const RawColumn& raw, TableSource& source, Column& column) {
+  void convert(const RawChunk& chunk, const RawColumn& raw, const Locate& locate, Column& column) {
     first_row_ = chunk.first_row;
     begin_ = column_rows(column);
     column.missing.resize(begin_ + static_cast<size_t>(chunk.rows));
     resize_values(column, column.missing.size());
-    has_missing_ = false;
     if (raw.text_offsets != nullptr) {
-      convert_texts(chunk.rows, raw, source, column);
+      convert_texts(chunk.rows, raw, locate, column);
     } else if (raw.integers != nullptr) {
-      convert_numbers(chunk.rows, raw, raw.integers, source, column);
+      convert_numbers(chunk.rows, raw, raw.integers, locate, column);
     } else if (raw.reals != nullptr) {
-      convert_numbers(chunk.rows, raw, raw.reals, source, column);
+      convert_numbers(chunk.rows, raw, raw.reals, locate, column);
     } else {
-      throw Error(source.name() + ": column '" + schema_.name + "' has no values");
+      throw Error("column '" + schema_.name + "': the chunk has no values");
     }
   }
-  bool has_missing() const { return has_missing_; }
 
   static size_t column_rows(const Column& column) { return column.missing.size(); }
 
@@ -84,14 +89,14 @@ class ColumnConverter {
     }
   }
 
-  void convert_texts(int64_t rows, const RawColumn& raw, TableSource& source, Column& column) {
+  void convert_texts(int64_t rows, const RawColumn& raw, const Locate& locate, Column& column) {
     for (int64_t row = 0; row < rows; ++row) {
       const size_t at = begin_ + static_cast<size_t>(row);
       const std::string_view cell = raw.text(row), text = trimmed(cell);
       const bool is_there = raw.present == nullptr || raw.present[row] != 0;
       const bool is_value = is_there && !text.empty() && !(has_missing_text_ && text == missing_text_);
       if (is_value && convert_text(cell, text, at, column)) continue;
-      if (is_value && !is_missing(text)) fail(row, cell, source);
+      if (is_value && !is_missing(text)) fail(row, cell, locate);
       set_missing(at, column);
     }
   }
@@ -171,7 +176,7 @@ class ColumnConverter {
   }
 
   template <class Value>
-  void convert_numbers(int64_t rows, const RawColumn& raw, const Value* values, TableSource& source, Column& column) {
+  void convert_numbers(int64_t rows, const RawColumn& raw, const Value* values, const Locate& locate, Column& column) {
     for (int64_t row = 0; row < rows; ++row) {
       const size_t at = begin_ + static_cast<size_t>(row);
       bool is_there = raw.present == nullptr || raw.present[row] != 0;
@@ -179,7 +184,7 @@ class ColumnConverter {
       if (!is_there) {
         set_missing(at, column);
       } else if (!convert_number(values[row], at, column)) {
-        fail(row, typed_text(values[row], field_.type), source);
+        fail(row, typed_text(values[row], field_.type), locate);
       }
     }
   }
@@ -218,14 +223,13 @@ class ColumnConverter {
 
   void set_missing(size_t at, Column& column) {
     column.missing[at] = 1;
-    has_missing_ = true;
     if (!column.quanta.empty()) column.quanta[at] = 0;
     if (!column.reals.empty()) column.reals[at] = 0;
     if (!column.codes.empty()) column.codes[at] = 0;
     if (!column.texts.empty()) column.texts[at].clear();
   }
 
-  [[noreturn]] void fail(int64_t row, std::string_view cell, TableSource& source) const {
+  [[noreturn]] void fail(int64_t row, std::string_view cell, const Locate& locate) const {
     std::string what;
     switch (schema_.kind) {
       case ColumnKind::kInteger:
@@ -248,12 +252,12 @@ class ColumnConverter {
       default:
         what = "is none of the column's levels";
     }
-    throw InputError(source.locate(first_row_ + row, index_) + ": '" + std::string(cell.substr(0, 100)) + "' " + what +
+    throw InputError(locate(first_row_ + row, index_) + ": '" + std::string(cell.substr(0, 100)) + "' " + what +
                      " (column '" + schema_.name + "'): correct it, or give the column another kind in the schema");
   }
 
   const ColumnSchema& schema_;
-  const RawField& field_;
+  RawField field_;  // not a reference: sources make their fields anew in every pass
   size_t index_;
   MissingMarkers markers_;
   std::string_view missing_text_;
@@ -262,7 +266,6 @@ class ColumnConverter {
   std::unordered_map<std::string_view, int32_t> codes_;  // of the levels without blanks around them
   int64_t first_row_ = 0;
   size_t begin_ = 0;  // of the chunk in the column
-  bool has_missing_ = false;
 };
 
 void check_columns(const TableSource& source, const TableSchema& schema) {
@@ -271,8 +274,10 @@ void check_columns(const TableSource& source, const TableSchema& schema) {
               std::to_string(schema.columns.size()));
 }
 
-// Column j of the schema is field order[j] of the source.
-std::vector<size_t> match_columns(const TableSource& source, const TableSchema& schema) {
+constexpr size_t kLacking = SIZE_MAX;
+
+// Column j of the schema is field order[j] of the source, or kLacking.
+std::vector<size_t> match_columns(const TableSource& source, const TableSchema& schema, bool may_lack) {
   std::unordered_map<std::string_view, size_t> fields;
   for (size_t index = 0; index < source.fields().size(); ++index) fields.emplace(source.fields()[index].name, index);
   std::vector<size_t> order;
@@ -280,7 +285,8 @@ std::vector<size_t> match_columns(const TableSource& source, const TableSchema& 
   for (const ColumnSchema& column : schema.columns) {
     const auto at = fields.find(column.name);
     if (at == fields.end()) {
-      missing += (missing.empty() ? "'" : ", '") + column.name + "'";
+      order.push_back(kLacking);
+      if (!may_lack) missing += (missing.empty() ? "'" : ", '") + column.name + "'";
       continue;
     }
     order.push_back(at->second);
@@ -296,6 +302,11 @@ std::vector<size_t> match_columns(const TableSource& source, const TableSchema& 
                    (unknown.empty() ? "" : "has columns that the schema does not know: " + unknown));
 }
 
+// A column without a gap has no bytes that say so.
+void drop_needless(std::vector<uint8_t>& missing) {
+  if (std::find(missing.begin(), missing.end(), 1) == missing.end()) missing.clear();
+}
+
 }  // namespace
 
 void convert_chunk(const RawChunk& chunk, const TableSchema& schema, TableSource& source, Table& table) {
@@ -306,30 +317,57 @@ void convert_chunk(const RawChunk& chunk, const TableSchema& schema, TableSource
     Column& column = table.columns[index];
     column.missing.clear();
     ColumnConverter converter(schema.columns[index], source.fields()[index], index);
-    converter.convert(chunk, chunk.columns[index], source, column);
-    if (!converter.has_missing()) column.missing.clear();
+    converter.convert(chunk, chunk.columns[index], locate_in(source), column);
+    drop_needless(column.missing);
   }
   table.rows = chunk.rows;
 }
 
-Table read_table(TableSource& source, const TableSchema& schema) {
-  const std::vector<size_t> order = match_columns(source, schema);
-  std::vector<ColumnConverter> converters;
-  for (size_t index = 0; index < order.size(); ++index)
-    converters.emplace_back(schema.columns[index], source.fields()[order[index]], order[index]);
-  Table table;
-  table.columns.resize(order.size());
-  std::vector<uint8_t> has_missing(order.size());
-  source.rewind();
-  for (RawChunk chunk; source.next(chunk);) {
-    for (size_t index = 0; index < order.size(); ++index) {
-      converters[index].convert(chunk, chunk.columns[order[index]], source, table.columns[index]);
-      has_missing[index] |= converters[index].has_missing();
-    }
-    table.rows += chunk.rows;
-  }
+struct TableConverter::Target {
+  size_t column, field;
+  ColumnConverter converter;
+};
+
+TableConverter::TableConverter(const TableSource& source, const TableSchema& schema, Locate locate, bool may_lack)
+    : locate_(std::move(locate)) {
+  const std::vector<size_t> order = match_columns(source, schema, may_lack);
   for (size_t index = 0; index < order.size(); ++index) {
-    if (has_missing[index] == 0) table.columns[index].missing = {};
+    has_.push_back(order[index] != kLacking);
+    if (!has_.back()) continue;
+    const RawField& field = source.fields()[order[index]];
+    targets_.push_back({index, order[index], ColumnConverter(schema.columns[index], field, order[index])});
+  }
+}
+TableConverter::~TableConverter() = default;
+TableConverter::TableConverter(TableConverter&&) noexcept = default;
+
+bool TableConverter::has(size_t column) const {
+  return has_[column];
+}
+
+void TableConverter::append(const RawChunk& chunk, Table& table) {
+  table.columns.resize(has_.size());
+  for (Target& target : targets_)
+    target.converter.convert(chunk, chunk.columns[target.field], locate_, table.columns[target.column]);
+  table.rows += chunk.rows;
+}
+
+void TableConverter::convert(const RawChunk& chunk, Table& table) {
+  table.rows = 0;
+  for (Column& column : table.columns) column.missing.clear();
+  append(chunk, table);
+  for (Column& column : table.columns) drop_needless(column.missing);
+}
+
+Table read_table(TableSource& source, const TableSchema& schema) {
+  TableConverter converter(source, schema, locate_in(source));
+  Table table;
+  table.columns.resize(schema.columns.size());
+  source.rewind();
+  for (RawChunk chunk; source.next(chunk);) converter.append(chunk, table);
+  for (Column& column : table.columns) {
+    drop_needless(column.missing);
+    column.missing.shrink_to_fit();
   }
   return table;
 }

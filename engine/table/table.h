@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,27 @@ struct Table {
 // Converts one chunk by the schema (columns matched by position; the caller has matched names). A cell that does not fit
 // its kind throws InputError: "life.csv:41:7: 'abc' is not a number (column 'GDP')". `source` locates it.
 void convert_chunk(const RawChunk& chunk, const TableSchema& schema, TableSource& source, Table& table);
+
+// The same for one chunk after the other: what looking cells up needs is made once.
+class TableConverter {
+ public:
+  using Locate = std::function<std::string(int64_t row, size_t column)>;  // TableSource::locate, for messages
+  // Columns are matched by exact name, in any order. Throws InputError naming those that the schema does not know and,
+  // unless it `may_lack` some, those that the source does not have. The schema must outlive the converter.
+  TableConverter(const TableSource& source, const TableSchema& schema, Locate locate, bool may_lack = false);
+  ~TableConverter();
+  TableConverter(TableConverter&&) noexcept;
+  bool has(size_t column) const;  // of the schema
+  // Puts the chunk's rows in the place of the table's, or behind them. A column that the source lacks has no rows.
+  void convert(const RawChunk& chunk, Table& table);
+  void append(const RawChunk& chunk, Table& table);  // `missing` is there whether or not some are
+
+ private:
+  struct Target;
+  std::vector<Target> targets_;
+  std::vector<bool> has_;  // [columns of the schema]
+  Locate locate_;
+};
 
 // Reads the whole source from its start. Checks that the source's fields are the schema's columns (by exact name, any
 // order) and names what is missing otherwise.
