@@ -42,6 +42,14 @@ struct OutputSchema {
   std::vector<OutputColumn> columns;
 };
 
+// Texts of a batch's rows that were read: the text of row r ends at ends[r] and begins where that of the row before
+// ends.
+struct ReadTexts {
+  std::string bytes;
+  std::vector<size_t> ends;
+  void clear() { bytes.clear(), ends.clear(); }
+};
+
 // A reusable block of memory for up to `capacity` rows of a schema: one allocation, 64-byte aligned columns.
 class Batch {
  public:
@@ -58,6 +66,17 @@ class Batch {
     return bits == nullptr || (bits[row >> 3] >> (row & 7) & 1) != 0;
   }
 
+  // Appends the text of a row to `out`: of a column that has `texts`, `column` of the schema.
+  void append_text(const OutputColumn& schema, size_t column, int64_t row, std::string& out) const {
+    if (column >= texts_read.size() || texts_read[column].ends.empty())
+      return schema.texts->append(seed, first_row + static_cast<uint64_t>(row), out);
+    const ReadTexts& read = texts_read[column];
+    const auto at = static_cast<size_t>(row);
+    const size_t begin = at == 0 ? 0 : read.ends[at - 1];
+    out.append(read.bytes, begin, read.ends[at] - begin);
+  }
+
+  std::vector<ReadTexts> texts_read;  // [columns], or fewer: in the place of what the other columns' `texts` make
   uint64_t seed = 0;       // of the job
   uint64_t first_row = 0;  // global number of row 0 of this batch
   int64_t rows = 0;        // <= capacity

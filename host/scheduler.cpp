@@ -102,14 +102,18 @@ struct Worker {
         encoder(plan.format->make(generator.schema(), plan.encoder)),
         batch(sampler->make_batch(generator.schema(), plan.rows_per_batch)) {}
 
-  void run(const Generator& generator, const JobPlan& plan, Ring& ring) {
+  // `order` is all workers': batches are fetched in the order in which they are reserved.
+  void run(const Generator& generator, const JobPlan& plan, Ring& ring, std::mutex& order) {
     Stopwatch watch;
     while (true) {
+      std::unique_lock lock(order);
       const Ring::Ticket ticket = ring.reserve();
       seconds.wait += watch.lap();
       if (ticket.slot == nullptr) return;
       if (interrupted()) return ring.close();
       const BatchRange range = find_batch(plan, ticket.sequence);
+      sampler->fetch(static_cast<uint64_t>(range.first_row), range.rows);
+      lock.unlock();
       sample_batch(*sampler, generator, range.first_row, range.rows, batch);
       seconds.sample += watch.lap();
       ticket.slot->bytes.clear();
@@ -264,7 +268,7 @@ JobPlan plan_job(const Generator& generator, const JobOptions& options) {
   plan.rows_per_batch = std::max<int64_t>(1, std::min({format_rows, plan.layout.rows_per_file, options.rows}));
   const double share = static_cast<double>(plan.rows_per_batch) / static_cast<double>(format_rows);
   plan.slot_bytes = static_cast<int64_t>(static_cast<double>(probe.buffer_bytes) * share) + (4 << 10);
-  plan.scratch_bytes = plan.slot_bytes;
+  plan.scratch_bytes = plan.slot_bytes + generator.sampler_bytes(plan.rows_per_batch);
   plan.batch_bytes = static_cast<int64_t>(Batch::bytes(generator.schema(), plan.rows_per_batch));
   plan.resident_bytes = options.resident_bytes >= 0 ? options.resident_bytes : resident_memory_bytes() + kSlackBytes;
   plan.resident_bytes += batches_of(std::min(plan.layout.rows_per_file, options.rows), plan.rows_per_batch) *
@@ -283,6 +287,7 @@ JobResult run_job(const Generator& generator, const JobPlan& plan, OutputSink& s
   workers.reserve(static_cast<size_t>(plan.workers));
   for (int i = 0; i < plan.workers; ++i) workers.emplace_back(generator, plan);
 
+  std::mutex order;
   std::vector<std::thread> threads;
   try {
     {
@@ -291,7 +296,7 @@ JobResult run_job(const Generator& generator, const JobPlan& plan, OutputSink& s
       for (Worker& worker : workers) {
         threads.emplace_back([&] {
           try {
-            worker.run(generator, plan, ring);
+            worker.run(generator, plan, ring, order);
           } catch (...) {
             failure.set(std::current_exception());
             ring.close();
@@ -322,7 +327,8 @@ JobResult run_sampling(const Generator& generator, int64_t first_row, int64_t ro
   JobResult result;
   Stopwatch whole;
   Failure failure;
-  std::atomic<int64_t> next{0};
+  std::mutex order;  // batches are fetched in this order
+  int64_t next = 0;
   std::atomic<bool> stop{false};
   const auto work = [&](RowSampler& sampler, double& seconds) {
     Stopwatch watch;
@@ -330,9 +336,12 @@ JobResult run_sampling(const Generator& generator, int64_t first_row, int64_t ro
     const int64_t batch_rows = std::clamp<int64_t>(bytes / std::max<int64_t>(row_bytes, 1) / 64 * 64, 256, 1 << 20);
     Batch batch = sampler.make_batch(generator.schema(), batch_rows);
     while (!stop && !interrupted()) {
-      const int64_t begin = next.fetch_add(batch_rows);
-      if (begin >= rows) break;
-      const int64_t count = std::min(batch_rows, rows - begin);
+      std::unique_lock lock(order);
+      const int64_t begin = next, count = std::min(batch_rows, rows - begin);
+      if (count <= 0) break;
+      next += count;
+      sampler.fetch(static_cast<uint64_t>(first_row + begin), count);
+      lock.unlock();
       sample_batch(sampler, generator, first_row + begin, count, batch);
       progress.add(count, 0);
     }

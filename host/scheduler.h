@@ -32,7 +32,7 @@ struct JobPlan {
   int workers = 0;
   int64_t slots = 0;
   int64_t batch_bytes = 0;    // one a worker
-  int64_t scratch_bytes = 0;  // of an encoder: one a worker
+  int64_t scratch_bytes = 0;  // of an encoder and a sampler: one of each a worker
   int64_t slot_bytes = 0;     // encoded bytes of one batch
   int64_t resident_bytes = 0;
   const Format* format = nullptr;

@@ -192,8 +192,7 @@ std::shared_ptr<arrow::Buffer> ArrowColumns::text_offsets(const Batch& batch, si
   column.text.clear();
   offsets[0] = 0;
   for (int64_t row = 0; row < batch.rows; ++row) {
-    if (output.texts && batch.is_present(index, row))
-      output.texts->append(batch.seed, batch.first_row + static_cast<uint64_t>(row), column.text);
+    if (output.texts && batch.is_present(index, row)) batch.append_text(output, index, row, column.text);
     if (column.text.size() > std::numeric_limits<int32_t>::max())
       throw Error("column '" + output.schema.name + "': more than 2 GiB of text in one batch: use format csv");
     offsets[row + 1] = static_cast<int32_t>(column.text.size());

@@ -251,7 +251,7 @@ void BinaryColumn::write_texts(const Batch& batch, size_t index, int64_t first, 
   store_as(as, rows, out, stride, [&](int64_t row) -> int64_t {
     if (!batch.is_present(index, first + row)) return 0;
     scratch.clear();
-    column_.texts->append(batch.seed, batch.first_row + static_cast<uint64_t>(first + row), scratch);
+    batch.append_text(column_, index, first + row, scratch);
     if (type_ == BinaryType::kUint64) {
       if (const auto value = parse<uint64_t>(scratch)) return static_cast<int64_t>(*value);
     } else if (const auto value = parse<int64_t>(scratch)) {

@@ -223,7 +223,7 @@ class CsvColumn {
     for (int64_t row = block.first; row < block.first + block.rows; ++row) {
       if (block.batch.is_present(block.index, row)) {
         const size_t begin = arena_.size();
-        column_.texts->append(block.batch.seed, block.batch.first_row + static_cast<uint64_t>(row), arena_);
+        block.batch.append_text(column_, block.index, row, arena_);
         const std::string_view text(arena_.data() + begin, arena_.size() - begin);
         if (needs_quotes(text) || (is_only_column_ && text.empty())) {
           unquoted_ = text;

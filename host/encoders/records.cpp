@@ -177,8 +177,7 @@ void RecordLayout::write_field(const Field& field, size_t index, const Batch& ba
   } else if (column.texts) {
     for (int64_t row = 0; row < rows; ++row) {
       scratch_.clear();
-      if (batch.is_present(index, first + row))
-        column.texts->append(batch.seed, batch.first_row + static_cast<uint64_t>(first + row), scratch_);
+      if (batch.is_present(index, first + row)) batch.append_text(column, index, first + row, scratch_);
       if (scratch_.size() > field.bytes) {
         throw Error("column '" + column.schema.name + "': a text of " + std::to_string(scratch_.size()) +
                     " bytes in a field of " + std::to_string(field.bytes) + ": choose another format");

@@ -257,6 +257,79 @@ TEST(Scheduler, SamplingOnlyCoversEveryRow) {
   EXPECT_EQ(message_of([&] { run_sampling(FakeGenerator(1, 999'999), 0, 1'000'003, 2, progress); }), "sampler fault");
 }
 
+// Notes the rows that samplers fetch. A fetch takes a while, so that two at a time would meet.
+class FetchingGenerator : public FakeGenerator {
+ public:
+  std::unique_ptr<RowSampler> make_sampler() const override {
+    return std::make_unique<Sampler>(*this, FakeGenerator::make_sampler());
+  }
+  int64_t sampler_bytes(int64_t rows) const override { return 5000 * rows; }
+  mutable std::vector<std::pair<uint64_t, int64_t>> fetched;
+  mutable std::atomic<int> sampled_without{0}, fetching{0}, met{0};
+
+ private:
+  class Sampler : public RowSampler {
+   public:
+    Sampler(const FetchingGenerator& all, std::unique_ptr<RowSampler> rows) : all_(all), rows_(std::move(rows)) {}
+    void fetch(uint64_t first_row, int64_t rows) override {
+      all_.met += all_.fetching++ > 0;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      all_.fetched.emplace_back(first_row, rows);
+      last_ = {first_row, rows};
+      --all_.fetching;
+    }
+    void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
+      all_.sampled_without += last_ != std::pair(first_row, rows);
+      rows_->sample(first_row, rows, batch);
+    }
+
+   private:
+    const FetchingGenerator& all_;
+    std::unique_ptr<RowSampler> rows_;
+    std::pair<uint64_t, int64_t> last_{};
+  };
+};
+
+// Rows [first, first + rows), each once, in order.
+void expect_fetched(const FetchingGenerator& generator, int64_t first, int64_t rows) {
+  auto next = static_cast<uint64_t>(first);
+  for (const auto& [row, count] : generator.fetched) {
+    EXPECT_EQ(row, next);
+    next = row + static_cast<uint64_t>(count);
+  }
+  EXPECT_EQ(next, static_cast<uint64_t>(first + rows));
+  EXPECT_EQ(generator.met, 0);
+}
+
+TEST(Scheduler, BatchesAreFetchedOneByOneInTheOrderOfTheRows) {
+  const TestFolder folder;
+  for (const int threads : {1, 2, 8}) {
+    FetchingGenerator whole, part, sampled;
+    JobOptions options = job(20'050, 3'000, threads);
+    options.encoder.compression = "slow";
+    generate(whole, options, folder.path("whole" + std::to_string(threads)));
+    expect_fetched(whole, 0, 20'050);
+    EXPECT_EQ(whole.sampled_without, 1);  // by the plan
+    options.parts = options.part = 3;
+    generate(part, options, folder.path("part" + std::to_string(threads)));
+    expect_fetched(part, 12'000, 8'050);
+    Progress progress(0, Progress::Style::kNone);
+    run_sampling(sampled, 100, 1'000'003, threads, progress);
+    expect_fetched(sampled, 100, 1'000'003);
+    EXPECT_EQ(sampled.sampled_without, 0);
+  }
+}
+
+TEST(Scheduler, WhatSamplersHoldIsPlannedFor) {
+  const JobPlan without = plan_job(FakeGenerator(), job(20'050, 3'000)),
+                with = plan_job(FetchingGenerator(), job(20'050, 3'000));
+  EXPECT_EQ(with.scratch_bytes, without.scratch_bytes + 5000 * with.rows_per_batch);
+  JobOptions options = job(20'050, 3'000, 8);
+  options.memory_bytes = with.resident_bytes + 3 * (with.batch_bytes + with.scratch_bytes) + 4 * with.slot_bytes;
+  EXPECT_EQ(plan_job(FetchingGenerator(), options).workers, 3);
+  EXPECT_EQ(plan_job(FakeGenerator(), options).workers, 8);
+}
+
 // (Rows below 8,192 are sampled while planning too.)
 // A fault of every stage: nothing hangs, files finished before stay, no temporary or partial file, the manifest is
 // valid.
