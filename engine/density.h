@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/table/schema.h"
-#include "engine/table/source.h"
 #include "engine/table/table.h"
 
 namespace doppel {
@@ -61,20 +60,15 @@ class DensityWorker {
                         uint64_t seed, uint64_t row, std::span<SampledValue> values) = 0;
 };
 
-// A table, and what it gives of a schema's columns. A column that the source lacks has no rows.
-struct GivenTable {
-  Table table;
-  std::vector<Knowledge> knowledge;  // [columns] kGiven or kNone
-};
-// Reads the whole source. Columns are matched by exact name, in any order; one that the schema does not know is an
-// InputError.
-GivenTable read_given(TableSource& source, const TableSchema& schema);
+inline constexpr int64_t kWorkerBytes = int64_t{64} << 20;  // of what a worker keeps, about
 
 class Density {
  public:
   virtual ~Density() = default;
   virtual const TableSchema& schema() const = 0;
-  virtual std::unique_ptr<DensityWorker> make_worker() const = 0;  // the density must outlive it
+  // The density must outlive it. With fewer `most_bytes` for what rows have in common it computes more, to the same
+  // bits.
+  virtual std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes = kWorkerBytes) const = 0;
 };
 
 }  // namespace doppel

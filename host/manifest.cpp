@@ -30,6 +30,10 @@ std::string head_line(const ManifestHead& head) {
             {"part", head.part},
             {"versions", head.versions}};
   if (!head.where.empty()) json["where"] = head.where;
+  if (!head.given_checksum.empty()) {
+    json["given"] = head.given;
+    json["given_checksum"] = head.given_checksum;
+  }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -50,6 +54,8 @@ ManifestHead parse_head(const Json& json) {
   head.model_checksum = json.at("model_checksum");
   head.seed = json.at("seed");
   head.where = json.value("where", "");
+  head.given = json.value("given", "");
+  head.given_checksum = json.value("given_checksum", "");
   head.rows = json.at("rows");
   head.format = json.at("format");
   head.compression = json.at("compression");
@@ -126,6 +132,7 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
   for (const std::string& difference :
        {differ("model_checksum", written.model_checksum, asked.model_checksum),
         differ("seed", written.seed, asked.seed), differ("where", written.where, asked.where),
+        differ("the checksum of the rows given", written.given_checksum, asked.given_checksum),
         differ("rows", written.rows, asked.rows), differ("format", written.format, asked.format),
         differ("compression", written.compression, asked.compression),
         differ("rows_per_file", written.rows_per_file, asked.rows_per_file),
@@ -147,6 +154,7 @@ std::string provenance_json(const ManifestHead& head) {
             {"model_checksum", head.model_checksum},
             {"seed", head.seed}};
   if (!head.where.empty()) json["where"] = head.where;
+  if (!head.given_checksum.empty()) json["given_checksum"] = head.given_checksum;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -20,6 +20,8 @@ struct ManifestHead {
   std::string model_checksum;  // engine/model_file.h
   uint64_t seed = 0;
   std::string where;  // the conditions that rows meet; "": none
+  std::string given,
+      given_checksum;  // the file whose rows are completed (as typed, for people), file_checksum; "": none
   int64_t rows = 0, rows_per_file = 0;
   std::string format, compression;
   int64_t parts = 1, part = 1;  // counted from 1
@@ -46,7 +48,7 @@ std::vector<std::string> find_manifests(const std::string& folder);
 std::optional<Manifest> read_manifest(const std::string& path);
 
 // The name of the first field in which two jobs differ, with both values ("seed (1, now 2)"), or "" when they agree.
-// The model's file name does not count; `same_part` false leaves the part's number out.
+// The names of the model's and of the given file do not count; `same_part` false leaves the part's number out.
 std::string first_difference(const ManifestHead& written, const ManifestHead& asked, bool same_part);
 
 nlohmann::json program_versions();

@@ -57,10 +57,7 @@ std::string check_size(const std::string& path, const ManifestEntry& entry) {
   return entry.file + ": its size is " + std::to_string(size) + " bytes, not " + std::to_string(entry.bytes);
 }
 
-// "" or what is wrong with the file.
-std::string check_file(const std::string& path, const ManifestEntry& entry, std::vector<std::byte>& buffer) {
-  const std::string wrong_size = check_size(path, entry);
-  if (!wrong_size.empty()) return wrong_size;
+std::string checksum_of(const std::string& path, std::vector<std::byte>& buffer) {
   Reader reader(path);
   Checksum checksum;
   for (size_t got = buffer.size(); got == buffer.size();) {
@@ -68,9 +65,15 @@ std::string check_file(const std::string& path, const ManifestEntry& entry, std:
     got = reader.read(buffer.data(), buffer.size());
     checksum.update(buffer.data(), got);
   }
-  return checksum.hex() == entry.xxh3_128
-             ? ""
-             : entry.file + ": its checksum is " + checksum.hex() + ", not " + entry.xxh3_128;
+  return checksum.hex();
+}
+
+// "" or what is wrong with the file.
+std::string check_file(const std::string& path, const ManifestEntry& entry, std::vector<std::byte>& buffer) {
+  const std::string wrong_size = check_size(path, entry);
+  if (!wrong_size.empty()) return wrong_size;
+  const std::string checksum = checksum_of(path, buffer);
+  return checksum == entry.xxh3_128 ? "" : entry.file + ": its checksum is " + checksum + ", not " + entry.xxh3_128;
 }
 
 // What is wrong with each entry's file, "" where nothing is; kAbsent where it is not there.
@@ -212,6 +215,11 @@ class CompareSink : public OutputSink {
 };
 
 }  // namespace
+
+std::string file_checksum(const std::string& path) {
+  std::vector<std::byte> buffer(kReadBytes);
+  return checksum_of(path, buffer);
+}
 
 FolderCheck check_folder(const std::string& folder, int threads) {
   return survey(folder,

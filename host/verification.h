@@ -19,6 +19,9 @@ struct FolderCheck {
   bool is_good() const { return missing.empty() && corrupt.empty() && extra.empty(); }
 };
 
+// xxh3_128 of the file's bytes. Throws Error where it cannot be read, of status kInterrupted once asked to stop.
+std::string file_checksum(const std::string& path);
+
 // Reads every listed file, on `threads` threads. Throws InputError where there is no manifest or manifests disagree.
 FolderCheck check_folder(const std::string& folder, int threads);
 // The same by the files' sizes alone: nothing is read but the manifests.

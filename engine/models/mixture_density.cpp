@@ -16,7 +16,6 @@
 namespace doppel {
 namespace {
 
-constexpr int64_t kKeptBytes = int64_t{64} << 20;  // of what rows have in common
 constexpr double kLeastWeight = 1e-300;            // of a member that is never drawn
 
 // The sum of term(0) .. term(count - 1) in four strands: a fixed order that processors take side by side.
@@ -78,8 +77,9 @@ class RowDraws {
 
 class MixtureWorker : public DensityWorker {
  public:
-  MixtureWorker(const MixtureView& view, double floor)
+  MixtureWorker(const MixtureView& view, double floor, int64_t most_bytes)
       : view_(view),
+        most_bytes_(most_bytes),
         states_(view, floor),
         patterns_(view),
         single_patterns_(view),
@@ -132,7 +132,7 @@ class MixtureWorker : public DensityWorker {
   // ---- what a row says
 
   void observe(const Table& table, int64_t row, std::span<const Knowledge> knowledge) {
-    if (states_.bytes() + patterns_.bytes() > kKeptBytes) states_.forget(), patterns_.forget();
+    if (states_.bytes() + patterns_.bytes() > most_bytes_) states_.forget(), patterns_.forget();
     std::fill(is_known_.begin(), is_known_.end(), 0);
     strange_gaps_ = 0;
     for (size_t c = 0; c < view_.columns.size(); ++c) {
@@ -456,6 +456,7 @@ class MixtureWorker : public DensityWorker {
   }
 
   const MixtureView& view_;
+  int64_t most_bytes_;  // of what rows have in common
   StateEvidences states_;
   LatentPatterns patterns_, single_patterns_;  // the latter of one latent each, never forgotten
   size_t members_;
@@ -487,7 +488,9 @@ class MixtureDensity : public Density {
         view_(*recipe_),
         floor_(1 / (static_cast<double>(std::max<int64_t>(rows, 0)) + 1)) {}
   const TableSchema& schema() const override { return recipe_->schema; }
-  std::unique_ptr<DensityWorker> make_worker() const override { return std::make_unique<MixtureWorker>(view_, floor_); }
+  std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes) const override {
+    return std::make_unique<MixtureWorker>(view_, floor_, most_bytes);
+  }
 
  private:
   std::shared_ptr<const TableRecipe> recipe_;

@@ -10,7 +10,6 @@
 #include <set>
 #include <string>
 
-#include "engine/completion.h"
 #include "engine/model.h"
 #include "host/cli/commands.h"
 #include "host/cli/open_model.h"
@@ -18,9 +17,8 @@
 #include "host/encoders/encoder.h"
 #include "host/interrupt.h"
 #include "host/output_folder.h"
-#include "host/readers/reader.h"
-#include "host/readers/watched_table.h"
 #include "host/scheduler.h"
+#include "host/verification.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
 
@@ -44,14 +42,17 @@ Examples:
   doppel generate adult.doppel --rows 5k -o rich.csv --where 'income=">50K"'      as many rows of a class as wanted:
   doppel generate adult.doppel --rows 5k -o poor.csv --where 'income="<=50K"'     one output for each
   doppel generate adult.doppel --given part.csv -o whole.csv   columns of part.csv as they are, the others drawn for them
+  doppel generate adult.doppel --given part.csv -o whole       the same into a folder: resumed, split and verified as any
 
 Conditions (--where) are joined by `and`: COLUMN = != < <= > >= VALUE, COLUMN in {A, B}, COLUMN between A and B (ends
 included), COLUMN is missing, COLUMN is present. There is no `or`: a set says it for one column. Names and values with
 blanks or with one of = ! < > { } , in them are put in quotes; values are in the column's own form. Rows are drawn from
 the model's exact distribution given the conditions, however rare they are; --dry-run says how probable they are.
 
-Rows given (--given) are held in memory. Row i is drawn from the exact distribution given row i of the file, which starts
-again after its last row. A number that stands for an interval of values counts as one point of it.
+Row i is drawn from the exact distribution given row i of the file (--given), which starts again after its last row. A
+file larger than an eighth of --memory is read as rows are made, and from its start again for a part or a file in its
+middle. A number that stands for an interval of values counts as one point of it. A folder's manifest keeps the file's
+checksum: --resume takes no other.
 )";
 
 struct GenerateOptions {
@@ -117,14 +118,13 @@ Destination choose_destination(const GenerateOptions& options) {
     return destination;
   }
   if (options.where_given) throw UsageError("--given and --where exclude each other");
-  if (destination.target == Target::kFolder)  // its manifest could not tell what was given
-    throw UsageError("--given writes one file or stream: -o FILE.csv, -o FILE.parquet ... or -o -");
   return destination;
 }
 
 struct Source {
   int64_t rows_given = 0;  // of --given
   std::string checksum, backend;
+  std::string given_checksum;  // for a folder's manifest
   ConditionedRows rows;
   const Generator& generator() const { return *rows.generator; }
 };
@@ -138,21 +138,16 @@ struct Run {
   JobOptions job;
 };
 
-Source open_source(const GenerateOptions& options, const CommonOptions& common, std::unique_ptr<Backend>& backend) {
+Source open_source(const GenerateOptions& options, const CommonOptions& common, Target target,
+                   std::unique_ptr<Backend>& backend) {
   const auto [model, checksum] = open_model(options.model);
   backend = make_backend(common.backend);
-  Source source{0, checksum, backend->description(), {}};
-  if (!options.given.empty()) {
-    Completed completed = complete_columns(model->density(), *watch_table(open_table(options.given)),
-                                           model->make_generator(options.seed, *backend), model->constraints());
-    source.rows.generator = std::move(completed.generator);
-    source.rows_given = completed.rows;
-  } else if (!options.where_given) {
-    source.rows.generator = model->make_generator(options.seed, *backend);
-  } else {
-    source.rows = model->make_generator_where(options.where, options.seed, *backend);
-  }
-  return source;
+  AskedRows asked{options.seed, {}, options.given};
+  if (options.where_given) asked.where = options.where;
+  ModelRows made = make_rows(*model, asked, *backend, common);
+  const bool is_noted = !options.given.empty() && target == Target::kFolder;
+  return {made.given, checksum, backend->description(), is_noted ? file_checksum(options.given) : "",
+          std::move(made.rows)};
 }
 
 ManifestHead make_head(const Run& run, int64_t rows_per_file) {
@@ -161,6 +156,8 @@ ManifestHead make_head(const Run& run, int64_t rows_per_file) {
   head.model_checksum = run.source.checksum;
   head.seed = run.options.seed;
   head.where = run.options.where;
+  head.given = run.options.given;
+  head.given_checksum = run.source.given_checksum;
   head.rows = run.job.rows;
   head.rows_per_file = rows_per_file;
   head.format = run.destination.format->name;
@@ -361,7 +358,7 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   run.job.memory_bytes = common.memory_bytes;
   run.job.format = run.destination.format;
 
-  run.source = open_source(options, common, backend);
+  run.source = open_source(options, common, run.destination.target, backend);
   if (options.rows.empty()) run.job.rows = run.source.rows_given;
   if (run.destination.format != nullptr) {
     run.job.encoder = {run.destination.compression, provenance_json(make_head(run, 1))};

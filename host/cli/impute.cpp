@@ -8,12 +8,11 @@
 #include "engine/completion.h"
 #include "engine/model.h"
 #include "host/cli/commands.h"
+#include "host/cli/given_file.h"
 #include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
-#include "host/readers/reader.h"
-#include "host/readers/watched_table.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -67,17 +66,19 @@ void report_gaps(const Completed& completed, const ImputeCommand& command, const
                           {"gaps_left_cells", unfilled},
                           {"columns", columns},
                           {"seconds", result.seconds},
+                          {"rows_per_s", result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0},
+                          {"peak_memory_bytes", peak_memory_bytes()},
                           {"versions", program_versions()}});
 }
 
 void impute(const ImputeCommand& command, const CommonOptions& common) {
   const Format& format = check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
-  const std::shared_ptr<const Density> density = opened.model->density();
-  const std::unique_ptr<TableSource> source = watch_table(open_table(command.data));
   const Completion how = command.how == "draw" ? Completion::kDraw : Completion::kMean;
-  const Completed completed = fill_gaps(density, *source, how, command.seed, opened.model->constraints());
-  const JobResult result = write_rows(*completed.generator, completed.rows, command.output, format, common);
+  const Completed completed = fill_gaps(opened.model->density(), open_given(command.data, common), how, command.seed,
+                                        opened.model->constraints(), given_limits(common));
+  const JobPlan plan = plan_rows(*completed.generator, completed.rows, command.output, format, common);
+  const JobResult result = write_rows(*completed.generator, plan, command.output, common);
   report_gaps(completed, command, common, result, opened.checksum);
 }
 

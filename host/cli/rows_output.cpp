@@ -46,8 +46,8 @@ void check_output_stream(const Format& format, const CommonOptions& common) {
     throw UsageError("standard output is a terminal and " + format.name + " is not text: redirect it");
 }
 
-JobResult write_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
-                     const CommonOptions& common) {
+JobPlan plan_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
+                  const CommonOptions& common) {
   JobOptions job;
   job.rows = rows;
   job.rows_per_file = std::max<int64_t>(1, rows);
@@ -55,7 +55,11 @@ JobResult write_rows(const Generator& generator, int64_t rows, const RowsOutput&
   job.memory_bytes = common.memory_bytes;
   job.format = &format;
   job.encoder.compression = output.compression;
-  const JobPlan plan = plan_job(generator, job);
+  return plan_job(generator, job);
+}
+
+JobResult write_rows(const Generator& generator, const JobPlan& plan, const RowsOutput& output,
+                     const CommonOptions& common) {
   Progress progress(plan.rows(), Progress::style_for(common.quiet));
   const bool is_stream = output.path == "-";
   try {

@@ -25,8 +25,11 @@ const Format& check_rows_output(const RowsOutput& output, const CommonOptions& c
 void check_output_file(const std::string& path, bool overwrite);
 void check_output_stream(const Format& format, const CommonOptions& common);
 
-// Rows 0 .. rows - 1 of the generator, whole or not at all.
-JobResult write_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
+// Rows 0 .. rows - 1 of the generator as one file; throws as plan_job does.
+JobPlan plan_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
+                  const CommonOptions& common);
+// Whole or not at all.
+JobResult write_rows(const Generator& generator, const JobPlan& plan, const RowsOutput& output,
                      const CommonOptions& common);
 
 }  // namespace doppel

@@ -3,21 +3,21 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <string>
 #include <vector>
 
+#include "engine/evaluation/value_summary.h"
 #include "engine/model.h"
 #include "engine/table/cells.h"
 #include "host/cli/commands.h"
+#include "host/cli/given_file.h"
 #include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
 #include "host/cli/text_table.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
-#include "host/readers/reader.h"
-#include "host/readers/watched_table.h"
 #include "host/scheduler.h"
 #include "kernels/common/error.h"
 
@@ -75,82 +75,183 @@ void rank_causes(const std::vector<size_t>& columns, std::span<const double> con
   rank.resize(causes);
 }
 
-// Scores as rows of a table. Notes each row's score and greatest surprise on the way.
+struct Cause {
+  std::string column, value;
+  double contribution = 0, surprise = 0;
+};
+struct StrangeRow {
+  int64_t row = 0;  // from 0
+  double score = 0, surprise = 0;
+  std::vector<Cause> causes;
+};
+
+// What is told of all rows: the same whichever thread adds which rows, and when.
+class Totals {
+ public:
+  Totals(size_t top, bool by_score) : top_(top), by_score_(by_score) {}
+
+  // Of rows first_row, first_row + 1, ...; describe(i) makes the i-th of them a strange row.
+  template <class Describe>
+  void add(int64_t first_row, std::span<const double> score, std::span<const double> surprise,
+           const Describe& describe) {
+    const std::lock_guard lock(mutex_);
+    score_.add(score);
+    surprise_.add(surprise);
+    for (size_t i = 0; i < score.size(); ++i) {
+      StrangeRow row{first_row + static_cast<int64_t>(i), score[i], surprise[i], {}};
+      const auto comes_first = [&](const StrangeRow& a, const StrangeRow& b) { return is_stranger(a, b); };
+      if (top_ == 0 || (strange_.size() == top_ && !is_stranger(row, strange_.front()))) continue;
+      if (strange_.size() == top_) {
+        std::pop_heap(strange_.begin(), strange_.end(), comes_first);
+        strange_.pop_back();
+      }
+      row.causes = describe(i);
+      strange_.push_back(std::move(row));
+      std::push_heap(strange_.begin(), strange_.end(), comes_first);
+    }
+  }
+
+  // The strangest first. Once, when all rows are added.
+  std::vector<StrangeRow> take_strange_rows() {
+    std::sort(strange_.begin(), strange_.end(),
+              [&](const StrangeRow& a, const StrangeRow& b) { return is_stranger(a, b); });
+    return std::move(strange_);
+  }
+  ValueSummary& score() { return score_; }
+  ValueSummary& surprise() { return surprise_; }
+
+ private:
+  bool is_stranger(const StrangeRow& a, const StrangeRow& b) const {
+    const double of_a = by_score_ ? a.score : a.surprise, of_b = by_score_ ? b.score : b.surprise;
+    return of_a != of_b ? of_a > of_b : a.row < b.row;
+  }
+
+  std::mutex mutex_;
+  size_t top_;
+  bool by_score_;
+  std::vector<StrangeRow> strange_;  // a heap, the least strange at its front
+  ValueSummary score_, surprise_;
+};
+
+std::string cell_text(const RawField& field, const RawColumn& raw, int64_t row) {
+  if (raw.present != nullptr && raw.present[row] == 0) return "";
+  if (raw.text_offsets != nullptr) return std::string(raw.text(row));
+  return raw.integers != nullptr ? typed_text(raw.integers[row], field.type) : typed_text(raw.reals[row], field.type);
+}
+
+// Scores as rows of a table.
 class ScoreGenerator : public Generator {
  public:
-  ScoreGenerator(const Density& density, const GivenTable& given) : density_(density), given_(given) {
-    for (size_t c = 0; c < given.knowledge.size(); ++c)
-      if (given.knowledge[c] == Knowledge::kGiven) shown_.push_back(c);
-    score.resize(static_cast<size_t>(given.table.rows));
-    surprise.resize(score.size());
+  // Reads the table once, so that what is wrong with it shows before anything is written.
+  ScoreGenerator(const Density& density, std::unique_ptr<TableSource> source, const GivenLimits& limits)
+      : density_(density), limits_(limits), rows_(std::make_unique<GivenRows>(std::move(source), limits.table_bytes)) {
+    TableConverter convert = converter();
+    for (size_t c = 0; c < density.schema().columns.size(); ++c) {
+      knowledge_.push_back(convert.has(c) ? Knowledge::kGiven : Knowledge::kNone);
+      if (convert.has(c)) shown_.push_back(c);
+    }
+    if (shown_.empty()) throw InputError(rows_->name() + ": has none of the model's columns");
+    Table table;
+    rows_->rewind();
+    for (RawChunk chunk; rows_->next(chunk);) convert.convert(chunk, table);
+    if (rows() == 0) throw InputError(rows_->name() + ": has no rows: there is nothing to score");
     make_schema();
   }
   const OutputSchema& schema() const override { return schema_; }
   uint64_t seed() const override { return 0; }
   std::unique_ptr<RowSampler> make_sampler() const override { return std::make_unique<Sampler>(*this); }
+  int64_t sampler_bytes(int64_t rows) const override { return rows_->fetched_bytes(rows) + limits_.worker_bytes; }
 
-  const GivenTable& given() const { return given_; }
-  const Density& density() const { return density_; }
-  const std::vector<size_t>& shown() const { return shown_; }  // columns that DATA has
-  int32_t place_of(size_t column) const {                      // among those
-    return static_cast<int32_t>(std::lower_bound(shown_.begin(), shown_.end(), column) - shown_.begin());
-  }
-
-  // [rows] Each row is written by whoever samples it, always to the same numbers.
-  mutable std::vector<double> score, surprise;
+  int64_t rows() const { return rows_->rows(); }
+  // From now on rows that are made are added to `totals`: not before, as a job's plan tries some.
+  void add_to(Totals& totals) { totals_ = &totals; }
 
  private:
   class Sampler : public RowSampler {
    public:
-    explicit Sampler(const ScoreGenerator& scores) : scores_(scores), worker_(scores.density().make_worker()) {}
+    explicit Sampler(const ScoreGenerator& all)
+        : all_(all),
+          worker_(all.density_.make_worker(all.limits_.worker_bytes)),
+          reader_(*all.rows_),
+          converter_(all.converter()) {}
 
-    // Rows beyond the table's are the table's again: a job's plan probes the encoder with more than there may be.
+    void fetch(uint64_t first_row, int64_t rows) override { reader_.fetch(first_row, rows); }
+
+    // Rows beyond the table's are the table's again: a job's plan tries more than there may be.
     void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
-      const int64_t all = scores_.given().table.rows;
-      for (int64_t row = 0; row < rows;) {
-        const auto from = static_cast<int64_t>((first_row + static_cast<uint64_t>(row)) % static_cast<uint64_t>(all));
-        const int64_t count = std::min(rows - row, all - from);
-        score_rows(from, count, row, batch);
-        row += count;
-      }
+      reader_.for_each(first_row, rows, [&](const RawChunk& piece, int64_t at) { score_piece(piece, at, batch); });
       batch.seed = 0;
       batch.first_row = first_row;
       batch.rows = rows;
     }
 
    private:
-    // Rows from .. from + count - 1 of the table, to the batch's from row `to` on.
-    void score_rows(int64_t from, int64_t count, int64_t to, Batch& batch) {
-      const GivenTable& given = scores_.given();
-      const size_t columns = given.knowledge.size(), rows = static_cast<size_t>(count);
+    // To the batch's rows from `at` on.
+    void score_piece(const RawChunk& piece, int64_t at, Batch& batch) {
+      const size_t columns = all_.knowledge_.size(), rows = static_cast<size_t>(piece.rows);
+      converter_.convert(piece, table_);
+      score_.resize(rows);
+      surprise_.resize(rows);
       contribution_.resize(rows * columns);
       usual_.resize(rows * columns);
-      worker_->score(given.table, from, count, given.knowledge,
-                     std::span(scores_.score).subspan(static_cast<size_t>(from), rows), contribution_, usual_);
+      worker_->score(table_, 0, piece.rows, all_.knowledge_, score_, contribution_, usual_);
       for (size_t row = 0; row < rows; ++row)
-        fill_row(static_cast<size_t>(from) + row, std::span(contribution_).subspan(row * columns, columns),
-                 std::span(usual_).subspan(row * columns, columns), to + static_cast<int64_t>(row), batch);
+        fill_row(row, piece.first_row + static_cast<int64_t>(row), at + static_cast<int64_t>(row), batch);
+      if (all_.totals_ != nullptr)
+        all_.totals_->add(piece.first_row, score_, surprise_, [&](size_t row) { return causes_of(row, piece); });
     }
 
-    void fill_row(size_t at, std::span<const double> contribution, std::span<const double> usual, int64_t row,
-                  Batch& batch) {
-      rank_causes(scores_.shown(), contribution, usual, rank_);
-      scores_.surprise[at] = contribution[rank_[0]] - usual[rank_[0]];
+    std::span<const double> of_row(const std::vector<double>& values, size_t row) const {
+      const size_t columns = all_.knowledge_.size();
+      return std::span(values).subspan(row * columns, columns);
+    }
+
+    void fill_row(size_t row, int64_t number, int64_t to, Batch& batch) {
+      const std::span<const double> contribution = of_row(contribution_, row), usual = of_row(usual_, row);
+      rank_causes(all_.shown_, contribution, usual, rank_);
+      surprise_[row] = contribution[rank_[0]] - usual[rank_[0]];
       size_t column = 0;
-      const auto put = [&](int64_t value) { static_cast<int64_t*>(batch.buffer(column++).values)[row] = value; };
-      put(static_cast<int64_t>(at) + 1);
-      put(quanta_of(scores_.score[at]));
-      put(quanta_of(scores_.surprise[at]));
-      for (const size_t cause : rank_)
-        static_cast<int32_t*>(batch.buffer(column++).values)[row] = scores_.place_of(cause);
-      for (const size_t c : scores_.shown()) put(quanta_of(contribution[c]));
+      const auto put = [&](int64_t value) { static_cast<int64_t*>(batch.buffer(column++).values)[to] = value; };
+      put(number + 1);
+      put(quanta_of(score_[row]));
+      put(quanta_of(surprise_[row]));
+      for (const size_t cause : rank_) static_cast<int32_t*>(batch.buffer(column++).values)[to] = all_.place_of(cause);
+      for (const size_t c : all_.shown_) put(quanta_of(contribution[c]));
     }
 
-    const ScoreGenerator& scores_;
+    std::vector<Cause> causes_of(size_t row, const RawChunk& piece) {
+      const std::span<const double> contribution = of_row(contribution_, row), usual = of_row(usual_, row);
+      rank_causes(all_.shown_, contribution, usual, rank_);
+      std::vector<Cause> causes;
+      for (const size_t c : rank_) {
+        const std::string& name = all_.density_.schema().columns[c].name;
+        const std::vector<RawField>& fields = all_.rows_->fields();
+        const auto field =
+            std::find_if(fields.begin(), fields.end(), [&](const RawField& f) { return f.name == name; });
+        const RawColumn& raw = piece.columns[static_cast<size_t>(field - fields.begin())];
+        causes.push_back(
+            {name, cell_text(*field, raw, static_cast<int64_t>(row)), contribution[c], contribution[c] - usual[c]});
+      }
+      return causes;
+    }
+
+    const ScoreGenerator& all_;
     std::unique_ptr<DensityWorker> worker_;
-    std::vector<double> contribution_, usual_;
+    GivenReader reader_;
+    TableConverter converter_;
+    Table table_;
+    std::vector<double> score_, surprise_, contribution_, usual_;  // of a piece
     std::vector<size_t> rank_;
   };
+
+  TableConverter converter() const {
+    return {*rows_, density_.schema(),
+            [&rows = *rows_](int64_t row, size_t column) { return rows.locate(row, column); }, true};
+  }
+  // Among the columns that DATA has.
+  int32_t place_of(size_t column) const {
+    return static_cast<int32_t>(std::lower_bound(shown_.begin(), shown_.end(), column) - shown_.begin());
+  }
 
   void make_schema() {
     const auto add = [&](const std::string& name, ColumnKind kind, SourceType source) -> ColumnSchema& {
@@ -174,65 +275,13 @@ class ScoreGenerator : public Generator {
   }
 
   const Density& density_;
-  const GivenTable& given_;
-  std::vector<size_t> shown_;
+  GivenLimits limits_;
+  std::unique_ptr<GivenRows> rows_;
+  std::vector<Knowledge> knowledge_;  // [columns of the model]
+  std::vector<size_t> shown_;         // columns that DATA has
   OutputSchema schema_;
+  Totals* totals_ = nullptr;
 };
-
-struct Cause {
-  std::string column, value;
-  double contribution = 0, surprise = 0;
-};
-struct StrangeRow {
-  int64_t row = 0;  // from 0
-  double score = 0, surprise = 0;
-  std::vector<Cause> causes;
-};
-
-std::string cell_text(const RawField& field, const RawColumn& raw, int64_t row) {
-  if (raw.present != nullptr && raw.present[row] == 0) return "";
-  if (raw.text_offsets != nullptr) return std::string(raw.text(row));
-  return raw.integers != nullptr ? typed_text(raw.integers[row], field.type) : typed_text(raw.reals[row], field.type);
-}
-
-// The `top` strangest rows, the strangest first, with their causes and, from the source read again, their cells.
-std::vector<StrangeRow> find_strange_rows(const ScoreGenerator& scores, const ScoreCommand& command,
-                                          TableSource& source) {
-  const std::vector<double>& by = command.by == "score" ? scores.score : scores.surprise;
-  std::vector<int64_t> order(by.size());
-  std::iota(order.begin(), order.end(), 0);
-  const size_t top = std::min(order.size(), static_cast<size_t>(command.top));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(top), order.end(),
-                    [&](int64_t a, int64_t b) {
-                      const double of_a = by[static_cast<size_t>(a)], of_b = by[static_cast<size_t>(b)];
-                      return of_a != of_b ? of_a > of_b : a < b;
-                    });
-  const std::vector<ColumnSchema>& columns = scores.density().schema().columns;
-  const auto worker = scores.density().make_worker();
-  std::vector<StrangeRow> strange;
-  std::vector<double> contribution(columns.size()), usual(columns.size());
-  std::vector<size_t> rank;
-  for (size_t i = 0; i < top; ++i) {
-    StrangeRow& found = strange.emplace_back();
-    found.row = order[i];
-    worker->score(scores.given().table, found.row, 1, scores.given().knowledge, std::span(&found.score, 1),
-                  contribution, usual);
-    rank_causes(scores.shown(), contribution, usual, rank);
-    found.surprise = contribution[rank[0]] - usual[rank[0]];
-    for (const size_t c : rank)
-      found.causes.push_back({columns[c].name, "", contribution[c], contribution[c] - usual[c]});
-  }
-  source.rewind();
-  for (RawChunk chunk; source.next(chunk);)
-    for (StrangeRow& found : strange) {
-      if (found.row < chunk.first_row || found.row >= chunk.first_row + chunk.rows) continue;
-      for (Cause& cause : found.causes)
-        for (size_t f = 0; f < source.fields().size(); ++f)
-          if (source.fields()[f].name == cause.column)
-            cause.value = cell_text(source.fields()[f], chunk.columns[f], found.row - chunk.first_row);
-    }
-  return strange;
-}
 
 std::string format_nats(double nats) {
   char text[32];
@@ -254,21 +303,15 @@ void print_strange_rows(const std::vector<StrangeRow>& rows) {
   std::printf("%s", table.text().c_str());
 }
 
-// Quantiles by rank; 0 of no rows.
-Json summarise(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const auto quantile = [&](double share) {
-    return values.empty() ? 0.0 : values[static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
-  };
-  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  return {{"mean_nats", values.empty() ? 0.0 : sum / static_cast<double>(values.size())},
-          {"median_nats", quantile(0.5)},
-          {"p95_nats", quantile(0.95)},
-          {"p99_nats", quantile(0.99)},
-          {"greatest_nats", quantile(1)}};
+Json summarise(ValueSummary& values) {
+  return {{"mean_nats", values.mean()},
+          {"median_nats", values.quantile(0.5)},
+          {"p95_nats", values.quantile(0.95)},
+          {"p99_nats", values.quantile(0.99)},
+          {"greatest_nats", values.greatest()}};
 }
 
-Json report(const ScoreCommand& command, const ScoreGenerator& scores, const std::string& checksum,
+Json report(const ScoreCommand& command, Totals& totals, const std::string& checksum,
             const std::vector<StrangeRow>& strange, const JobResult& result) {
   Json rows = Json::array();
   for (const StrangeRow& row : strange) {
@@ -286,43 +329,47 @@ Json report(const ScoreCommand& command, const ScoreGenerator& scores, const std
           {"model_checksum", checksum},
           {"data", command.data},
           {"output", command.output.path},
-          {"rows", scores.given().table.rows},
-          {"score", summarise(scores.score)},
-          {"surprise", summarise(scores.surprise)},
+          {"rows", totals.score().count()},
+          {"score", summarise(totals.score())},
+          {"surprise", summarise(totals.surprise())},
           {"top_by", command.by},
           {"top", rows},
           {"seconds", result.seconds},
           {"rows_per_s", result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0},
+          {"peak_memory_bytes", peak_memory_bytes()},
           {"versions", program_versions()}};
+}
+
+// Of no format: rows are scored, not written.
+JobResult make_scores(ScoreGenerator& scores, Totals& totals, const ScoreCommand& command, const Format* format,
+                      const CommonOptions& common) {
+  if (format == nullptr) {
+    scores.add_to(totals);
+    Progress progress(scores.rows(), Progress::style_for(common.quiet));
+    return run_sampling(scores, 0, scores.rows(), common.threads, progress);
+  }
+  const JobPlan plan = plan_rows(scores, scores.rows(), command.output, *format, common);
+  scores.add_to(totals);
+  return write_rows(scores, plan, command.output, common);
 }
 
 void score(const ScoreCommand& command, const CommonOptions& common) {
   const Format* format = command.output.path.empty() ? nullptr : &check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
   const std::shared_ptr<const Density> density = opened.model->density();
-  const std::unique_ptr<TableSource> source = watch_table(open_table(command.data));
-  const GivenTable given = read_given(*source, density->schema());
-  if (std::find(given.knowledge.begin(), given.knowledge.end(), Knowledge::kGiven) == given.knowledge.end())
-    throw InputError(command.data + ": has none of the model's columns");
-  if (given.table.rows == 0) throw InputError(command.data + ": has no rows: there is nothing to score");
-  const ScoreGenerator scores(*density, given);
-  JobResult result;
-  if (format != nullptr) {
-    result = write_rows(scores, given.table.rows, command.output, *format, common);
-  } else {
-    Progress progress(given.table.rows, Progress::style_for(common.quiet));
-    result = run_sampling(scores, 0, given.table.rows, common.threads, progress);
-  }
-  const std::vector<StrangeRow> strange = find_strange_rows(scores, command, *source);
+  ScoreGenerator scores(*density, open_given(command.data, common), given_limits(common));
+  Totals totals(static_cast<size_t>(command.top), command.by == "score");
+  const JobResult result = make_scores(scores, totals, command, format, common);
+  const std::vector<StrangeRow> strange = totals.take_strange_rows();
   if (!common.quiet && common.json != "-" && command.output.path != "-") print_strange_rows(strange);
   if (!common.quiet) {
-    const Json summary = summarise(scores.score);
+    const Json summary = summarise(totals.score());
     std::fprintf(stderr, "doppel: %s rows scored in %s: mean %.2f nats, median %.2f, 99 %% below %.2f\n",
-                 format_count(static_cast<double>(given.table.rows)).c_str(), format_duration(result.seconds).c_str(),
+                 format_count(static_cast<double>(scores.rows())).c_str(), format_duration(result.seconds).c_str(),
                  summary["mean_nats"].get<double>(), summary["median_nats"].get<double>(),
                  summary["p99_nats"].get<double>());
   }
-  write_json(common, report(command, scores, opened.checksum, strange, result));
+  write_json(common, report(command, totals, opened.checksum, strange, result));
 }
 
 }  // namespace

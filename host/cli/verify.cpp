@@ -10,6 +10,7 @@
 
 #include "engine/model.h"
 #include "host/cli/commands.h"
+#include "host/cli/open_model.h"
 #include "host/interrupt.h"
 #include "host/scheduler.h"
 #include "host/verification.h"
@@ -31,7 +32,7 @@ Examples:
 )";
 
 struct VerifyOptions {
-  std::string folder, recompute, model;
+  std::string folder, recompute, model, given;
 };
 
 double parse_percent(std::string text) {
@@ -57,6 +58,21 @@ std::vector<ManifestEntry> choose_files(const std::vector<ManifestEntry>& entrie
   return chosen;
 }
 
+// The rows that the folder's were completed from.
+void check_given(const VerifyOptions& options, const ManifestHead& head) {
+  if (head.given_checksum.empty()) {
+    if (!options.given.empty())
+      throw UsageError("'" + options.folder + "' was not made from rows given: leave --given out");
+    return;
+  }
+  if (options.given.empty())
+    throw UsageError("--recompute needs the file that gave columns of the rows: give --given " + head.given);
+  const std::string checksum = file_checksum(options.given);
+  if (checksum != head.given_checksum)
+    throw UsageError("'" + options.given + "' (checksum " + checksum + ") is not the file that gave columns of '" +
+                     options.folder + "' (" + head.given + ", checksum " + head.given_checksum + ")");
+}
+
 Recomputation recompute(const VerifyOptions& options, const CommonOptions& common, const FolderCheck& check) {
   if (options.model.empty())
     throw UsageError("--recompute needs the model that made the rows: give --model " + check.head.model);
@@ -66,15 +82,16 @@ Recomputation recompute(const VerifyOptions& options, const CommonOptions& commo
     throw UsageError("'" + options.model + "' is not the model that made '" + options.folder + "' (" +
                      check.head.model + ", checksum " + check.head.model_checksum + ")");
   }
+  check_given(options, check.head);
   if (check.head.versions != program_versions()) {
     std::fprintf(stderr, "doppel: note: made by versions %s, compared with %s: encoders may differ\n",
                  check.head.versions.dump().c_str(), program_versions().dump().c_str());
   }
   const std::unique_ptr<Backend> backend = make_backend(common.backend);
   const std::unique_ptr<Model> model = load_model(parse_model_file(bytes, options.model));
-  const auto generator = check.head.where.empty()
-                             ? model->make_generator(check.head.seed, *backend)
-                             : model->make_generator_where(check.head.where, check.head.seed, *backend).generator;
+  AskedRows asked{check.head.seed, {}, options.given};
+  if (!check.head.where.empty()) asked.where = check.head.where;
+  const auto generator = make_rows(*model, asked, *backend, common).rows.generator;
   JobOptions job;
   job.threads = common.threads;
   job.memory_bytes = common.memory_bytes;
@@ -144,6 +161,10 @@ void add_verify_command(CLI::App& app, CommonOptions& common, int& status) {
       ->type_name("P%");
   command->add_option("--model", options->model, "The model that made the rows, for --recompute")
       ->type_name("M.doppel");
+  command
+      ->add_option("--given", options->given,
+                   "The file that gave columns of the rows (generate --given), for --recompute")
+      ->type_name("DATA");
   add_common_options(*command, common);
   command->callback([options, &common, &status] {
     install_signal_handlers();

@@ -62,8 +62,6 @@ awk -F, 'NR > 1 && NR < 902 { d = 3 * $3 - $4; if (d < -90 || d > 60) ++far } EN
 expect_status 0 "$doppel" generate m.doppel --given given.csv --rows 2000 -o cycled.csv --threads 1
 cmp whole.csv <(head -904 cycled.csv) || fail "fewer rows are not a prefix"
 [[ $(sed -n 905p cycled.csv | cut -d, -f1,4) == $(sed -n 2p given.csv) ]] || fail "rows given do not start again"
-expect_status 2 "$doppel" generate m.doppel --given given.csv -o folder
-expect_error "one file or stream"
 expect_status 2 "$doppel" generate pca.doppel --given given.csv -o no.csv
 expect_status 2 "$doppel" generate m.doppel -o no.csv
 expect_error "--rows"

@@ -289,20 +289,22 @@ TEST(ConstrainedRows, MeetConditionsToo) {
 TEST(ConstrainedRows, HoldThemBesideWhatIsGiven) {
   const auto model = fit_constrained("mixture", kTexts, cheap_trips(1500));
   std::vector<MemoryColumn> columns = cheap_trips(300);
-  MemoryTable given({columns[0], columns[4]}, 64);
+  const auto given_table = [&](std::vector<size_t> taken) {
+    std::vector<MemoryColumn> given;
+    for (const size_t c : taken) given.push_back(columns[c]);
+    return std::make_unique<MemoryTable>(std::move(given), 64);
+  };
   const Completed completed =
-      complete_columns(model->density(), given, model->make_generator(1, cpu()), model->constraints());
+      complete_columns(model->density(), given_table({0, 4}), model->make_generator(1, cpu()), model->constraints());
   const Sampled whole = sample(*completed.generator, 600);
   EXPECT_EQ(count_broken(whole, model->schema()), 0);
   EXPECT_EQ(sample(*completed.generator, 600, [](int64_t) { return 7; }).bytes, whole.bytes);
-  MemoryTable again({columns[0], columns[4]}, 64);
-  const Completed free = complete_columns(model->density(), again, model->make_generator(1, cpu()));
+  const Completed free = complete_columns(model->density(), given_table({0, 4}), model->make_generator(1, cpu()));
   EXPECT_GT(count_broken(sample(*free.generator, 600), model->schema()), 0);
 
   columns[0].texts[70] = "500", columns[1].texts[70] = "499";
-  MemoryTable broken({columns[0], columns[1]}, 64);
   try {
-    complete_columns(model->density(), broken, model->make_generator(1, cpu()), model->constraints());
+    complete_columns(model->density(), given_table({0, 1}), model->make_generator(1, cpu()), model->constraints());
     ADD_FAILURE() << "not refused";
   } catch (const InputError& error) {
     EXPECT_NE(std::string(error.what()).find("t.csv:72:1: row 71 breaks the model's constraint \"start<=end\""),
@@ -311,8 +313,8 @@ TEST(ConstrainedRows, HoldThemBesideWhatIsGiven) {
   }
   // Gaps are filled beside what is there, though that breaks a constraint
   columns[2].texts[70] = "";
-  MemoryTable gaps({columns[0], columns[1], columns[2]}, 64);
-  const Completed filled = fill_gaps(model->density(), gaps, Completion::kDraw, 1, model->constraints());
+  const Completed filled =
+      fill_gaps(model->density(), given_table({0, 1, 2}), Completion::kDraw, 1, model->constraints());
   const Sampled rows = sample(*filled.generator, 300);
   EXPECT_EQ(rows.columns[0][70], 500);
   EXPECT_EQ(rows.columns[1][70], 499);

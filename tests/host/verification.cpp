@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "host/output_folder.h"
 #include "kernels/common/error.h"
 #include "tests/host/fake_format.h"
@@ -117,6 +119,28 @@ TEST_F(Verification, ConditionsAreKeptAndTellJobsApart) {
   EXPECT_EQ(first_difference(kept, asked, true), "");
   EXPECT_EQ(first_difference(kept, head_, false).substr(0, 6), "where ");
   EXPECT_NE(provenance_json(kept), provenance_json(head_));
+}
+
+TEST_F(Verification, RowsGivenAreKeptAndTellJobsApart) {
+  ManifestHead asked = read_manifest(file("manifest-1-of-2.jsonl"))->head;
+  EXPECT_EQ(asked.given_checksum, "");
+  asked.given = "rows/part.csv", asked.given_checksum = "abc";
+  { ManifestWriter manifest(out_, asked, {}); }
+  ManifestHead kept = read_manifest(file("manifest-1-of-2.jsonl"))->head;
+  EXPECT_EQ(kept.given, asked.given);
+  EXPECT_EQ(first_difference(kept, asked, true), "");
+  EXPECT_EQ(first_difference(kept, head_, false), "the checksum of the rows given (\"abc\", now \"\")");
+  EXPECT_NE(provenance_json(kept), provenance_json(head_));
+  kept.given = "elsewhere.csv";
+  EXPECT_EQ(first_difference(kept, asked, true), "");
+}
+
+TEST_F(Verification, FileChecksumIsOfAllBytes) {
+  const std::string whole = file_checksum(file("part-00000.txt"));
+  EXPECT_EQ(whole, check_folder(out_, 1).whole[0].xxh3_128);
+  std::ofstream(file("part-00000.txt"), std::ios::app) << 'x';
+  EXPECT_NE(file_checksum(file("part-00000.txt")), whole);
+  EXPECT_THROW(file_checksum(file("none")), Error);
 }
 
 TEST_F(Verification, RowsOfAnotherGeneratorDiffer) {
