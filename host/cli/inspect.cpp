@@ -156,6 +156,9 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
                 head.model_checksum.c_str(), static_cast<unsigned long long>(head.seed),
                 static_cast<long long>(head.rows_per_file), static_cast<long long>(head.parts),
                 head.parts == 1 ? "" : "s");
+    if (!head.where.empty()) std::printf("rows where %s\n", head.where.c_str());
+    if (!head.given_checksum.empty())
+      std::printf("columns given by %s (checksum %s)\n", head.given.c_str(), head.given_checksum.c_str());
     for (const auto& [what, findings] : {std::pair{"missing", &check.missing},
                                          {"damaged", &check.corrupt},
                                          {"not listed in a manifest", &check.extra}}) {
@@ -165,25 +168,28 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
     }
     std::printf("%s\n", check.is_good() ? "complete (doppel verify compares the checksums)" : "not complete");
   }
-  write_json(common, Json{{"command", "inspect"},
-                          {"folder", command.path},
-                          {"complete", check.is_good()},
-                          {"model", head.model},
-                          {"model_checksum", head.model_checksum},
-                          {"seed", head.seed},
-                          {"rows", head.rows},
-                          {"rows_per_file", head.rows_per_file},
-                          {"format", head.format},
-                          {"compression", head.compression},
-                          {"parts", head.parts},
-                          {"files_written", check.whole.size()},
-                          {"rows_written", check.whole_rows},
-                          {"bytes_written", check.whole_bytes},
-                          {"missing", check.missing},
-                          {"corrupt", check.corrupt},
-                          {"extra", check.extra},
-                          {"made_by_versions", Json(head.versions)},
-                          {"versions", program_versions()}});
+  Json json{{"command", "inspect"},
+            {"folder", command.path},
+            {"complete", check.is_good()},
+            {"model", head.model},
+            {"model_checksum", head.model_checksum},
+            {"seed", head.seed},
+            {"rows", head.rows},
+            {"rows_per_file", head.rows_per_file},
+            {"format", head.format},
+            {"compression", head.compression},
+            {"parts", head.parts},
+            {"files_written", check.whole.size()},
+            {"rows_written", check.whole_rows},
+            {"bytes_written", check.whole_bytes},
+            {"missing", check.missing},
+            {"corrupt", check.corrupt},
+            {"extra", check.extra},
+            {"made_by_versions", Json(head.versions)},
+            {"versions", program_versions()}};
+  if (!head.where.empty()) json["where"] = head.where;
+  if (!head.given_checksum.empty()) json.update({{"given", head.given}, {"given_checksum", head.given_checksum}});
+  write_json(common, json);
 }
 
 }  // namespace

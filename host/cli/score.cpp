@@ -354,6 +354,10 @@ JobResult make_scores(ScoreGenerator& scores, Totals& totals, const ScoreCommand
 }
 
 void score(const ScoreCommand& command, const CommonOptions& common) {
+  constexpr int64_t kBytesPerRow = 512;  // of a strange row with its causes
+  if (command.top > common.memory_bytes / 4 / kBytesPerRow)
+    throw UsageError("--top " + std::to_string(command.top) +
+                     " is more rows than fit into a quarter of --memory: give fewer, or -o for all");
   const Format* format = command.output.path.empty() ? nullptr : &check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
   const std::shared_ptr<const Density> density = opened.model->density();

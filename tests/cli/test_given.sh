@@ -43,6 +43,9 @@ results() { grep -vE '"(output|seconds|rows_per_s|peak_memory_bytes)"' "$1"; }
 cmp <(results scores962.json) <(results scores41.json) || fail "memory changes the summary of scores"
 rm -f big.csv filled.csv kept.csv part.csv scores*.csv
 
+expect_status 2 "$doppel" score m.doppel data.csv --top 100000 --memory 96M
+expect_error "more rows than fit into a quarter of --memory"
+
 # Into a folder, from a file that 96 MB do not keep, and from the same compressed
 head -700001 given.csv >rows.csv
 head -700001 whole.csv >expected.csv
@@ -58,6 +61,18 @@ cmp expected.csv zipped.csv || fail "a compressed file gives other rows"
 for part in 3 1 2; do expect_status 0 "${generate[@]}" -o parts --parts 3 --part $part --memory 96M; done
 cmp <(data_of one) <(data_of parts) || fail "parts change bytes"
 
+# Typed files, whose rows are read in batches
+for extension in parquet arrow; do
+  expect_status 0 "$doppel" generate m.doppel --rows 1M -o typed.$extension
+  for memory in 160M 4G; do
+    expect_status 0 "$doppel" impute m.doppel typed.$extension -o $memory.csv --memory $memory --threads 2 --json impute.json
+    "$doppel" generate m.doppel --given typed.$extension --rows 1.2M -o - --memory $memory --threads 2 -q >>$memory.csv || fail "--given typed.$extension"
+    [[ $memory == 4G ]] || (($(peak_of impute.json) < 160 << 20)) || fail "$extension: $(peak_of impute.json) bytes of memory"
+  done
+  cmp 160M.csv 4G.csv || fail "memory changes rows given by typed.$extension"
+  rm typed.$extension 160M.csv 4G.csv
+done
+
 # More rows than are given: they start again
 expect_status 0 "${generate[@]}" --rows 1.5M -o cycled --memory 96M
 cmp <(data_of one | head -600000) <(data_of cycled | head -600000) || fail "fewer rows are not a prefix"
@@ -65,6 +80,8 @@ cmp <(whole_of cycled | tail -n +2 | cut -d, -f1,3 | sed -n '700001,1400000p') <
 
 # Verified, and made again from the middle of the file
 expect_status 0 "$doppel" verify one
+expect_status 0 "$doppel" inspect one
+expect_output "^columns given by rows.csv \(checksum [0-9a-f]{32}\)$"
 expect_status 0 "$doppel" verify cycled --recompute 30% --model m.doppel --given rows.csv --memory 96M
 expect_status 0 "$doppel" verify parts --recompute 100% --model m.doppel --given rows.csv
 expect_status 2 "$doppel" verify one --recompute 30% --model m.doppel
