@@ -3,7 +3,7 @@
 // (mixture_space.h, mixture_parameters.h).
 //
 // Fitting: rows by their pattern of latents; k-means in the space of leading components as the start; expectation
-// maximisation. `--members auto` doubles the members as long as the log likelihood of rows held out says so: the more
+// maximisation, with members split and merged early (member_swap.h). `--members auto` doubles the members as long as the log likelihood of rows held out says so: the more
 // members, the finer the dependences that come out, until they are those of the sample alone. Taken is the largest
 // number whose held-out likelihood is within kLikelihoodSlack nats a column of the best, as finer dependences show in
 // every use of the table and the likelihood's optimum is flat. A number whose rows are nearer to the rows fitted to than

@@ -12,7 +12,8 @@ namespace {
 constexpr uint32_t kUseSplit = 0x40000002u;  // of fit_uniform
 constexpr double kUnseenRows = 0.01;         // added to the count of each state: none is impossible
 constexpr double kSettled = 1e-4;            // nats a row between iterations at which fitting ends
-constexpr int64_t kFewestTrialMembers = 16;
+constexpr int64_t kFewestTrialMembers = 16;  // where there are variables, which a single member would make independent
+constexpr int kSwapIterations = 3, kLastSwap = 9;  // every so many, up to this one
 
 std::vector<std::vector<double>> state_shares(const MixtureSpace& space, const RowsByPattern& rows) {
   std::vector<std::vector<double>> shares;
@@ -78,23 +79,29 @@ MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& row
     : rows_(rows),
       seed_(options.seed),
       learner_(space, MixturePriors{}, state_shares(space, rows), pooled_covariance(rows, space.axes.size())),
-      starter_(space, rows, backend) {}
+      starter_(space, rows, backend),
+      swapper_(space, rows, starter_, learner_, MixturePriors{}, pooled_covariance(rows, space.axes.size()),
+               options.seed) {}
 
 std::shared_ptr<const MixtureParameters> MixtureFitter::fit(int64_t members, int iterations,
                                                             const std::function<void(int)>& progress) {
   const int64_t groups = count_groups(members);
   const MixtureStart start = starter_.start(members, groups, seed_);
+  std::vector<int32_t> group = start.group;
   auto parameters = std::make_shared<const MixtureParameters>(
-      learner_.maximise(learner_.count(rows_, start.member, members), start.group, groups));
+      learner_.maximise(learner_.count(rows_, start.member, members), group, groups));
   double last = -std::numeric_limits<double>::infinity();
+  MemberUse use;
   for (int iteration = 0; iteration < iterations; ++iteration) {
     if (progress) progress(iteration);
     learner_.set(parameters);
-    const MixtureStatistics statistics = learner_.expect(rows_);
-    parameters = std::make_shared<const MixtureParameters>(learner_.maximise(statistics, parameters->group, groups));
+    const bool swaps = iteration > 0 && iteration % kSwapIterations == 0 && iteration <= kLastSwap;
+    MixtureStatistics statistics = learner_.expect(rows_, {}, swaps ? &use : nullptr);
     const double now = statistics.log_likelihood / std::max(statistics.rows, 1.0);
-    if (now - last < kSettled) break;
-    last = now;
+    const bool has_swapped = swaps && swapper_.swap(use, statistics, group) > 0;
+    parameters = std::make_shared<const MixtureParameters>(learner_.maximise(statistics, group, groups));
+    if (now - last < kSettled && !has_swapped) break;
+    last = has_swapped ? -std::numeric_limits<double>::infinity() : now;
   }
   learner_.set(parameters);
   return parameters;
@@ -115,7 +122,8 @@ MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample,
   MixtureFitter fitter(space, sample.training, options, backend);
   const double slack = kLikelihoodSlack * static_cast<double>(columns);
   double best = -std::numeric_limits<double>::infinity();
-  for (int64_t members = std::min(most, kFewestTrialMembers);; members = std::min(2 * members, most)) {
+  const int64_t fewest = space.variables.empty() ? 1 : std::min(most, kFewestTrialMembers);
+  for (int64_t members = fewest;; members = std::min(2 * members, most)) {
     const std::shared_ptr<const MixtureParameters> parameters =
         fitter.fit(members, kTrialIterations, [&](int iteration) {
           if (options.progress)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/model.h"
+#include "engine/models/member_swap.h"
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_parameters.h"
 #include "engine/models/mixture_space.h"
@@ -33,7 +34,8 @@ RowSample take_sample(const MixtureSpace& space, RowBlocks& blocks, int64_t rows
 // Rows of both, patterns of one kind together.
 RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more);
 
-// Fits one number of members after another to the same rows, by at most so many iterations from a k-means start.
+// Fits one number of members after another to the same rows, by at most so many iterations from a k-means start, early
+// in which members are swapped (member_swap.h).
 class MixtureFitter {
  public:
   MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
@@ -48,6 +50,7 @@ class MixtureFitter {
   uint64_t seed_;
   MixtureLearner learner_;
   MixtureStarter starter_;
+  MemberSwapper swapper_;
 };
 
 // The share of a mixture's rows that are nearer to the rows fitted to than to as many held out (mixture_privacy.h).
@@ -74,7 +77,8 @@ struct MembersChoice {
 
 // The largest number whose held-out likelihood is within the slack of the best and whose rows are not too near to those
 // fitted to, by trials that double, as far as `operations` multiply-adds go (for trials and the fit that follows). The
-// first trial's number is taken where none is so.
+// first trial's number is taken where none is so. Without variables the first trial is a single member, which is a PCA
+// of the latents; it costs next to nothing.
 MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample, size_t columns, double operations,
                              const MeasureNearer& measure_nearer, const FitOptions& options, const Backend& backend);
 

@@ -29,6 +29,18 @@ void add_offsets(const std::vector<double>& offset, int64_t member, double share
   }
 }
 
+void add_use(const Responsibilities& found, MemberUse& use) {
+  constexpr double kLeastRest = 1e-6;  // of a row's density, in other members
+  for (size_t row = 0; row + 1 < found.first.size(); ++row) {
+    const auto first = found.share.begin() + found.first[row], end = found.share.begin() + found.first[row + 1];
+    const bool can_be = std::isfinite(found.log_density[row]) && first != end;
+    use.member.push_back(can_be ? found.member[std::max_element(first, end) - found.share.begin()] : -1);
+    for (auto share = first; share != end && can_be; ++share)
+      use.missed[found.member[share - found.share.begin()]] -=
+          std::log(std::max(kLeastRest, 1 - static_cast<double>(*share)));
+  }
+}
+
 // Appends a node's own entries and how much it leaves to the node above.
 class TreeWriter {
  public:
@@ -322,11 +334,13 @@ void MixtureLearner::add_row(PreparedPattern& prepared, const MixtureRows& rows,
   }
 }
 
-MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::vector<double>& centre) {
+MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::vector<double>& centre, MemberUse* use) {
   const int64_t members = parameters_->members, axes = parameters_->axes;
   MixtureStatistics statistics = empty_statistics(members);
   statistics.centre = centre.empty() ? parameters_->mean : centre;
+  if (use != nullptr) *use = {{}, std::vector<double>(members)};
   for_chunks(rows, [&](PreparedPattern& prepared, const MixtureRows& chunk, const Responsibilities& found) {
+    if (use != nullptr) add_use(found, *use);
     for (int64_t row = 0; row < chunk.rows; ++row) {
       if (!std::isfinite(found.log_density[row])) continue;
       statistics.rows += 1;

@@ -44,6 +44,12 @@ struct MixtureStatistics {
   void add(const MixtureStatistics& other);  // of the same centre
 };
 
+// How rows use members.
+struct MemberUse {
+  std::vector<int32_t> member;  // [rows in the order of their patterns] the likeliest; -1: none can be
+  std::vector<double> missed;   // [members] nats that the rows would lose without it, at the others' weights
+};
+
 class MixtureLearner {
  public:
   // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents.
@@ -55,8 +61,8 @@ class MixtureLearner {
   MixtureStatistics count(const RowsByPattern& rows, const std::vector<int32_t>& member_of_row, int64_t members) const;
   // The parameters that `expect` and `log_likelihood` use from now on.
   void set(std::shared_ptr<const MixtureParameters> parameters);
-  // centre: of the statistics; the parameters' own means where empty.
-  MixtureStatistics expect(const RowsByPattern& rows, const std::vector<double>& centre = {});
+  // centre: of the statistics; the parameters' own means where empty. `use` is replaced where it is not null.
+  MixtureStatistics expect(const RowsByPattern& rows, const std::vector<double>& centre = {}, MemberUse* use = nullptr);
   double log_likelihood(const RowsByPattern& rows);  // mean of the rows, in nats
   MixtureParameters maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group,
                              int64_t groups) const;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/models/mixture_space.h"
@@ -25,6 +26,10 @@ class MixtureStarter {
   // Centres start by k-means++ (Arthur and Vassilvitskii, 2007) on some of the rows and move kStartRounds times; groups
   // are clusters of the centres.
   MixtureStart start(int64_t members, int64_t groups, uint64_t seed) const;
+  // Where a row lies, [components].
+  std::span<const float> place(int64_t row) const {
+    return {places_.data() + row * width_, static_cast<size_t>(width_)};
+  }
 
  private:
   int64_t rows_ = 0, width_ = 0;

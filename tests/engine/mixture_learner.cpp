@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -151,14 +152,19 @@ TEST(MixtureLearner, ExpectationsAreThoseOfTheDefinition) {
   const Case made = make_case(37);
   MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(9));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-  const MixtureStatistics statistics = learner.expect(made.rows);
+  MemberUse use;
+  const MixtureStatistics statistics = learner.expect(made.rows, {}, &use);
   double log_likelihood = 0, counts = 0;
+  std::vector<double> missed(3);
+  size_t number = 0;
   std::vector<double> weight(3), sum(9), product(27);
   for (const RowsOfPattern& pattern : made.rows)
     for (int64_t row = 0; row < pattern.rows; ++row) {
       const NaiveRow one = naive(made, pattern, row);
       log_likelihood += one.log_density;
+      EXPECT_GT(one.share[use.member[number++]], *std::max_element(one.share.begin(), one.share.end()) - 1e-4);
       for (int m = 0; m < 3; ++m) {
+        missed[m] -= std::log(std::max(1e-6, 1 - one.share[m]));
         weight[m] += one.share[m];
         if (m == 1 && pattern.states[row * 2 + 1] == 2) counts += one.share[m];
         for (int i = 0; i < 3; ++i) {
@@ -175,6 +181,8 @@ TEST(MixtureLearner, ExpectationsAreThoseOfTheDefinition) {
   EXPECT_NEAR(dense_count, counts, 1e-3);  // equal shares: dense places are the states' own
   for (int m = 0; m < 3; ++m) {
     EXPECT_NEAR(statistics.weight[m], weight[m], 1e-3) << m;
+    // The rest of a share near 1 has few digits: 6e-8 of at least 1e-6 a row.
+    EXPECT_NEAR(use.missed[m], missed[m], 0.03 * missed[m]) << m;
     for (int i = 0; i < 3; ++i) {
       EXPECT_NEAR(statistics.sum[m * 3 + i], sum[m * 3 + i], 3e-3) << m << i;
       for (int j = 0; j <= i; ++j)

@@ -148,6 +148,26 @@ TEST(MixtureModel, ManyLevelsCostWhatOccurs) {
   EXPECT_GT(seen.size(), 7500u);  // 1 - e^-2 = 86 % of 10,000
 }
 
+TEST(MixtureModel, FewRowsOfNumbersAreOneGaussian) {
+  // Where nothing speaks for more members, a single one is a PCA of normal scores.
+  constexpr int kTables = 10;
+  int single = 0;
+  for (uint64_t seed = 0; seed < kTables; ++seed) {
+    std::vector<MemoryColumn> columns;
+    for (const std::vector<double>& values : normals(6, 100, 0.7, seed))
+      columns.push_back(real_column("x" + std::to_string(columns.size()), values));
+    const auto model = fit(columns, with_members("auto"));
+    const nlohmann::json about = model->describe();
+    EXPECT_EQ(about.at("trials").at(0).at("members"), 1);
+    if (about.at("members") != 1) continue;
+    ++single;
+    const Sampled sampled = sample(*model, 20000);
+    EXPECT_NEAR(correlation(sampled.columns[0], sampled.columns[5]), 0.7, 0.25) << seed;
+  }
+  EXPECT_GE(single, kTables / 2);
+  EXPECT_GT(fit(curved_table(1000), with_members("auto"))->describe().at("trials").at(0).at("members"), 1);
+}
+
 TEST(MixtureModel, SmallAndOddTables) {
   for (const int rows : {1, 2, 3, 17}) {
     const auto model = fit(curved_table(rows), with_members("auto"));
