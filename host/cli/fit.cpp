@@ -370,7 +370,8 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->type_name("KIND");
   command
       ->add_option("--members", options->fit.members,
-                   "Members of a mixture: a number, or auto: as many as rows held out allow")
+                   "Members of a mixture: a number, or auto: as many as rows held out and the privacy of the others "
+                   "allow")
       ->capture_default_str()
       ->type_name("N");
   command

@@ -106,6 +106,22 @@ void print_components(const nlohmann::json& model, size_t shown) {
               latents.size(), variance.size() > shown ? "; --components shows more" : "");
 }
 
+// How the number of members was chosen, where it was.
+void print_trials(const nlohmann::json& trials) {
+  if (trials.empty()) return;
+  TextTable table({">members tried", ">nats a row", ">of rows held out", ">nearer to rows fitted to"});
+  for (const nlohmann::json& trial : trials) {
+    const bool is_measured = trial.contains("nearer_to_training_share");
+    table.add({text_of(trial.value("members", nlohmann::json(""))),
+               number(trial.value("log_likelihood_training_nats_per_row", 0.0)),
+               number(trial.value("log_likelihood_held_out_nats_per_row", 0.0)),
+               is_measured ? percent(trial.value("nearer_to_training_share", 0.0)) + " +- " +
+                                 percent(trial.value("nearer_to_training_standard_error", 0.0))
+                           : ""});
+  }
+  std::printf("\n%s", table.text().c_str());
+}
+
 void inspect_model(const InspectCommand& command, const CommonOptions& common) {
   const std::vector<std::byte> bytes = read_file(command.path);
   const ModelFile file = parse_model_file(bytes, command.path);
@@ -125,6 +141,7 @@ void inspect_model(const InspectCommand& command, const CommonOptions& common) {
     if (description.contains("provenance")) std::printf("provenance %s\n", description["provenance"].dump().c_str());
     print_columns(model->schema(), description.value("cleaning", nlohmann::json::array()));
     print_components(description, static_cast<size_t>(command.components));
+    print_trials(description.value("trials", nlohmann::json::array()));
   }
   Json tensors = Json::object();
   for (const auto& [name, tensor] : file.tensors)

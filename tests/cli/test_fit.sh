@@ -28,6 +28,9 @@ expect_output '^500 rows'
 for field in rows columns seconds stage_seconds model_bytes model_checksum schema cleaning versions peak_memory_bytes backend; do
   grep -q "\"$field\"" fit.json || fail "no $field in the JSON result"
 done
+expect_status 0 "$doppel" inspect made.doppel --json inspect.json
+expect_output 'members tried.*nearer to rows fitted to'
+grep -q '"nearer_to_training_share"' inspect.json || fail "inspect does not tell how near rows are to those fitted to"
 expect_status 0 "$doppel" generate made.doppel --rows 2000 -o made_double.csv
 cmp <(head -1 made.csv) <(head -1 made_double.csv) || fail "the header is not the original's"
 expect_cells made_double.csv 1 '^[A-Z]-[0-9]{5}$' "keys keep their pattern"
