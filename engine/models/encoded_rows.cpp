@@ -5,7 +5,8 @@
 namespace doppel {
 namespace {
 
-constexpr uint64_t kDirectRange = 1 << 20;
+constexpr uint64_t kDirectRange = 1 << 20;             // of a column's numbers, whose positions a table holds
+constexpr uint64_t kDirectRanges = uint64_t{1} << 26;  // of all columns together
 
 // Index of the first value that is not smaller, or of the last value. Halving without branches.
 template <class Value>
@@ -21,12 +22,12 @@ int32_t lower_position(const std::vector<Value>& values, Value value) {
 
 }  // namespace
 
-PositionFinder::PositionFinder(const ColumnSchema& schema, const Distribution& distribution)
+PositionFinder::PositionFinder(const ColumnSchema& schema, const Distribution& distribution, size_t columns)
     : kind_(schema.kind), levels_(static_cast<int32_t>(schema.levels.size())), distribution_(distribution) {
   const std::vector<int64_t>& quanta = distribution.quanta;
   if (!is_numeric(kind_) || quanta.empty()) return;
   const uint64_t range = static_cast<uint64_t>(quanta.back()) - static_cast<uint64_t>(quanta.front());
-  if (range >= kDirectRange) return;
+  if (range >= std::min(kDirectRange, kDirectRanges / columns)) return;
   direct_.resize(range + 1);
   size_t position = 0;
   for (uint64_t offset = 0; offset <= range; ++offset) {
@@ -64,7 +65,7 @@ RowBlocks::RowBlocks(TableSource& source, const TableProfile& profile, int64_t b
                                                                          std::max<size_t>(profile.columns.size(), 1))),
       progress_(std::move(progress)) {
   for (size_t c = 0; c < profile.columns.size(); ++c)
-    finders_.emplace_back(profile.schema.columns[c], profile.columns[c].distribution);
+    finders_.emplace_back(profile.schema.columns[c], profile.columns[c].distribution, profile.columns.size());
 }
 
 void RowBlocks::for_each(const BlockConsumer& consume) {

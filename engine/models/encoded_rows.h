@@ -28,10 +28,10 @@ struct EncodedRows {
   int32_t* column(size_t c) { return positions.data() + c * static_cast<size_t>(capacity); }
 };
 
-// Finds positions of one column's values.
+// Finds positions of the values of one of so many columns.
 class PositionFinder {
  public:
-  PositionFinder(const ColumnSchema& schema, const Distribution& distribution);
+  PositionFinder(const ColumnSchema& schema, const Distribution& distribution, size_t columns);
   void find(const Column& column, int64_t first, int64_t rows, int32_t* positions) const;
 
  private:

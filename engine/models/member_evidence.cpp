@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "engine/models/elementary.h"
-#include "engine/models/triangular.h"
 
 namespace doppel {
 namespace {
@@ -19,8 +18,12 @@ bool leaves_part(const MixtureColumn& column, int32_t known, int32_t part) {
   return known == part;
 }
 
-// The lower Cholesky factor of a symmetric matrix [n, n], in place, as if the matrix were a little more definite where
-// it is not. Plain loops, unlike triangular.h: a library's bits depend on the machine.
+int64_t bytes_of(const std::vector<double>& values) {
+  return static_cast<int64_t>(values.size() * sizeof(double));
+}
+
+}  // namespace
+
 void factorise_by_hand(std::span<double> a, size_t n) {
   for (size_t j = 0; j < n; ++j) {
     for (size_t i = j; i < n; ++i) {
@@ -31,12 +34,6 @@ void factorise_by_hand(std::span<double> a, size_t n) {
     for (size_t i = 0; i < j; ++i) a[i * n + j] = 0;
   }
 }
-
-int64_t bytes_of(const std::vector<double>& values) {
-  return static_cast<int64_t>(values.size() * sizeof(double));
-}
-
-}  // namespace
 
 StateEvidences::StateEvidences(const MixtureView& view, double floor)
     : view_(view), floor_(floor), kept_(view.variables.size()), states_of_part_(view.variables.size()) {

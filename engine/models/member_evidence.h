@@ -9,8 +9,13 @@
 #include <vector>
 
 #include "engine/models/mixture_view.h"
+#include "engine/models/triangular.h"
 
 namespace doppel {
+
+// The lower Cholesky factor of a symmetric matrix [n, n], in place, as if the matrix were a little more definite where
+// it is not. Plain loops, unlike triangular.h: a library's bits depend on the machine.
+void factorise_by_hand(std::span<double> matrix, size_t n);
 
 // What is known of a column of a variable, beside a part that it has (MixtureColumn::Part) and kNeverSeen.
 inline constexpr int32_t kUnknownPart = -2;  // nothing

@@ -10,6 +10,7 @@
 
 #include "engine/models/conditioned_sampler.h"
 #include "engine/models/count_option.h"
+#include "engine/models/factor_analysers.h"
 #include "engine/models/fit_report.h"
 #include "engine/models/mixture_density.h"
 #include "engine/models/mixture_fitter.h"
@@ -27,6 +28,7 @@ using Json = nlohmann::json;
 constexpr int kVersion = 1;
 constexpr int64_t kBlockRows = 8192;
 constexpr double kOperations = 5e10;      // multiply-adds that choosing and fitting may take on the sample
+constexpr double kWideOperations = 2e11;  // likewise, where covariances are of low rank
 constexpr int64_t kSampleRows = 1 << 16;  // at most, of the sample
 
 class MixtureModel : public Model {
@@ -73,7 +75,7 @@ int64_t bytes_per_row(const MixtureSpace& space) {
 std::shared_ptr<const MixtureParameters> refine(const MixtureSpace& space, RowBlocks& blocks, int64_t rows,
                                                 std::shared_ptr<const MixtureParameters> parameters,
                                                 MixtureLearner& learner, const RowsByPattern& sample,
-                                                const PatternLimit& limit, const FitOptions& options) {
+                                                const std::optional<PatternLimit>& limit, const FitOptions& options) {
   constexpr int kPasses = 1;
   constexpr int64_t kLeastBatchRows = 1 << 12, kMostBatchRows = 1 << 16, kLeastSteps = 16;
   const int64_t batch_rows = std::clamp(rows / kLeastSteps, kLeastBatchRows, kMostBatchRows);
@@ -86,7 +88,9 @@ std::shared_ptr<const MixtureParameters> refine(const MixtureSpace& space, RowBl
   int64_t collected = 0, step = 0;
   const auto improve = [&] {
     if (collected == 0) return;
-    MixtureStatistics batch = learner.expect(limit.apply(collector.take()), centre);
+    RowsByPattern collected_rows = collector.take();
+    if (limit) collected_rows = limit->apply(std::move(collected_rows));
+    MixtureStatistics batch = learner.expect(collected_rows, centre);
     const double weight = std::pow(static_cast<double>(step++) + 2, -kDecay) *
                           std::min(1.0, static_cast<double>(collected) / static_cast<double>(batch_rows));
     batch.scale(weight * static_cast<double>(rows) / std::max(batch.rows, 1.0));
@@ -116,6 +120,7 @@ Json describe_mixture(const MixtureSpace& space, const TableProfile& profile, co
   json["provenance"]["members"] = options.members;
   json["members"] = parameters.members;
   json["groups"] = parameters.groups;
+  if (parameters.is_low_rank()) json["ranks"] = ranks_of(parameters);
   Json& trials = json["trials"] = Json::array();
   for (const MembersTrial& trial : choice.trials) {
     trials.push_back({{"members", trial.members},
@@ -162,16 +167,19 @@ std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& prof
   const int64_t most_rows = std::clamp(options.memory_bytes / 4 / bytes_per_row(space), kBlockRows, kSampleRows);
   stage = "reading rows";
   RowSample sample = take_sample(space, blocks, profile.rows, most_rows, asked ? 0 : kHeldOutShare, options.seed);
-  const PatternLimit limit(sample.training, space.axes.size(), options.seed);
-  sample.training = limit.apply(std::move(sample.training));
-  sample.held_out = limit.apply(std::move(sample.held_out));
+  std::optional<PatternLimit> limit;
+  if (!space.is_low_rank) {
+    limit.emplace(sample.training, space.axes.size(), options.seed);
+    sample.training = limit->apply(std::move(sample.training));
+    sample.held_out = limit->apply(std::move(sample.held_out));
+  }
   MembersChoice choice;
   if (asked) {
     choice.members = std::min(*asked, profile.rows);
   } else {
     const MixturePrivacy privacy(profile, space, sample, options.seed, backend);
     choice = choose_members(
-        space, sample, profile.columns.size(), kOperations,
+        space, sample, profile.columns.size(), space.is_low_rank ? kWideOperations : kOperations,
         [&](const MixtureParameters& parameters) { return privacy.measure(parameters); }, options, backend);
   }
   const RowsByPattern rows = joined(std::move(sample.training), sample.held_out);

@@ -13,6 +13,9 @@
 // A long table is learned from a sample of its rows, and then improved by a pass over all of them (stepwise EM: Cappe
 // and Moulines, "On-line expectation-maximization algorithm for latent data models", 2009).
 //
+// Tables of more than kMostFullAxes numbers (mixture_space.h) get covariances of low rank (factor_analysers.h), and any
+// pattern of gaps; the trials begin with one member.
+//
 // The file holds the table sampler alone (mixture_recipe.h): weights, means, factors of covariances and probabilities
 // can be read off it, in single precision.
 #pragma once
@@ -33,7 +36,7 @@ std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& prof
 std::unique_ptr<Model> load_mixture(const ModelFile& file);
 
 // Whether a mixture suits the table: numbers of many values are at most kMostAxes.
-inline constexpr int64_t kMostAxes = 128;
+inline constexpr int64_t kMostAxes = 2048;
 bool suits_mixture(const TableProfile& profile);
 
 }  // namespace doppel

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "engine/models/elementary.h"
+#include "engine/models/latent_evidence.h"
 #include "engine/models/member_evidence.h"
 #include "engine/models/mixture_view.h"
 #include "engine/models/score_axis.h"
@@ -16,7 +18,8 @@
 namespace doppel {
 namespace {
 
-constexpr double kLeastWeight = 1e-300;            // of a member that is never drawn
+constexpr double kLeastWeight = 1e-300;   // of a member that is never drawn
+constexpr double kLeastVariance = 1e-10;  // of a latent
 
 // The sum of term(0) .. term(count - 1) in four strands: a fixed order that processors take side by side.
 template <class Term>
@@ -81,8 +84,7 @@ class MixtureWorker : public DensityWorker {
       : view_(view),
         most_bytes_(most_bytes),
         states_(view, floor),
-        patterns_(view),
-        single_patterns_(view),
+        latents_(make_latent_evidence(view)),
         members_(static_cast<size_t>(view.members)),
         log_floor_(log_of_positive(floor)),
         part_(view.columns.size()),
@@ -96,6 +98,12 @@ class MixtureWorker : public DensityWorker {
         without_(members_),
         terms_without_(members_) {
     for (const double weight : view.weight) log_weight_.push_back(log_of_positive(std::max(weight, kLeastWeight)));
+    for (size_t j = 0; j < static_cast<size_t>(view.latents); ++j)
+      for (size_t m = 0; m < members_; ++m) {
+        const double deviation = std::sqrt(std::max(view.variance(m, j), kLeastVariance));
+        inverse_deviation_.push_back(1 / deviation);
+        constant_.push_back(-0.5 * log_of_positive(2 * std::numbers::pi) - log_of_positive(deviation));
+      }
   }
 
   void score(const Table& table, int64_t first, int64_t rows, std::span<const Knowledge> knowledge,
@@ -132,7 +140,7 @@ class MixtureWorker : public DensityWorker {
   // ---- what a row says
 
   void observe(const Table& table, int64_t row, std::span<const Knowledge> knowledge) {
-    if (states_.bytes() + patterns_.bytes() > most_bytes_) states_.forget(), patterns_.forget();
+    if (states_.bytes() + latents_->bytes() > most_bytes_) states_.forget(), latents_->clear();
     std::fill(is_known_.begin(), is_known_.end(), 0);
     strange_gaps_ = 0;
     for (size_t c = 0; c < view_.columns.size(); ++c) {
@@ -154,7 +162,7 @@ class MixtureWorker : public DensityWorker {
     known_.clear();
     for (size_t j = 0; j < is_known_.size(); ++j)
       if (is_known_[j] != 0) known_.push_back(static_cast<int32_t>(j));
-    pattern_ = &patterns_.find(known_);
+    latents_->observe(known_, score_);
     for (size_t v = 0; v < view_.variables.size(); ++v) {
       parts_of_variable_[v].clear();
       for (const int32_t c : view_.columns_of_variable[v])
@@ -183,22 +191,11 @@ class MixtureWorker : public DensityWorker {
 
   // joint_: log weight + log P(states | member) + log N(latents | member). Returns the log of its sum.
   double weigh_members() {
-    const size_t k = pattern_->known.size(), n = members_;
-    for (size_t m = 0; m < n; ++m) joint_[m] = log_weight_[m] + pattern_->constant[m];
+    std::copy(log_weight_.begin(), log_weight_.end(), joint_.begin());
+    latents_->add_constants(joint_);
     for (const StateEvidence* evidence : evidence_)
-      for (size_t m = 0; m < n; ++m) joint_[m] += evidence->log_probability[m];
-    whitened_.resize(k * n);
-    const double* w = pattern_->whitening.data();
-    for (size_t i = 0; i < k; ++i) {
-      double* y = &whitened_[i * n];
-      const double* offset = &pattern_->offset[i * n];
-      for (size_t m = 0; m < n; ++m) y[m] = -offset[m];
-      for (size_t j = 0; j <= i; ++j, w += n) {
-        const double z = score_[static_cast<size_t>(pattern_->known[j])];
-        for (size_t m = 0; m < n; ++m) y[m] += w[m] * z;
-      }
-      for (size_t m = 0; m < n; ++m) joint_[m] -= 0.5 * y[m] * y[m];
-    }
+      for (size_t m = 0; m < members_; ++m) joint_[m] += evidence->log_probability[m];
+    latents_->add_squares(joint_);
     return log_sum_exp(joint_, terms_, &greatest_);
   }
 
@@ -232,7 +229,7 @@ class MixtureWorker : public DensityWorker {
       const StateEvidence& with = *evidence_[static_cast<size_t>(column.variable())];
       for (size_t m = 0; m < members_; ++m) without_[m] += others->log_probability[m] - with.log_probability[m];
     }
-    forget_latent(column.latent());
+    latents_->forget(column.latent(), without_);
     return log_sum_exp(without_, terms_without_);
   }
 
@@ -252,12 +249,11 @@ class MixtureWorker : public DensityWorker {
   }
 
   double log_density_alone(int32_t latent, const StateEvidence* state) {
-    one_latent_.assign(1, latent);
-    const LatentPattern& alone = single_patterns_.find(one_latent_);
-    const double z = score_[static_cast<size_t>(latent)];
+    const auto j = static_cast<size_t>(latent), latents = static_cast<size_t>(view_.latents);
     for (size_t m = 0; m < members_; ++m) {
-      const double y = alone.whitening[m] * z - alone.offset[m];
-      without_[m] = log_weight_[m] + (alone.constant[m] - 0.5 * y * y);
+      const double scale = inverse_deviation_[j * members_ + m];
+      const double y = scale * score_[j] - scale * view_.mean[m * latents + j];
+      without_[m] = log_weight_[m] + (constant_[j * members_ + m] - 0.5 * y * y);
     }
     for (size_t m = 0; m < members_ && state != nullptr; ++m) without_[m] += state->log_probability[m];
     return log_sum_exp(without_, terms_without_);
@@ -281,19 +277,6 @@ class MixtureWorker : public DensityWorker {
     for (size_t i = 0; i < columns.size(); ++i)
       if (static_cast<size_t>(columns[i]) == c) others_[i] = kUnknownPart;
     return states_.find(v, others_);
-  }
-
-  void forget_latent(int32_t latent) {
-    const size_t k = pattern_->known.size(), n = members_;
-    const auto j = static_cast<size_t>(std::lower_bound(pattern_->known.begin(), pattern_->known.end(), latent) -
-                                       pattern_->known.begin());
-    projected_.assign(n, 0);
-    for (size_t i = j; i < k; ++i) {
-      const double *w = &pattern_->whitening[(i * (i + 1) / 2 + j) * n], *y = &whitened_[i * n];
-      for (size_t m = 0; m < n; ++m) projected_[m] += w[m] * y[m];
-    }
-    const double *precision = &pattern_->precision[j * n], *constant = &pattern_->conditional_constant[j * n];
-    for (size_t m = 0; m < n; ++m) without_[m] += 0.5 * projected_[m] * projected_[m] / precision[m] - constant[m];
   }
 
   // ---- completion; terms_ holds the members' responsibilities, up to a factor
@@ -330,30 +313,10 @@ class MixtureWorker : public DensityWorker {
   }
 
   void draw_latents(int32_t member, const RowDraws& draws) {
-    const std::vector<int32_t>& unknown = pattern_->unknown;
-    if (unknown.empty()) return;
-    const LatentConditional& conditional = patterns_.conditional(*pattern_, member);
-    const size_t u = unknown.size();
     noise_.clear();
-    for (auto block = static_cast<uint32_t>(1 + evidence_.size()); noise_.size() < u; ++block)
+    for (auto block = static_cast<uint32_t>(1 + evidence_.size()); noise_.size() < latents_->normals(); ++block)
       for (const float normal : draws.normals(block)) noise_.push_back(static_cast<double>(normal));
-    for (size_t i = 0; i < u; ++i) {
-      double z = conditional_mean(conditional, member, i);
-      for (size_t j = 0; j <= i; ++j) z += conditional.factor[i * u + j] * noise_[j];
-      score_[static_cast<size_t>(unknown[i])] = z;
-    }
-  }
-
-  // Of the i-th unknown latent.
-  double conditional_mean(const LatentConditional& conditional, int32_t member, size_t i) const {
-    const size_t k = pattern_->known.size();
-    const double* mean = &view_.mean[static_cast<size_t>(member) * static_cast<size_t>(view_.latents)];
-    double z = mean[pattern_->unknown[i]];
-    for (size_t j = 0; j < k; ++j) {
-      const int32_t known = pattern_->known[j];
-      z += conditional.gain[i * k + j] * (score_[static_cast<size_t>(known)] - mean[known]);
-    }
-    return z;
+    latents_->draw(member, noise_, score_);
   }
 
   SampledValue drawn_value(const MixtureColumn& column) const {
@@ -436,20 +399,13 @@ class MixtureWorker : public DensityWorker {
     if (column.latent() < 0) return as_real(column, column.value_at(0)) * total_of(latent_share_);
     constexpr size_t kNodes = 16;
     static const std::vector<double> nodes = mean_scores(score_boundaries(std::vector<int64_t>(kNodes, 1)));
-    const size_t u = pattern_->unknown.size();
-    const auto i =
-        static_cast<size_t>(std::lower_bound(pattern_->unknown.begin(), pattern_->unknown.end(), column.latent()) -
-                            pattern_->unknown.begin());
     double sum = 0;
     for (size_t m = 0; m < members_; ++m) {
       if (!(latent_share_[m] > 1e-6)) continue;
-      const LatentConditional& conditional = patterns_.conditional(*pattern_, static_cast<int32_t>(m));
-      const double centre = conditional_mean(conditional, static_cast<int32_t>(m), i);
-      double variance = 0, value = 0;
-      for (size_t j = 0; j <= i; ++j) variance += conditional.factor[i * u + j] * conditional.factor[i * u + j];
-      const double deviation = std::sqrt(variance);
+      const ScoreNormal normal = latents_->conditional(static_cast<int32_t>(m), column.latent());
+      double value = 0;
       for (const double node : nodes)
-        value += as_real(column, column.value_at(static_cast<float>(centre + deviation * node)));
+        value += as_real(column, column.value_at(static_cast<float>(normal.mean + normal.deviation * node)));
       sum += latent_share_[m] * value / static_cast<double>(kNodes);
     }
     return sum;
@@ -458,25 +414,24 @@ class MixtureWorker : public DensityWorker {
   const MixtureView& view_;
   int64_t most_bytes_;  // of what rows have in common
   StateEvidences states_;
-  LatentPatterns patterns_, single_patterns_;  // the latter of one latent each, never forgotten
+  std::unique_ptr<LatentEvidence> latents_;
   size_t members_;
   double log_floor_;
   std::vector<double> log_weight_;
+  std::vector<double> inverse_deviation_, constant_;  // [latents, members] of a latent alone: N(z) = exp(constant - ..)
 
   // Of the row at hand.
   std::vector<int32_t> part_;      // [columns]
   std::vector<uint8_t> is_made_;   // [columns] 0: the model never makes its value
   std::vector<double> score_;      // [latents]
   std::vector<uint8_t> is_known_;  // [latents]
-  std::vector<int32_t> known_, one_latent_;
+  std::vector<int32_t> known_;
   int64_t strange_gaps_ = 0;
-  const LatentPattern* pattern_ = nullptr;
   std::vector<std::vector<int32_t>> parts_of_variable_;
   std::vector<const StateEvidence*> evidence_;   // [variables]
   std::vector<double> joint_, terms_;            // [members] logs, and exp(joint_ - greatest_)
   std::vector<double> without_, terms_without_;  // [members] likewise, without a column
   double greatest_ = 0;
-  std::vector<double> whitened_, projected_;  // [known, members], [members]
   std::vector<int32_t> others_, drawn_state_;
   std::vector<double> noise_, part_share_, latent_share_, state_probability_;
 };

@@ -1,9 +1,13 @@
 #include "engine/models/mixture_fitter.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 
+#include "engine/models/factor_analysers.h"
+#include "engine/models/factor_start.h"
 #include "engine/models/mixture_patterns.h"
 
 namespace doppel {
@@ -11,8 +15,10 @@ namespace {
 
 constexpr uint32_t kUseSplit = 0x40000002u;  // of fit_uniform
 constexpr double kUnseenRows = 0.01;         // added to the count of each state: none is impossible
-constexpr double kSettled = 1e-4;            // nats a row between iterations at which fitting ends
+constexpr double kSettled = 1e-4;  // nats a row between iterations at which fitting ends; of low rank, an axis
 constexpr int64_t kFewestTrialMembers = 16;  // where there are variables, which a single member would make independent
+// Multiply-adds of matrix products in the time of one of those that full covariances need.
+constexpr double kProducts = 5;
 constexpr int kSwapIterations = 3, kLastSwap = 9;  // every so many, up to this one
 
 std::vector<std::vector<double>> state_shares(const MixtureSpace& space, const RowsByPattern& rows) {
@@ -33,11 +39,25 @@ int64_t count_groups(int64_t members) {
   return std::max<int64_t>(1, members / kMembersPerGroup);
 }
 
-// Multiply-adds of an iteration, about.
-double operations_per_member(const MixtureSpace& space, int64_t rows) {
-  const auto axes = static_cast<double>(space.axes.size());
+double absent_latents(const RowsByPattern& rows) {  // of low rank, a row
+  double absent = 0;
+  for (const RowsOfPattern& pattern : rows)
+    for (const float z : pattern.latents) absent += std::isnan(z);
+  return absent / std::max(static_cast<double>(count_rows(rows)), 1.0);
+}
+
+// Multiply-adds of an iteration, about. rank: kFullRank, or one of low rank.
+double operations_per_member(const MixtureSpace& space, const RowsByPattern& rows, int64_t rank) {
+  const auto axes = static_cast<double>(space.axes.size()), n = static_cast<double>(count_rows(rows));
   constexpr double kOther = 4;
-  return static_cast<double>(rows) * (static_cast<double>(space.variables.size()) + axes * (axes + 3) / 2 + kOther);
+  double of_latents = axes * (axes + 3) / 2;
+  if (rank != kFullRank) {
+    const auto q = static_cast<double>(rank);
+    const double absent = absent_latents(rows);
+    of_latents = axes * (q + kOther) + q * q + (absent > 0 ? absent * q * q + q * q * q : 0);
+    of_latents /= kProducts;
+  }
+  return n * (static_cast<double>(space.variables.size()) + of_latents + kOther);
 }
 
 }  // namespace
@@ -78,30 +98,50 @@ MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& row
                              const Backend& backend)
     : rows_(rows),
       seed_(options.seed),
-      learner_(space, MixturePriors{}, state_shares(space, rows), pooled_covariance(rows, space.axes.size())),
+      axes_(space.axes.size()),
+      is_low_rank_(space.is_low_rank),
+      learner_(space, MixturePriors{}, state_shares(space, rows),
+               is_low_rank_ ? latent_variances(rows, axes_) : pooled_covariance(rows, axes_), is_low_rank_),
       starter_(space, rows, backend),
-      swapper_(space, rows, starter_, learner_, MixturePriors{}, pooled_covariance(rows, space.axes.size()),
-               options.seed) {}
+      swapper_(space, rows, starter_, learner_, MixturePriors{},
+               is_low_rank_ ? std::vector<double>() : pooled_covariance(rows, axes_), options.seed) {}
+
+MixtureParameters MixtureFitter::first_parameters(int64_t members, int64_t groups) const {
+  const MixtureStart start = starter_.start(members, groups, seed_);
+  const MixtureStatistics counted = learner_.count(rows_, start.member, members);
+  if (!is_low_rank_) return learner_.maximise(counted, start.group, groups);
+  const CommonFactors common = common_factors(rows_, axes_, start.member, members);
+  return learner_.maximise(counted, start.group, groups, &common);
+}
+
+int64_t MixtureFitter::most_rank() const {
+  if (!is_low_rank_) return kFullRank;
+  return common_factors(rows_, axes_, std::vector<int32_t>(static_cast<size_t>(count_rows(rows_))), 1).rank;
+}
 
 std::shared_ptr<const MixtureParameters> MixtureFitter::fit(int64_t members, int iterations,
                                                             const std::function<void(int)>& progress) {
   const int64_t groups = count_groups(members);
-  const MixtureStart start = starter_.start(members, groups, seed_);
-  std::vector<int32_t> group = start.group;
-  auto parameters = std::make_shared<const MixtureParameters>(
-      learner_.maximise(learner_.count(rows_, start.member, members), group, groups));
+  auto parameters = std::make_shared<const MixtureParameters>(first_parameters(members, groups));
+  std::vector<int32_t> group = parameters->group;
+  const double settled = kSettled * (is_low_rank_ ? static_cast<double>(axes_) : 1);
   double last = -std::numeric_limits<double>::infinity();
   MemberUse use;
   for (int iteration = 0; iteration < iterations; ++iteration) {
     if (progress) progress(iteration);
     learner_.set(parameters);
-    const bool swaps = iteration > 0 && iteration % kSwapIterations == 0 && iteration <= kLastSwap;
+    const bool swaps = !is_low_rank_ && iteration > 0 && iteration % kSwapIterations == 0 && iteration <= kLastSwap;
     MixtureStatistics statistics = learner_.expect(rows_, {}, swaps ? &use : nullptr);
     const double now = statistics.log_likelihood / std::max(statistics.rows, 1.0);
     const bool has_swapped = swaps && swapper_.swap(use, statistics, group) > 0;
-    parameters = std::make_shared<const MixtureParameters>(learner_.maximise(statistics, group, groups));
-    if (now - last < kSettled && !has_swapped) break;
+    MixtureParameters next = learner_.maximise(statistics, group, groups);
+    const bool is_settled = now - last < settled && !has_swapped;
     last = has_swapped ? -std::numeric_limits<double>::infinity() : now;
+    const bool is_last = is_settled || iteration + 1 == iterations;
+    // Twice, as the iterations in between adapt to what was left out.
+    if (is_low_rank_ && (is_last || iteration == iterations / 2)) next = without_idle_factors(next, statistics.weight);
+    parameters = std::make_shared<const MixtureParameters>(std::move(next));
+    if (is_settled) break;
   }
   learner_.set(parameters);
   return parameters;
@@ -115,14 +155,15 @@ MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample,
                              const MeasureNearer& measure_nearer, const FitOptions& options, const Backend& backend) {
   MembersChoice choice;
   const int64_t rows = count_rows(sample.training);
+  MixtureFitter fitter(space, sample.training, options, backend);
   // Trials double: together they cost two of the last, and the fit follows.
-  const double affordable = operations / ((2 * kTrialIterations + kIterations) * operations_per_member(space, rows));
+  const double affordable = operations / ((2 * kTrialIterations + kIterations) *
+                                          operations_per_member(space, sample.training, fitter.most_rank()));
   const int64_t most =
       std::clamp<int64_t>(std::min<int64_t>(static_cast<int64_t>(affordable), rows / kRowsPerMember), 1, kMostMembers);
-  MixtureFitter fitter(space, sample.training, options, backend);
   const double slack = kLikelihoodSlack * static_cast<double>(columns);
   double best = -std::numeric_limits<double>::infinity();
-  const int64_t fewest = space.variables.empty() ? 1 : std::min(most, kFewestTrialMembers);
+  const int64_t fewest = space.variables.empty() || space.is_low_rank ? 1 : std::min(most, kFewestTrialMembers);
   for (int64_t members = fewest;; members = std::min(2 * members, most)) {
     const std::shared_ptr<const MixtureParameters> parameters =
         fitter.fit(members, kTrialIterations, [&](int iteration) {

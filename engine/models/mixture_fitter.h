@@ -44,10 +44,16 @@ class MixtureFitter {
   std::shared_ptr<const MixtureParameters> fit(int64_t members, int iterations,
                                                const std::function<void(int)>& progress);
   MixtureLearner& learner() { return learner_; }  // with the parameters fitted last
+  // Of covariances, as far as rows of one member ask for it: of those of several members it is rarely more.
+  int64_t most_rank() const;
 
  private:
+  MixtureParameters first_parameters(int64_t members, int64_t groups) const;
+
   const RowsByPattern& rows_;
   uint64_t seed_;
+  size_t axes_;
+  bool is_low_rank_;
   MixtureLearner learner_;
   MixtureStarter starter_;
   MemberSwapper swapper_;

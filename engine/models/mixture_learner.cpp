@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/models/factor_analysers.h"
 #include "engine/models/triangular.h"
 #include "kernels/common/error.h"
 
@@ -63,6 +64,14 @@ class TreeWriter {
 
 }  // namespace
 
+double MixtureParameters::variance(int64_t member, int64_t axis) const {
+  const int64_t place = member * axes + axis;
+  if (!is_low_rank()) return covariance[place * axes + axis];
+  double sum = residual[place];
+  for (int64_t k = 0; k < rank; ++k) sum += factor[place * rank + k] * factor[place * rank + k];
+  return sum;
+}
+
 std::vector<double> state_probabilities(const MixtureParameters& parameters, size_t variable, int64_t node) {
   const EmissionTree& tree = parameters.emissions[variable];
   std::vector<double> probability(tree.states);
@@ -78,7 +87,7 @@ std::vector<double> state_probabilities(const MixtureParameters& parameters, siz
 void MixtureStatistics::scale(double factor) {
   rows *= factor;
   log_likelihood *= factor;
-  for (auto* values : {&weight, &sum, &product})
+  for (auto* values : {&weight, &sum, &product, &square, &cross, &factor_sum, &factor_product})
     for (double& value : *values) value *= factor;
   for (auto& values : counts)
     for (double& value : values) value *= factor;
@@ -95,6 +104,10 @@ void MixtureStatistics::add(const MixtureStatistics& other) {
   add_all(weight, other.weight);
   add_all(sum, other.sum);
   add_all(product, other.product);
+  add_all(square, other.square);
+  add_all(cross, other.cross);
+  add_all(factor_sum, other.factor_sum);
+  add_all(factor_product, other.factor_product);
   for (size_t v = 0; v < counts.size(); ++v) {
     add_all(counts[v], other.counts[v]);
     for (const auto& [key, value] : other.rare_counts[v]) rare_counts[v][key] += value;
@@ -115,8 +128,12 @@ struct MixtureLearner::PreparedPattern {
 };
 
 MixtureLearner::MixtureLearner(const MixtureSpace& space, MixturePriors priors, std::vector<std::vector<double>> shares,
-                               std::vector<double> pooled)
-    : space_(space), priors_(priors), shares_(std::move(shares)), pooled_(std::move(pooled)) {
+                               std::vector<double> pooled, bool is_low_rank)
+    : space_(space),
+      priors_(priors),
+      shares_(std::move(shares)),
+      pooled_(std::move(pooled)),
+      is_low_rank_(is_low_rank) {
   for (const std::vector<double>& of_states : shares_) {
     std::vector<int32_t> order(of_states.size());
     std::iota(order.begin(), order.end(), 0);
@@ -132,13 +149,20 @@ int32_t MixtureLearner::dense_states(size_t variable, int64_t members) const {
       std::min<int64_t>(space_.variables[variable].states, std::max<int64_t>(1, kMostDense / members)));
 }
 
-MixtureStatistics MixtureLearner::empty_statistics(int64_t members) const {
+MixtureStatistics MixtureLearner::empty_statistics(int64_t members, int64_t rank) const {
   const auto axes = static_cast<int64_t>(space_.axes.size());
   MixtureStatistics statistics;
   statistics.centre.assign(members * axes, 0);
   statistics.weight.assign(members, 0);
   statistics.sum.assign(members * axes, 0);
-  statistics.product.assign(members * axes * axes, 0);
+  if (rank == kFullRank) {
+    statistics.product.assign(members * axes * axes, 0);
+  } else {
+    statistics.square.assign(members * axes, 0);
+    statistics.cross.assign(members * axes * rank, 0);
+    statistics.factor_sum.assign(members * rank, 0);
+    statistics.factor_product.assign(members * rank * rank, 0);
+  }
   statistics.rare_counts.resize(space_.variables.size());
   for (size_t v = 0; v < space_.variables.size(); ++v)
     statistics.counts.emplace_back(static_cast<size_t>(dense_states(v, members) * members));
@@ -163,7 +187,7 @@ void MixtureLearner::add_states(const int32_t* states, std::span<const int32_t> 
 
 MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::vector<int32_t>& member_of_row,
                                         int64_t members) const {
-  MixtureStatistics statistics = empty_statistics(members);
+  MixtureStatistics statistics = empty_statistics(members, is_low_rank_ ? 0 : kFullRank);
   const size_t axes = space_.axes.size(), variables = space_.variables.size();
   constexpr float kWhole = 1;
   std::vector<double> latents(axes);  // absent ones at the table's mean
@@ -176,7 +200,11 @@ MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::ve
       for (size_t i = 0; i < pattern.present.size(); ++i)
         latents[pattern.present[i]] = pattern.latents[row * pattern.present.size() + i];
       for (const int32_t a : pattern.absent) latents[a] = 0;
-      add_offsets(latents, *member, 1, statistics);
+      if (is_low_rank_) {
+        for (size_t a = 0; a < axes; ++a) statistics.sum[*member * axes + a] += std::isnan(latents[a]) ? 0 : latents[a];
+      } else {
+        add_offsets(latents, *member, 1, statistics);
+      }
     }
   }
   return statistics;
@@ -185,7 +213,9 @@ MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::ve
 void MixtureLearner::set(std::shared_ptr<const MixtureParameters> parameters) {
   parameters_ = std::move(parameters);
   patterns_.clear();
+  factors_.reset();
   prepare_emissions();
+  if (is_low_rank_) factors_ = std::make_unique<const FactorAnalysers>(parameters_, log_emission_);
 }
 
 void MixtureLearner::prepare_emissions() {
@@ -274,14 +304,15 @@ MixtureLearner::PreparedPattern& MixtureLearner::prepare(const RowsOfPattern& pa
   return prepared;
 }
 
-// Calls consume(prepared pattern, rows, responsibilities) for rows of one pattern at a time, not too many.
+// Calls consume(prepared pattern, rows, responsibilities) for rows of one pattern at a time, not too many. The pattern
+// is null where covariances are of low rank.
 template <class Consume>
 void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
   const size_t variables = space_.variables.size();
   std::vector<int32_t> dense;
   Responsibilities found;
   for (const RowsOfPattern& pattern : rows) {
-    PreparedPattern& prepared = prepare(pattern);
+    PreparedPattern* prepared = is_low_rank_ ? nullptr : &prepare(pattern);
     for (int64_t first = 0; first < pattern.rows; first += kChunkRows) {
       const int64_t count = std::min(kChunkRows, pattern.rows - first);
       const int32_t* states = pattern.states.data() + first * variables;
@@ -293,27 +324,37 @@ void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
           if (dense[i] >= end) dense[i] = -1;
         }
       }
-      const float* latents = pattern.latents.data() + first * prepared.here;
-      find_responsibilities_on_cpu(prepared.density, {count, dense.data(), latents}, found);
+      const float* latents = pattern.latents.data() + first * pattern.present.size();
+      const MixtureRows of_chunk{count, dense.data(), latents};
+      if (is_low_rank_) {
+        find_responsibilities_on_cpu(factors_->density(), of_chunk, found);
+      } else {
+        find_responsibilities_on_cpu(prepared->density, of_chunk, found);
+      }
       consume(prepared, MixtureRows{count, states, latents}, found);
     }
   }
 }
 
-void MixtureLearner::add_row(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found,
+void MixtureLearner::add_row(PreparedPattern* pattern, const MixtureRows& rows, const Responsibilities& found,
                              int64_t row, MixtureStatistics& statistics) {
-  const int here = prepared.here, gone = prepared.gone, axes = here + gone;
-  const float* latents = rows.latents + row * here;
   const auto first = static_cast<size_t>(found.first[row]), count = static_cast<size_t>(found.first[row + 1]) - first;
   add_states(rows.states + row * space_.variables.size(), {found.member.data() + first, count},
              {found.share.data() + first, count}, statistics);
+  for (size_t e = first; e < first + count; ++e) statistics.weight[found.member[e]] += found.share[e];
+  if (pattern != nullptr) add_latents(*pattern, rows, found, row, statistics);
+}
+
+void MixtureLearner::add_latents(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found,
+                                 int64_t row, MixtureStatistics& statistics) {
+  const int here = prepared.here, gone = prepared.gone, axes = here + gone;
+  if (axes == 0) return;
+  const float* latents = rows.latents + row * here;
   offset_.resize(axes);
   white_.resize(here);
-  for (size_t e = first; e < first + count; ++e) {
+  for (auto e = static_cast<size_t>(found.first[row]); e < static_cast<size_t>(found.first[row + 1]); ++e) {
     const int64_t m = found.member[e];
     const double share = found.share[e];
-    statistics.weight[m] += share;
-    if (axes == 0) continue;
     const double* mean = parameters_->mean.data() + m * axes;
     const double* centre = statistics.centre.data() + m * axes;
     for (int i = 0; i < here; ++i) offset_[prepared.present[i]] = latents[i] - centre[prepared.present[i]];
@@ -336,17 +377,20 @@ void MixtureLearner::add_row(PreparedPattern& prepared, const MixtureRows& rows,
 
 MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::vector<double>& centre, MemberUse* use) {
   const int64_t members = parameters_->members, axes = parameters_->axes;
-  MixtureStatistics statistics = empty_statistics(members);
+  MixtureStatistics statistics = empty_statistics(members, parameters_->rank);
   statistics.centre = centre.empty() ? parameters_->mean : centre;
   if (use != nullptr) *use = {{}, std::vector<double>(members)};
-  for_chunks(rows, [&](PreparedPattern& prepared, const MixtureRows& chunk, const Responsibilities& found) {
+  statistics.keeps_factors = !centre.empty();
+  for_chunks(rows, [&](PreparedPattern* pattern, const MixtureRows& chunk, const Responsibilities& found) {
     if (use != nullptr) add_use(found, *use);
     for (int64_t row = 0; row < chunk.rows; ++row) {
       if (!std::isfinite(found.log_density[row])) continue;
       statistics.rows += 1;
       statistics.log_likelihood += found.log_density[row];
-      add_row(prepared, chunk, found, row, statistics);
+      add_row(pattern, chunk, found, row, statistics);
     }
+    if (pattern == nullptr) return factors_->add(chunk, found, statistics);
+    PreparedPattern& prepared = *pattern;
     const int gone = prepared.gone;
     for (int64_t m = 0; m < members && gone > 0; ++m) {
       const double weight = std::exchange(prepared.weight[m], 0);
@@ -362,19 +406,31 @@ MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::v
 
 double MixtureLearner::log_likelihood(const RowsByPattern& rows) {
   double sum = 0;
-  for_chunks(rows, [&](PreparedPattern&, const MixtureRows&, const Responsibilities& found) {
+  for_chunks(rows, [&](PreparedPattern*, const MixtureRows&, const Responsibilities& found) {
     for (const double density : found.log_density) sum += std::max(density, kLeastLogDensity);
   });
   return sum / static_cast<double>(count_rows(rows));
 }
 
-void MixtureLearner::maximise_latents(const MixtureStatistics& statistics, MixtureParameters& result) const {
+namespace {
+
+constexpr double kNoRows = 1e-9;
+
+std::vector<double> weights_of_groups(const MixtureStatistics& statistics, const MixtureParameters& result) {
+  std::vector<double> group_weight(result.groups, kNoRows);
+  for (int64_t m = 0; m < result.members; ++m) group_weight[result.group[m]] += statistics.weight[m];
+  return group_weight;
+}
+
+}  // namespace
+
+std::vector<double> MixtureLearner::maximise_means(const MixtureStatistics& statistics,
+                                                   MixtureParameters& result) const {
   const int64_t members = result.members, groups = result.groups, axes = result.axes;
-  constexpr double kNoRows = 1e-9;
-  std::vector<double> group_weight(groups, kNoRows), group_mean(groups * axes), group_scatter(groups * axes * axes);
+  const std::vector<double> group_weight = weights_of_groups(statistics, result);
+  std::vector<double> group_mean(groups * axes);
   for (int64_t m = 0; m < members; ++m) {
     const int64_t g = result.group[m];
-    group_weight[g] += statistics.weight[m];
     for (int64_t i = 0; i < axes; ++i)
       group_mean[g * axes + i] += statistics.sum[m * axes + i] + statistics.weight[m] * statistics.centre[m * axes + i];
   }
@@ -382,18 +438,29 @@ void MixtureLearner::maximise_latents(const MixtureStatistics& statistics, Mixtu
     for (int64_t i = 0; i < axes; ++i) group_mean[g * axes + i] /= group_weight[g];
 
   result.mean.resize(members * axes);
+  std::vector<double> shifts(members * axes);
+  for (int64_t m = 0; m < members; ++m)
+    for (int64_t i = 0; i < axes; ++i) {
+      const double centre = statistics.centre[m * axes + i], expected = group_mean[result.group[m] * axes + i] - centre;
+      const double shift = shifts[m * axes + i] =
+          (statistics.sum[m * axes + i] + priors_.mean * expected) / (statistics.weight[m] + priors_.mean);
+      result.mean[m * axes + i] = centre + shift;
+    }
+  return shifts;
+}
+
+void MixtureLearner::maximise_covariances(const MixtureStatistics& statistics, const std::vector<double>& shifts,
+                                          MixtureParameters& result) const {
+  const int64_t members = result.members, axes = result.axes;
+  const std::vector<double> group_weight = weights_of_groups(statistics, result);
+  std::vector<double> group_scatter(result.groups * axes * axes);
   result.covariance.resize(members * axes * axes);
-  std::vector<double> shift(axes);
   for (int64_t m = 0; m < members; ++m) {
     const double weight = statistics.weight[m];
     const double* sum = statistics.sum.data() + m * axes;
     const double* product = statistics.product.data() + m * axes * axes;
+    const double* shift = shifts.data() + m * axes;
     double* scatter = result.covariance.data() + m * axes * axes;
-    for (int64_t i = 0; i < axes; ++i) {
-      const double centre = statistics.centre[m * axes + i], expected = group_mean[result.group[m] * axes + i] - centre;
-      shift[i] = (sum[i] + priors_.mean * expected) / (weight + priors_.mean);
-      result.mean[m * axes + i] = centre + shift[i];
-    }
     for (int64_t i = 0; i < axes; ++i)
       for (int64_t j = 0; j <= i; ++j) {
         scatter[i * axes + j] =
@@ -467,7 +534,7 @@ EmissionTree MixtureLearner::maximise_emission(const MixtureStatistics& statisti
 }
 
 MixtureParameters MixtureLearner::maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group,
-                                           int64_t groups) const {
+                                           int64_t groups, const CommonFactors* start) const {
   MixtureParameters result;
   result.members = static_cast<int64_t>(statistics.weight.size());
   result.groups = groups;
@@ -476,7 +543,18 @@ MixtureParameters MixtureLearner::maximise(const MixtureStatistics& statistics, 
   constexpr double kLeastWeight = 1e-6;
   const double all = statistics.rows + kLeastWeight * static_cast<double>(result.members);
   for (const double weight : statistics.weight) result.weight.push_back((weight + kLeastWeight) / all);
-  maximise_latents(statistics, result);
+  const std::vector<double> shifts = maximise_means(statistics, result);
+  if (!is_low_rank_) {
+    maximise_covariances(statistics, shifts, result);
+  } else if (start != nullptr) {
+    result.rank = start->rank;
+    for (int64_t m = 0; m < result.members; ++m) {
+      result.factor.insert(result.factor.end(), start->factor.begin(), start->factor.end());
+      result.residual.insert(result.residual.end(), start->residual.begin(), start->residual.end());
+    }
+  } else {
+    maximise_factors(statistics, priors_, pooled_, *parameters_, !statistics.keeps_factors, result);
+  }
   for (size_t v = 0; v < space_.variables.size(); ++v)
     result.emissions.push_back(maximise_emission(statistics, v, result));
   return result;

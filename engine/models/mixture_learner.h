@@ -37,7 +37,11 @@ struct MixtureStatistics {
   std::vector<double> centre;   // [members, axes] where products are taken about: what they cancel against is small
   std::vector<double> weight;   // [members]
   std::vector<double> sum;      // [members, axes] of z - centre
-  std::vector<double> product;  // [members, axes, axes] lower triangle, likewise
+  std::vector<double> product;  // [members, axes, axes] lower triangle, likewise; of full covariances
+  // Of covariances of low rank (factor_analysers.h): squares [members, axes], products with the factors [members, axes,
+  // rank], sums and products of the factors [members, rank (, rank)].
+  std::vector<double> square, cross, factor_sum, factor_product;
+  bool keeps_factors = false;  // of several steps, in each of which the factors mean the same
   std::vector<std::vector<double>> counts;                       // [variables] [dense states, members]
   std::vector<std::unordered_map<int64_t, double>> rare_counts;  // [variables] by state * members + member
   void scale(double factor);
@@ -50,38 +54,56 @@ struct MemberUse {
   std::vector<double> missed;   // [members] nats that the rows would lose without it, at the others' weights
 };
 
+// A covariance factor factor^T + diag(residual).
+struct CommonFactors {
+  int64_t rank = 0;
+  std::vector<double> factor;    // [axes, rank]
+  std::vector<double> residual;  // [axes]
+};
+
+class FactorAnalysers;
+
 class MixtureLearner {
  public:
-  // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents.
+  // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents, or where covariances
+  // are of low rank their variances [axes].
   MixtureLearner(const MixtureSpace& space, MixturePriors priors, std::vector<std::vector<double>> shares,
-                 std::vector<double> pooled);
+                 std::vector<double> pooled, bool is_low_rank = false);
   ~MixtureLearner();
 
   // Of rows that belong to one member each, [rows in the order of their patterns].
   MixtureStatistics count(const RowsByPattern& rows, const std::vector<int32_t>& member_of_row, int64_t members) const;
   // The parameters that `expect` and `log_likelihood` use from now on.
   void set(std::shared_ptr<const MixtureParameters> parameters);
-  // centre: of the statistics; the parameters' own means where empty. `use` is replaced where it is not null.
+  // centre: of the statistics, to be added to those of other steps; the parameters' own means where empty. `use` is
+  // replaced where it is not null.
   MixtureStatistics expect(const RowsByPattern& rows, const std::vector<double>& centre = {}, MemberUse* use = nullptr);
   double log_likelihood(const RowsByPattern& rows);  // mean of the rows, in nats
-  MixtureParameters maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group,
-                             int64_t groups) const;
+  // Where covariances are of low rank, by what the parameters set make of the rows; `start`, where they are of no step
+  // of expectation: the covariance of all members.
+  MixtureParameters maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group, int64_t groups,
+                             const CommonFactors* start = nullptr) const;
 
  private:
   struct PreparedPattern;
 
-  MixtureStatistics empty_statistics(int64_t members) const;
+  MixtureStatistics empty_statistics(int64_t members, int64_t rank) const;
   int32_t dense_states(size_t variable, int64_t members) const;
   void prepare_emissions();
   PreparedPattern& prepare(const RowsOfPattern& pattern);
   // A row's parts in members.
   void add_states(const int32_t* states, std::span<const int32_t> member, std::span<const float> share,
                   MixtureStatistics& statistics) const;
-  void add_row(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found, int64_t row,
+  void add_row(PreparedPattern* pattern, const MixtureRows& rows, const Responsibilities& found, int64_t row,
                MixtureStatistics& statistics);
+  void add_latents(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found, int64_t row,
+                   MixtureStatistics& statistics);
   template <class Consume>
   void for_chunks(const RowsByPattern& rows, Consume consume);
-  void maximise_latents(const MixtureStatistics& statistics, MixtureParameters& result) const;
+  // Returns the means' shift [members, axes] from the statistics' centre.
+  std::vector<double> maximise_means(const MixtureStatistics& statistics, MixtureParameters& result) const;
+  void maximise_covariances(const MixtureStatistics& statistics, const std::vector<double>& shifts,
+                            MixtureParameters& result) const;
   EmissionTree maximise_emission(const MixtureStatistics& statistics, size_t variable,
                                  const MixtureParameters& result) const;
 
@@ -89,10 +111,12 @@ class MixtureLearner {
   MixturePriors priors_;
   std::vector<std::vector<double>> shares_;
   std::vector<double> pooled_;
+  bool is_low_rank_;
   std::vector<std::vector<int32_t>> dense_of_state_;  // [variables] [states]: states by descending share
   std::shared_ptr<const MixtureParameters> parameters_;
   std::vector<std::vector<float>> log_emission_;  // [variables] [dense states, padded]
   std::unordered_map<std::string, std::unique_ptr<PreparedPattern>> patterns_;
+  std::unique_ptr<const FactorAnalysers> factors_;  // where covariances are of low rank
   std::vector<double> offset_, white_;  // of the row at hand: latents from the centre, whitened ones
 };
 

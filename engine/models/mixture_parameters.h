@@ -19,15 +19,24 @@ struct EmissionTree {
   std::vector<double> up;           // [nodes]; 0 for the root; own probabilities and up sum to 1
 };
 
+inline constexpr int64_t kFullRank = -1;
+
 struct MixtureParameters {
   int64_t members = 0, groups = 0, axes = 0;
+  // Of the covariances: kFullRank, or that of factor factor^T + diag(residual). A member's rank is how many columns of
+  // its factor are not 0.
+  int64_t rank = kFullRank;
   std::vector<double> weight;      // [members] sums to 1
   std::vector<double> mean;        // [members, axes]
-  std::vector<double> covariance;  // [members, axes, axes]
+  std::vector<double> covariance;  // [members, axes, axes] of full rank
+  std::vector<double> factor;      // [members, axes, rank] of low rank
+  std::vector<double> residual;    // [members, axes] likewise
   std::vector<int32_t> group;      // [members] 0 .. groups - 1
   std::vector<EmissionTree> emissions;
 
   int64_t nodes() const { return members + groups + 1; }
+  bool is_low_rank() const { return rank != kFullRank; }
+  double variance(int64_t member, int64_t axis) const;
   int64_t above(int64_t node) const {  // -1: the root
     if (node < members) return members + group[node];
     return node < members + groups ? members + groups : -1;

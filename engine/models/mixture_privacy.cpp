@@ -14,8 +14,9 @@
 namespace doppel {
 namespace {
 
-constexpr int64_t kDrawnPerCompared = 4;  // where few rows are compared
-constexpr int64_t kBlocks = 32;           // of either set, that the standard error is found from
+constexpr int64_t kDrawnPerCompared = 4;                                          // where few rows are compared
+constexpr double kMostDifferences = double{kMostCompared * kMostCompared} * 128;  // of wide tables fewer rows
+constexpr int64_t kBlocks = 32;  // of either set, that the standard error is found from
 // Of fit_uniform, the last two and the variable or the axis.
 constexpr uint32_t kUseTraining = 0x40000003u, kUseHeldOut = 0x40000004u, kUseMember = 0x40000005u;
 constexpr uint32_t kUseState = 0x41000000u, kUseNormal = 0x42000000u;
@@ -275,7 +276,9 @@ struct MixturePrivacy::Points {
 MixturePrivacy::MixturePrivacy(const TableProfile& profile, const MixtureSpace& space, const RowSample& sample,
                                uint64_t seed, const Backend& backend) {
   auto points = std::make_unique<Points>(Points{space, seed, backend, RowPlacer(profile, space), 0, {}, {}});
-  points->compared = std::min({count_rows(sample.training), count_rows(sample.held_out), kMostCompared});
+  const auto compared_columns = static_cast<double>(std::max<size_t>(points->placer.columns(), 1));
+  const auto affordable = static_cast<int64_t>(std::sqrt(kMostDifferences / compared_columns));
+  points->compared = std::min({count_rows(sample.training), count_rows(sample.held_out), kMostCompared, affordable});
   const PlacedRows training = choose(space, sample.training, points->compared, seed, kUseTraining);
   const PlacedRows held_out = choose(space, sample.held_out, points->compared, seed, kUseHeldOut);
   points->placer.order_by(training);

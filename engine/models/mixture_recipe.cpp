@@ -13,6 +13,16 @@
 namespace doppel {
 namespace {
 
+// [axes, components] of a member.
+std::vector<double> factor_of(const MixtureParameters& parameters, int64_t member) {
+  const int64_t axes = parameters.axes, size = axes * (parameters.is_low_rank() ? parameters.rank : axes);
+  const std::vector<double>& from = parameters.is_low_rank() ? parameters.factor : parameters.covariance;
+  std::vector<double> factor(from.begin() + member * size, from.begin() + (member + 1) * size);
+  if (!parameters.is_low_rank() && !factorise(factor, axes))
+    throw Error("mixture: a covariance is not positive definite");
+  return factor;
+}
+
 Emission make_emission(const MixtureParameters& parameters, const EmissionTree& tree) {
   Emission emission;
   emission.states = tree.states;
@@ -42,7 +52,7 @@ class AxisDistribution {
       weight_.push_back(share);
       total += share;
       mean_.push_back(parameters.mean[m * parameters.axes + axis]);
-      deviation_.push_back(std::sqrt(parameters.covariance[(m * parameters.axes + axis) * parameters.axes + axis]));
+      deviation_.push_back(std::sqrt(parameters.variance(m, static_cast<int64_t>(axis))));
     }
     for (double& weight : weight_) weight /= total;
   }
@@ -184,20 +194,21 @@ void add_columns(const TableProfile& profile, const MixtureSpace& space, const S
 
 void add_members(const MixtureParameters& parameters, TableSampler& sampler) {
   const int64_t members = parameters.members, axes = parameters.axes;
+  const int64_t components = parameters.is_low_rank() ? parameters.rank : axes;
   sampler.members = static_cast<int32_t>(members);
   sampler.latents = static_cast<int32_t>(std::max<int64_t>(axes, 1));
-  sampler.components = static_cast<int32_t>(axes);
+  sampler.components = static_cast<int32_t>(components);
   sampler.residual.assign(members * sampler.latents, 0);
   sampler.mean.assign(members * sampler.latents, 0);
   std::vector<Outcome> outcomes;
   for (int64_t m = 0; m < members; ++m) {
     outcomes.push_back({static_cast<int32_t>(m), parameters.weight[m]});
-    std::vector<double> factor(parameters.covariance.begin() + m * axes * axes,
-                               parameters.covariance.begin() + (m + 1) * axes * axes);
-    if (!factorise(factor, axes)) throw Error("mixture: a covariance is not positive definite");
+    const std::vector<double> factor = factor_of(parameters, m);
+    for (const double weight : factor) sampler.factor.push_back(static_cast<float>(weight));
     for (int64_t i = 0; i < axes; ++i) {
       sampler.mean[m * sampler.latents + i] = static_cast<float>(parameters.mean[m * axes + i]);
-      for (int64_t j = 0; j < axes; ++j) sampler.factor.push_back(static_cast<float>(factor[i * axes + j]));
+      if (parameters.is_low_rank())
+        sampler.residual[m * sampler.latents + i] = static_cast<float>(std::sqrt(parameters.residual[m * axes + i]));
     }
   }
   append_alias(outcomes, sampler.member);

@@ -96,11 +96,20 @@ std::string key_of(const int32_t* parts, size_t columns) {
 // How often pairs of states occur: combination a + b * states of a, and its count; ascending.
 using PairCounts = std::vector<std::pair<int64_t, int64_t>>;
 
-PairCounts count_pairs(const std::vector<int32_t>& a, const std::vector<int32_t>& b, int64_t states_a) {
+PairCounts count_pairs(const std::vector<int32_t>& a, const std::vector<int32_t>& b, int64_t states_a,
+                       int64_t states_b) {
+  constexpr int64_t kMostCounters = 1 << 12;
+  PairCounts pairs;
+  if (states_a * states_b <= kMostCounters) {
+    std::vector<int64_t> count(static_cast<size_t>(states_a * states_b));
+    for (size_t row = 0; row < a.size(); ++row) ++count[static_cast<size_t>(a[row] + b[row] * states_a)];
+    for (size_t c = 0; c < count.size(); ++c)
+      if (count[c] > 0) pairs.emplace_back(static_cast<int64_t>(c), count[c]);
+    return pairs;
+  }
   std::vector<int64_t> combinations(a.size());
   for (size_t row = 0; row < a.size(); ++row) combinations[row] = a[row] + b[row] * states_a;
   std::sort(combinations.begin(), combinations.end());
-  PairCounts pairs;
   for (const int64_t combination : combinations) {
     if (pairs.empty() || pairs.back().first != combination) pairs.emplace_back(combination, 0);
     ++pairs.back().second;
@@ -111,11 +120,14 @@ PairCounts count_pairs(const std::vector<int32_t>& a, const std::vector<int32_t>
 // Nats a row that the likelihood of the rows rises by when two variables become one, less what the states cost.
 double gain_of_joining(const std::vector<int32_t>& a, const std::vector<int32_t>& b, int64_t states_a,
                        int64_t states_b) {
-  std::vector<double> count_a(states_a), count_b(states_b);
-  for (size_t row = 0; row < a.size(); ++row) count_a[a[row]] += 1, count_b[b[row]] += 1;
-  const PairCounts pairs = count_pairs(a, b, states_a);
+  const PairCounts pairs = count_pairs(a, b, states_a, states_b);
   const auto states = static_cast<int64_t>(pairs.size());
   if (states > kMostJoined) return 0;
+  std::vector<double> count_a(states_a), count_b(states_b);
+  for (const auto& [combination, count] : pairs) {
+    count_a[combination % states_a] += static_cast<double>(count);
+    count_b[combination / states_a] += static_cast<double>(count);
+  }
   const auto n = static_cast<double>(a.size());
   double information = 0;
   for (const auto& [combination, count] : pairs) {
@@ -147,7 +159,10 @@ class VariableJoiner {
  public:
   VariableJoiner(std::vector<MixtureVariable>& variables, RowBlocks& blocks, int64_t rows_in_all)
       : variables_(variables), states_(variables.size()) {
-    const int64_t stride = std::max<int64_t>(1, rows_in_all / kJoinRows);
+    // Of many variables fewer rows tell as much in the same time.
+    const auto all = static_cast<int64_t>(variables.size());
+    const int64_t pairs = std::max<int64_t>(1, all * (all - 1) / 2);
+    const int64_t stride = std::max<int64_t>(1, rows_in_all / std::min(kJoinRows, kMostJoinCounts / pairs));
     blocks.for_each([&](const EncodedRows& block) {
       for (int64_t row = (stride - block.first_row % stride) % stride; row < block.rows; row += stride)
         for (size_t v = 0; v < variables_.size(); ++v)
@@ -179,7 +194,7 @@ class VariableJoiner {
   // b joins a.
   void join_pair(size_t a, size_t b) {
     const int32_t states_a = variables_[a].states;
-    const PairCounts pairs = count_pairs(states_[a], states_[b], states_a);
+    const PairCounts pairs = count_pairs(states_[a], states_[b], states_a, variables_[b].states);
     variables_[a] = join(variables_[a], variables_[b], pairs);
     for (size_t row = 0; row < states_[a].size(); ++row) {
       const std::pair<int64_t, int64_t> key{states_[a][row] + static_cast<int64_t>(states_[b][row]) * states_a, 0};
@@ -226,6 +241,7 @@ MixtureSpace make_mixture_space(const TableProfile& profile, RowBlocks& blocks) 
     for (size_t v = 0; v < space.variables.size(); ++v)
       for (const VariableColumn& column : space.variables[v].columns)
         if (column.column == axis.column) axis.variable = static_cast<int32_t>(v);
+  space.is_low_rank = space.axes.size() > kMostFullAxes;
   return space;
 }
 
@@ -265,8 +281,9 @@ void RowCollector::add(const EncodedRows& block, int64_t row) {
   for (size_t a = 0; a < axes; ++a) {
     const int32_t position = block.column(space_.axes[a].column)[row];
     const float z = latent_of(a, position, static_cast<uint64_t>(block.first_row + row));
-    mask_.push_back(std::isnan(z) ? '0' : '1');
-    if (!std::isnan(z)) latents_.push_back(z);
+    const bool is_kept = space_.is_low_rank || !std::isnan(z);
+    mask_.push_back(is_kept ? '1' : '0');
+    if (is_kept) latents_.push_back(z);
   }
   const auto [found, is_new] = by_mask_.try_emplace(mask_, rows_.size());
   if (is_new) {

@@ -26,7 +26,8 @@ inline constexpr double kHeap = 0.3;
 inline constexpr double kAtom = 0.1;           // share of the rows of a value that is a state of its own
 inline constexpr int64_t kMostJoined = 256;    // states of variables that were joined
 inline constexpr double kLeastGain = 0.05;     // nats a row that joining two variables must bring
-inline constexpr int64_t kJoinRows = 1 << 16;  // rows looked at for it
+inline constexpr int64_t kJoinRows = 1 << 16;  // rows looked at for it, and in all pairs of variables together:
+inline constexpr int64_t kMostJoinCounts = int64_t{1} << 32;
 
 // One thing that a column can be.
 struct ColumnPart {
@@ -62,14 +63,19 @@ struct LatentAxis {
       cumulative;  // [positions + 1] share of the continuous part below each position; no width: a state
 };
 
+// With more axes members' covariances are of low rank (factor_analysers.h): full ones would cost too much, and rows have
+// too many patterns.
+inline constexpr size_t kMostFullAxes = 128;
+
 struct MixtureSpace {
   std::vector<MixtureVariable> variables;
   std::vector<LatentAxis> axes;
+  bool is_low_rank = false;
 };
 
 MixtureSpace make_mixture_space(const TableProfile& profile, RowBlocks& blocks);
 
-// Rows that all have the same latents.
+// Rows that all have the same latents; where covariances are of low rank any rows, NaN where a latent is absent.
 struct RowsOfPattern {
   std::vector<int32_t> present, absent;  // axes
   int64_t rows = 0;

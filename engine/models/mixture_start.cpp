@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
+
+#include "engine/models/leading_directions.h"
 
 namespace doppel {
 namespace {
@@ -55,7 +58,10 @@ class Features {
       if (feature >= 0) out[feature] += scale_[feature];
     }
     const size_t here = pattern.present.size();
-    for (size_t i = 0; i < here; ++i) out[scale_.size() + pattern.present[i]] = pattern.latents[row * here + i];
+    for (size_t i = 0; i < here; ++i) {
+      const float z = pattern.latents[row * here + i];
+      out[scale_.size() + pattern.present[i]] = std::isnan(z) ? 0 : z;
+    }
   }
 
  private:
@@ -99,6 +105,26 @@ std::vector<double> find_components(const Features& features, const RowsByPatter
   for (int64_t i = 0; i < width; ++i)
     for (int64_t k = 0; k < kept; ++k) components[i * kept + k] = eigen.vectors[i * width + k];
   return components;
+}
+
+// The same without the covariance, where there are many axes.
+std::vector<double> find_components(const Features& features, const RowsByPattern& rows, int64_t kept) {
+  const int64_t width = features.width(), stride = std::max<int64_t>(1, count_rows(rows) / kBasisRows);
+  std::vector<double> row_values(width);
+  std::vector<float> block(width * kBlockRows);
+  const auto for_blocks = [&](const RowConsumer& consume) {
+    int64_t filled = 0, number = 0;
+    for (const RowsOfPattern& pattern : rows)
+      for (int64_t row = 0; row < pattern.rows; ++row) {
+        if (number++ % stride != 0) continue;
+        features.fill(pattern, row, row_values.data());
+        std::copy(row_values.begin(), row_values.end(), block.begin() + filled * width);
+        if (++filled < kBlockRows) continue;
+        consume(block.data(), std::exchange(filled, 0));
+      }
+    if (filled > 0) consume(block.data(), filled);
+  };
+  return leading_directions(width, kept, for_blocks).vectors;
 }
 
 double squared_distance(const float* a, const float* b, int64_t width) {
@@ -180,7 +206,8 @@ MixtureStarter::MixtureStarter(const MixtureSpace& space, const RowsByPattern& r
   rows_ = count_rows(rows);
   width_ = std::min(kStartAxes, features.width());
   if (width_ == 0) return;
-  const std::vector<double> components = find_components(features, rows, width_, backend);
+  const std::vector<double> components =
+      space.is_low_rank ? find_components(features, rows, width_) : find_components(features, rows, width_, backend);
   std::vector<double> values(features.width()), place(width_);
   places_.reserve(rows_ * width_);
   for (const RowsOfPattern& pattern : rows)

@@ -238,15 +238,24 @@ MixtureView::MixtureView(const TableRecipe& recipe_)
        outcome_probabilities(sampler.member, 0, static_cast<int64_t>(sampler.member.threshold.size())))
     weight[static_cast<size_t>(member)] = probability;
   mean.assign(sampler.mean.begin(), sampler.mean.end());
-  covariance.resize(m * n * n);
-  for (size_t member = 0; member < m; ++member)
+  // Woodbury's identity keeps its digits as long as no noise is small beside the latents' variance of about 1.
+  constexpr float kLeastNoise = 0.01f;
+  const auto least = std::min_element(sampler.residual.begin(), sampler.residual.end());
+  if (2 * k <= n && *least >= kLeastNoise) {
+    factor.assign(sampler.factor.begin(), sampler.factor.end());
+    for (const float deviation : sampler.residual)
+      residual.push_back(static_cast<double>(deviation) * static_cast<double>(deviation));
+  } else {
+    covariance.resize(m * n * n);
+  }
+  for (size_t member = 0; member < m && !is_low_rank(); ++member)
     for (size_t i = 0; i < n; ++i)
       for (size_t j = 0; j <= i; ++j) {
         const float *a = &sampler.factor[(member * n + i) * k], *b = &sampler.factor[(member * n + j) * k];
         double sum = 0;
         for (size_t c = 0; c < k; ++c) sum += static_cast<double>(a[c]) * static_cast<double>(b[c]);
-        const auto residual = static_cast<double>(sampler.residual[member * n + i]);
-        if (i == j) sum += residual * residual;
+        const auto noise = static_cast<double>(sampler.residual[member * n + i]);
+        if (i == j) sum += noise * noise;
         covariance[(member * n + i) * n + j] = covariance[(member * n + j) * n + i] = sum;
       }
   for (const Emission& emission : sampler.emissions) variables.emplace_back(emission);
@@ -261,6 +270,15 @@ MixtureView::MixtureView(const TableRecipe& recipe_)
       throw InputError("two of the model's columns share a latent: it has no closed-form density");
     is_taken[static_cast<size_t>(column.latent())] = true;
   }
+}
+
+double MixtureView::variance(size_t member, size_t latent) const {
+  const auto n = static_cast<size_t>(latents), k = static_cast<size_t>(recipe.sampler.components);
+  const size_t at = member * n + latent;
+  if (!is_low_rank()) return covariance[at * n + latent];
+  double sum = residual[at];
+  for (size_t c = 0; c < k; ++c) sum += factor[at * k + c] * factor[at * k + c];
+  return sum;
 }
 
 }  // namespace doppel

@@ -121,7 +121,11 @@ struct MixtureView {
   int32_t members, latents;
   std::vector<double> weight;      // [members] sums to 1
   std::vector<double> mean;        // [members, latents]
-  std::vector<double> covariance;  // [members, latents, latents] factor factor^T + residual^2
+  // Covariances factor factor^T + diag(residual) of low rank, where every latent has a noise of its own and they save
+  // anything; else empty.
+  std::vector<double> factor;      // [members, latents, components]
+  std::vector<double> residual;    // [members, latents] variances
+  std::vector<double> covariance;  // [members, latents, latents] where they are not of low rank
   std::vector<StateTree> variables;
   std::vector<MixtureColumn> columns;  // of recipe.sampler.columns
   std::vector<std::vector<int32_t>> columns_of_variable;
@@ -129,6 +133,8 @@ struct MixtureView {
   // Throws InputError where the recipe has no closed-form density: it is none of a mixture, or two columns share a
   // latent.
   explicit MixtureView(const TableRecipe& recipe);
+  bool is_low_rank() const { return !residual.empty(); }
+  double variance(size_t member, size_t latent) const;
 };
 
 }  // namespace doppel

@@ -2,7 +2,7 @@
 //
 // Rows go through in tiles of kTileRows whose log densities [row, member] stay in the L2 cache. In a tile, for each
 // vector of members, the parameters are loaded once for kRows rows.
-#include "kernels/mixture.h"
+#include "kernels/cpu/mixture.h"
 
 #include <algorithm>
 #include <cmath>
@@ -125,29 +125,39 @@ void Responsibilities::clear() {
   log_density.clear();
 }
 
+void find_log_densities(const MixtureDensity& density, const MixtureRows& rows, int64_t first, int64_t count,
+                        float* out) {
+  HWY_DYNAMIC_DISPATCH(log_densities)(density, rows, first, count, out);
+}
+
+void append_responsibilities(const float* log_densities, int64_t count, int64_t padded, Responsibilities& out) {
+  std::vector<float> near(static_cast<size_t>(padded + kMemberLanes));
+  std::vector<int32_t> index(near.size());
+  for (int64_t row = 0; row < count; ++row) {
+    const float* values = log_densities + row * padded;
+    const float most = HWY_DYNAMIC_DISPATCH(greatest)(values, padded);
+    const size_t begin = out.share.size();
+    if (most > 0.5f * kNoDensity) {
+      const int64_t chosen =
+          HWY_DYNAMIC_DISPATCH(choose_near)(values, padded, most - kNegligible, index.data(), near.data());
+      out.member.insert(out.member.end(), index.begin(), index.begin() + chosen);
+      out.share.insert(out.share.end(), near.begin(), near.begin() + chosen);
+      out.log_density.push_back(normalise(most, begin, out.share));
+    } else {
+      out.log_density.push_back(-std::numeric_limits<double>::infinity());
+    }
+    out.first.push_back(static_cast<int64_t>(out.share.size()));
+  }
+}
+
 void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRows& rows, Responsibilities& out) {
   const int64_t padded = padded_members(density.members);
-  std::vector<float> tile(static_cast<size_t>(kTileRows * padded)), near(static_cast<size_t>(padded + kMemberLanes));
-  std::vector<int32_t> index(near.size());
+  std::vector<float> tile(static_cast<size_t>(kTileRows * padded));
   out.clear();
   for (int64_t first = 0; first < rows.rows; first += kTileRows) {
     const int64_t count = std::min(kTileRows, rows.rows - first);
-    HWY_DYNAMIC_DISPATCH(log_densities)(density, rows, first, count, tile.data());
-    for (int64_t row = 0; row < count; ++row) {
-      const float* values = tile.data() + row * padded;
-      const float most = HWY_DYNAMIC_DISPATCH(greatest)(values, padded);
-      const size_t begin = out.share.size();
-      if (most > 0.5f * kNoDensity) {
-        const int64_t chosen =
-            HWY_DYNAMIC_DISPATCH(choose_near)(values, padded, most - kNegligible, index.data(), near.data());
-        out.member.insert(out.member.end(), index.begin(), index.begin() + chosen);
-        out.share.insert(out.share.end(), near.begin(), near.begin() + chosen);
-        out.log_density.push_back(normalise(most, begin, out.share));
-      } else {
-        out.log_density.push_back(-std::numeric_limits<double>::infinity());
-      }
-      out.first.push_back(static_cast<int64_t>(out.share.size()));
-    }
+    find_log_densities(density, rows, first, count, tile.data());
+    append_responsibilities(tile.data(), count, padded, out);
   }
 }
 

@@ -138,9 +138,10 @@ TEST(ModelFuzz, TenThousandDamagedFiles) {
 }
 
 TEST(ModelFuzz, TenThousandDamagedMixtures) {
-  ModelFile good;
+  ModelFile good, low_rank;
   save_table_recipe(mixture_recipe(), good);
-  fuzz({serialise(good)}, 10'000, [](const ModelFile& file) {
+  save_table_recipe(low_rank_recipe(), low_rank);
+  fuzz({serialise(good), serialise(low_rank)}, 10'000, [](const ModelFile& file) {
     const auto recipe = std::make_shared<TableRecipe>(load_table_recipe(file));
     make_rows(*make_table_generator(recipe, 1, cpu()));
     use_density(recipe);

@@ -88,4 +88,17 @@ inline TableRecipe mixture_recipe(int32_t members = 3) {
   return recipe;
 }
 
+// The same with covariances of low rank: one component, and a noise of its own for each latent.
+inline TableRecipe low_rank_recipe(int32_t members = 3) {
+  TableRecipe recipe = mixture_recipe(members);
+  TableSampler& sampler = recipe.sampler;
+  sampler.components = 1;
+  sampler.factor.clear(), sampler.residual.clear();
+  for (int32_t member = 0; member < members; ++member) {
+    sampler.factor.insert(sampler.factor.end(), {0.5f, static_cast<float>(member) * 0.3f - 0.2f});
+    sampler.residual.insert(sampler.residual.end(), {0.2f, 0.25f});
+  }
+  return recipe;
+}
+
 }  // namespace doppel

@@ -20,36 +20,20 @@ namespace {
 constexpr int64_t kRowsLearned = 999;  // the floor is 1 / 1000
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
-// Rows of doubles (codes, quanta or reals; NaN: missing) as a table.
-Table table_of(const TableSchema& schema, const std::vector<std::vector<double>>& rows) {
-  Table table;
-  table.rows = static_cast<int64_t>(rows.size());
-  table.columns.resize(schema.columns.size());
-  for (size_t c = 0; c < schema.columns.size(); ++c)
-    for (const std::vector<double>& row : rows) {
-      const double value = std::isnan(row[c]) ? 0 : row[c];
-      Column& column = table.columns[c];
-      column.missing.push_back(std::isnan(row[c]));
-      column.reals.push_back(value);
-      column.quanta.push_back(static_cast<int64_t>(value));
-      column.codes.push_back(static_cast<int32_t>(value));
-    }
-  return table;
-}
-
-// Numbers whose values are their scores, of `latents` correlated latents, and a category.
-TableRecipe identity_recipe(int32_t members, int32_t latents, uint64_t seed) {
+// Numbers whose values are their scores, of `latents` correlated latents, and a category. With fewer components than
+// latents each latent has a noise of its own: covariances are of low rank.
+TableRecipe identity_recipe(int32_t members, int32_t latents, uint64_t seed, int32_t components) {
   TableRecipe recipe;
   std::mt19937_64 random(seed);
   std::normal_distribution<float> normal;
   TableSampler& sampler = recipe.sampler;
-  sampler.members = members, sampler.latents = latents, sampler.components = latents;
+  sampler.members = members, sampler.latents = latents, sampler.components = components;
   for (int32_t member = 0; member < members; ++member) {
     add_entry(sampler.member, 0.25 + 0.5 * member / members, member, (member + 1) % members);
     for (int32_t i = 0; i < latents; ++i) {
       sampler.mean.push_back(normal(random));
-      sampler.residual.push_back(i % 2 == 0 ? 0.25f : 0);
-      for (int32_t k = 0; k < latents; ++k)
+      sampler.residual.push_back(i % 2 == 0 || components < latents ? 0.25f : 0);
+      for (int32_t k = 0; k < components; ++k)
         sampler.factor.push_back(k > i ? 0.0f : k == i ? 0.5f : 0.3f * normal(random));
     }
   }
@@ -75,6 +59,10 @@ TableRecipe identity_recipe(int32_t members, int32_t latents, uint64_t seed) {
     column.real_base = {-kScoreLimit}, column.real_top = {kScoreLimit}, column.real_slope = {1};
   }
   return recipe;
+}
+
+TableRecipe identity_recipe(int32_t members, int32_t latents, uint64_t seed) {
+  return identity_recipe(members, latents, seed, latents);
 }
 
 // ---- the reference
@@ -272,7 +260,8 @@ std::vector<std::vector<double>> strange_rows(const TableRecipe& recipe) {
 
 TEST(MixtureDensity, ScoresAndContributionsAreThoseOfTheReference) {
   for (const TableRecipe& recipe :
-       {mixture_recipe(1), mixture_recipe(5), identity_recipe(1, 1, 8), identity_recipe(4, 6, 9)}) {
+       {mixture_recipe(1), mixture_recipe(5), low_rank_recipe(5), identity_recipe(1, 1, 8), identity_recipe(4, 6, 9),
+        identity_recipe(4, 6, 9, 3), identity_recipe(3, 5, 10, 0)}) {
     const std::vector<std::vector<double>> rows = strange_rows(recipe);
     const size_t columns = recipe.schema.columns.size();
     expect_scores_of_reference(recipe, rows, std::vector(columns, Knowledge::kGiven));
@@ -334,7 +323,10 @@ struct Gaussians {
 Gaussians read_gaussians(const TableSampler& sampler) {
   Gaussians g{};
   for (size_t m = 0; m < 2; ++m) {
-    const auto f = [&](size_t i, size_t k) { return static_cast<double>(sampler.factor[(m * 2 + i) * 2 + k]); };
+    const auto components = static_cast<size_t>(sampler.components);
+    const auto f = [&](size_t i, size_t k) {
+      return k < components ? static_cast<double>(sampler.factor[(m * 2 + i) * components + k]) : 0;
+    };
     const auto r = [&](size_t i) { return static_cast<double>(sampler.residual[m * 2 + i]); };
     const double xx = f(0, 0) * f(0, 0) + f(0, 1) * f(0, 1) + r(0) * r(0);
     const double xy = f(0, 0) * f(1, 0) + f(0, 1) * f(1, 1);
@@ -347,8 +339,7 @@ Gaussians read_gaussians(const TableSampler& sampler) {
   return g;
 }
 
-TEST(MixtureDensity, TwoGaussiansConditionAsTheTextbookSays) {
-  const TableRecipe recipe = identity_recipe(2, 2, 77);
+void expect_textbook_conditionals(const TableRecipe& recipe) {
   const Gaussians g = read_gaussians(recipe.sampler);
   const std::vector<Knowledge> knowledge = {Knowledge::kGiven, Knowledge::kNone, Knowledge::kNone};
   for (const double x : {-2.0, -0.5, 0.0, 0.3, 1.75}) {
@@ -376,6 +367,11 @@ TEST(MixtureDensity, TwoGaussiansConditionAsTheTextbookSays) {
     EXPECT_NEAR(sum / kDraws, 0, 5 * std::sqrt(variance / kDraws)) << x;
     EXPECT_NEAR(squares / kDraws, variance, 5 * std::sqrt(fourth / kDraws / kDraws)) << x;
   }
+}
+
+TEST(MixtureDensity, TwoGaussiansConditionAsTheTextbookSays) {
+  expect_textbook_conditionals(identity_recipe(2, 2, 77));
+  expect_textbook_conditionals(identity_recipe(2, 2, 77, 1));
 }
 
 // Means and second moments of what is not given: draws of the conditional against the rows of the sampler that fit.
@@ -415,9 +411,8 @@ Rows rows_that_fit(const TableRecipe& recipe, int64_t rows,
   return kept;
 }
 
-TEST(MixtureDensity, DrawsAgreeWithRejectionSampling) {
+void expect_draws_of_rejection(const TableRecipe& recipe) {
   using enum Knowledge;
-  const TableRecipe recipe = mixture_recipe(3);
   constexpr int64_t kRows = 200'000, kDraws = 20'000;
   const auto check = [&](const std::string& what, const std::vector<double>& given,
                          const std::vector<Knowledge>& knowledge, const auto& fits) {
@@ -437,13 +432,18 @@ TEST(MixtureDensity, DrawsAgreeWithRejectionSampling) {
         [](const auto& row) { return row[0] == -7.5 && row[1] == 2; });
 }
 
+TEST(MixtureDensity, DrawsAgreeWithRejectionSampling) {
+  expect_draws_of_rejection(mixture_recipe(3));
+  expect_draws_of_rejection(low_rank_recipe(3));
+}
+
 TEST(MixtureDensity, DrawsGivenANumberAgreeWithRejectionSampling) {
   using enum Knowledge;
-  const TableRecipe recipe = identity_recipe(3, 3, 5);
   constexpr double kWidth = 0.02;  // a bias of its square, below the tests' errors
-  expect_same_moments(rows_that_fit(recipe, 400'000, [](const auto& row) { return std::abs(row[1] - 0.25) < kWidth; }),
-                      completed(recipe, {0, 0.25, 0, 0}, {kNone, kGiven, kNone, kNone}, Completion::kDraw, 20'000),
-                      "a number");
+  for (const TableRecipe& recipe : {identity_recipe(3, 3, 5), identity_recipe(3, 3, 5, 1)})
+    expect_same_moments(
+        rows_that_fit(recipe, 400'000, [](const auto& row) { return std::abs(row[1] - 0.25) < kWidth; }),
+        completed(recipe, {0, 0.25, 0, 0}, {kNone, kGiven, kNone, kNone}, Completion::kDraw, 20'000), "a number");
 }
 
 TEST(MixtureDensity, DrawsDependOnSeedAndRowAlone) {

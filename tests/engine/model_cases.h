@@ -164,6 +164,23 @@ inline double correlation(const std::vector<double>& x, const std::vector<double
   return (sxy - sx * sy / n) / std::sqrt((sxx - sx * sx / n) * (syy - sy * sy / n));
 }
 
+// Rows of doubles (codes, quanta or reals; NaN: missing) as a table.
+inline Table table_of(const TableSchema& schema, const std::vector<std::vector<double>>& rows) {
+  Table table;
+  table.rows = static_cast<int64_t>(rows.size());
+  table.columns.resize(schema.columns.size());
+  for (size_t c = 0; c < schema.columns.size(); ++c)
+    for (const std::vector<double>& row : rows) {
+      const double value = std::isnan(row[c]) ? 0 : row[c];
+      Column& column = table.columns[c];
+      column.missing.push_back(std::isnan(row[c]));
+      column.reals.push_back(value);
+      column.quanta.push_back(static_cast<int64_t>(value));
+      column.codes.push_back(static_cast<int32_t>(value));
+    }
+  return table;
+}
+
 inline double share(const std::vector<double>& values, const std::function<bool(double)>& holds) {
   double count = 0;
   for (const double value : values) count += holds(value);
