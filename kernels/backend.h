@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/decoder.h"
+#include "kernels/mixture.h"
 #include "kernels/nearest.h"
 #include "kernels/statistics.h"
 #include "kernels/table.h"
@@ -23,6 +24,9 @@ class Backend {
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;
+  // Learning a mixture (mixture.h). Replaces `out`.
+  virtual void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
+                                     Responsibilities& out) const = 0;
   // Nearest neighbours (nearest.h).
   virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };

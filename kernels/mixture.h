@@ -5,7 +5,8 @@
 // with W_m the inverse of the Cholesky factor of the member's covariance (lower triangular) and c_m = W_m mean_m: the
 // square is that of a matrix product [rows, latents + 1] x [latents + 1, members x latents], of which half is zeros.
 //
-// Single precision; sums of the results are the caller's and in double.
+// Single precision, in the order of the formula with fused multiply-adds: the same bits on CUDA and on every instruction
+// set that fuses. Sums of the results are the caller's and in double.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,12 @@ struct Responsibilities {
   std::vector<int32_t> member;      // ascending within a row
   std::vector<float> share;         // sums to 1 within a row
   std::vector<double> log_density;  // [rows] of the mixture; -infinity where no member can be
-  void clear();
+  void clear() {
+    first.assign(1, 0);
+    member.clear();
+    share.clear();
+    log_density.clear();
+  }
 };
 
 // Replaces `out`. Shapes are the caller's business.

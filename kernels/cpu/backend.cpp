@@ -32,6 +32,10 @@ class CpuBackend : public Backend {
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return symmetric_eigen_on_cpu(matrix, order);
   }
+  void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
+                             Responsibilities& out) const override {
+    find_responsibilities_on_cpu(density, rows, out);
+  }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     return nearest_distances_on_cpu(queries, references);
   }

@@ -5,8 +5,9 @@
 #include "kernels/cpu/mixture.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <vector>
+
+#include "kernels/common/mixture.h"
 
 #define DOPPEL_SIMD
 #undef HWY_TARGET_INCLUDE
@@ -108,22 +109,7 @@ HWY_EXPORT(greatest);
 
 constexpr int64_t kTileRows = 32;
 
-// Log densities appended since `begin` become shares; returns the log of their sum.
-double normalise(float most, size_t begin, std::vector<float>& share) {
-  double sum = 0;
-  for (size_t i = begin; i < share.size(); ++i) sum += static_cast<double>(share[i] = std::exp(share[i] - most));
-  for (size_t i = begin; i < share.size(); ++i) share[i] = static_cast<float>(static_cast<double>(share[i]) / sum);
-  return static_cast<double>(most) + std::log(sum);
-}
-
 }  // namespace
-
-void Responsibilities::clear() {
-  first.assign(1, 0);
-  member.clear();
-  share.clear();
-  log_density.clear();
-}
 
 void find_log_densities(const MixtureDensity& density, const MixtureRows& rows, int64_t first, int64_t count,
                         float* out) {
@@ -136,17 +122,10 @@ void append_responsibilities(const float* log_densities, int64_t count, int64_t 
   for (int64_t row = 0; row < count; ++row) {
     const float* values = log_densities + row * padded;
     const float most = HWY_DYNAMIC_DISPATCH(greatest)(values, padded);
-    const size_t begin = out.share.size();
-    if (most > 0.5f * kNoDensity) {
-      const int64_t chosen =
-          HWY_DYNAMIC_DISPATCH(choose_near)(values, padded, most - kNegligible, index.data(), near.data());
-      out.member.insert(out.member.end(), index.begin(), index.begin() + chosen);
-      out.share.insert(out.share.end(), near.begin(), near.begin() + chosen);
-      out.log_density.push_back(normalise(most, begin, out.share));
-    } else {
-      out.log_density.push_back(-std::numeric_limits<double>::infinity());
-    }
-    out.first.push_back(static_cast<int64_t>(out.share.size()));
+    int64_t chosen = 0;
+    if (most > 0.5f * kNoDensity)
+      chosen = HWY_DYNAMIC_DISPATCH(choose_near)(values, padded, most - kNegligible, index.data(), near.data());
+    append_row(index.data(), near.data(), chosen, out);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/nearest.h"
+#include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/statistics.h"
 
@@ -71,6 +72,12 @@ class CudaBackend : public Backend {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));
     return cuda::symmetric_eigen(libraries_, matrix, order);
+  }
+  void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
+                             Responsibilities& out) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    cuda::find_responsibilities(libraries_, density, rows, out);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     const std::lock_guard lock(mutex_);

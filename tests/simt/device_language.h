@@ -162,6 +162,9 @@ template <class T>
 T __ldg(const T* address) {
   return *address;
 }
+inline int __popc(unsigned word) {
+  return __builtin_popcount(word);
+}
 inline double __fma_rn(double a, double b, double c) {
   return std::fma(a, b, c);
 }

@@ -7,9 +7,11 @@
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
+#include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
 #include "tests/cuda/device_under_test.h"
 #include "tests/kernels/decoder_cases.h"
+#include "tests/kernels/density_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/simt/emulator.h"
 
@@ -72,6 +74,23 @@ TEST(CudaPipeline, ManyPiecesOfADecoderGiveTheSameBytes) {
   const TableDecoder decoder = random_decoder({}, 1);
   const auto pieces = cuda::prepare_cuda_table_decoder(decoder, 0, kSmallestBuffer);
   expect_same_rows(*pieces, *backend->prepare_table_decoder(decoder), decoder.table);
+}
+
+TEST(CudaPipeline, ResponsibilitiesOfFewRowsAtATimeAreTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  const DensityCase made = random_density({.rows = 53}, 1);
+  cuda::Libraries libraries(0);
+  Responsibilities whole, pieces;
+  backend->find_responsibilities(made.density, made.rows, whole);
+  const auto row_bytes = static_cast<size_t>(padded_members(made.density.members)) * sizeof(float);
+  for (size_t rows : {0, 1, 7, 8, 20}) {
+    cuda::find_responsibilities(libraries, made.density, made.rows, pieces, rows * row_bytes);
+    EXPECT_EQ(pieces.first, whole.first) << rows << " rows at a time";
+    EXPECT_EQ(pieces.member, whole.member);
+    EXPECT_EQ(pieces.share, whole.share);
+    EXPECT_EQ(pieces.log_density, whole.log_density);
+  }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
 TEST(CudaPipeline, NotEnoughDeviceMemoryIsAnErrorAndLeavesNothingBehind) {
