@@ -147,8 +147,9 @@ void iterate(benchmark::State& state, const Table& table, int64_t members) {
   constexpr int kWarmUp = 5;
   constexpr int64_t kMembersPerGroup = 8;
   const int64_t groups = std::max<int64_t>(1, members / kMembersPerGroup);
-  MixtureLearner learner(table.space, {}, table.shares, pooled_covariance(table.rows, table.space.axes.size()));
-  const MixtureStart start = MixtureStarter(table.space, table.rows, *make_backend("cpu")).start(members, groups, 0);
+  const auto cpu = make_backend("cpu");
+  MixtureLearner learner(table.space, *cpu, {}, table.shares, pooled_covariance(table.rows, table.space.axes.size()));
+  const MixtureStart start = MixtureStarter(table.space, table.rows, *cpu).start(members, groups, 0);
   auto parameters = std::make_shared<const MixtureParameters>(
       learner.maximise(learner.count(table.rows, start.member, members), start.group, groups));
   const auto step = [&] {

@@ -100,7 +100,7 @@ MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& row
       seed_(options.seed),
       axes_(space.axes.size()),
       is_low_rank_(space.is_low_rank),
-      learner_(space, MixturePriors{}, state_shares(space, rows),
+      learner_(space, backend, MixturePriors{}, state_shares(space, rows),
                is_low_rank_ ? latent_variances(rows, axes_) : pooled_covariance(rows, axes_), is_low_rank_),
       starter_(space, rows, backend),
       swapper_(space, rows, starter_, learner_, MixturePriors{},

@@ -17,6 +17,7 @@ constexpr double kLeastCount = 0.02;  // rows of a state in a node below which o
 constexpr double kLeastShare = 0.05;  // of a row in a member, to count for a rare state
 constexpr double kLeastLogDensity = -1e3;
 constexpr int64_t kChunkRows = 4096;
+constexpr int64_t kLeastOfDevice = 1 << 18;  // rows times members: fewer are done before a device has begun
 
 // Adds a row's part in a member to its sums of latents and of their products, by the latents' offsets from the centre.
 void add_offsets(const std::vector<double>& offset, int64_t member, double share, MixtureStatistics& statistics) {
@@ -127,9 +128,10 @@ struct MixtureLearner::PreparedPattern {
   std::vector<double> weight;      // [members] of rows whose `rest` is still to be added
 };
 
-MixtureLearner::MixtureLearner(const MixtureSpace& space, MixturePriors priors, std::vector<std::vector<double>> shares,
-                               std::vector<double> pooled, bool is_low_rank)
+MixtureLearner::MixtureLearner(const MixtureSpace& space, const Backend& backend, MixturePriors priors,
+                               std::vector<std::vector<double>> shares, std::vector<double> pooled, bool is_low_rank)
     : space_(space),
+      backend_(backend),
       priors_(priors),
       shares_(std::move(shares)),
       pooled_(std::move(pooled)),
@@ -328,8 +330,10 @@ void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
       const MixtureRows of_chunk{count, dense.data(), latents};
       if (is_low_rank_) {
         find_responsibilities_on_cpu(factors_->density(), of_chunk, found);
-      } else {
+      } else if (count * parameters_->members < kLeastOfDevice) {
         find_responsibilities_on_cpu(prepared->density, of_chunk, found);
+      } else {
+        backend_.find_responsibilities(prepared->density, of_chunk, found);
       }
       consume(prepared, MixtureRows{count, states, latents}, found);
     }

@@ -12,6 +12,7 @@
 
 #include "engine/models/mixture_parameters.h"
 #include "engine/models/mixture_space.h"
+#include "kernels/backend.h"
 #include "kernels/mixture.h"
 
 namespace doppel {
@@ -67,8 +68,8 @@ class MixtureLearner {
  public:
   // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents, or where covariances
   // are of low rank their variances [axes].
-  MixtureLearner(const MixtureSpace& space, MixturePriors priors, std::vector<std::vector<double>> shares,
-                 std::vector<double> pooled, bool is_low_rank = false);
+  MixtureLearner(const MixtureSpace& space, const Backend& backend, MixturePriors priors,
+                 std::vector<std::vector<double>> shares, std::vector<double> pooled, bool is_low_rank = false);
   ~MixtureLearner();
 
   // Of rows that belong to one member each, [rows in the order of their patterns].
@@ -108,6 +109,7 @@ class MixtureLearner {
                                  const MixtureParameters& result) const;
 
   const MixtureSpace& space_;
+  const Backend& backend_;
   MixturePriors priors_;
   std::vector<std::vector<double>> shares_;
   std::vector<double> pooled_;

@@ -160,7 +160,7 @@ void expect_near(const std::vector<double>& found, const std::vector<double>& ex
 TEST(FactorAnalysers, ExpectationsAreThoseOfTheDefinition) {
   for (const int members : {3, 19}) {  // of one vector, and of two
     const Case made = make_case(members, 300);
-    MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(kAxes, 1), true);
+    MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(kAxes, 1), true);
     learner.set(std::make_shared<const MixtureParameters>(made.parameters));
     const MixtureStatistics found = learner.expect(made.rows);
     const NaiveSums expected = naive(made);
@@ -179,7 +179,7 @@ TEST(FactorAnalysers, ExpectationsAreThoseOfTheDefinition) {
 TEST(FactorAnalysers, WithoutPriorsTheLikelihoodRises) {
   for (const bool keeps_factors : {false, true}) {
     Case made = make_case(3, 500);
-    MixtureLearner learner(made.space, no_priors(), made.shares, std::vector<double>(kAxes, 1), true);
+    MixtureLearner learner(made.space, cpu(), no_priors(), made.shares, std::vector<double>(kAxes, 1), true);
     const double first = [&] {
       learner.set(std::make_shared<const MixtureParameters>(made.parameters));
       return learner.expect(made.rows).log_likelihood;
@@ -202,7 +202,7 @@ TEST(FactorAnalysers, BothKindsOfStepsEndAtTheSameLikelihood) {
   double ends[2];
   for (const bool keeps_factors : {false, true}) {
     Case made = make_case(2, 400);
-    MixtureLearner learner(made.space, no_priors(), made.shares, std::vector<double>(kAxes, 1), true);
+    MixtureLearner learner(made.space, cpu(), no_priors(), made.shares, std::vector<double>(kAxes, 1), true);
     for (int iteration = 0; iteration < 400; ++iteration) {
       learner.set(std::make_shared<const MixtureParameters>(made.parameters));
       MixtureStatistics statistics = learner.expect(made.rows);
@@ -216,7 +216,7 @@ TEST(FactorAnalysers, BothKindsOfStepsEndAtTheSameLikelihood) {
 
 TEST(FactorAnalysers, StatisticsAboutAnotherCentreAreTheSameSums) {
   const Case made = make_case(3, 300);
-  MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(kAxes, 1), true);
+  MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(kAxes, 1), true);
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
   MixtureStatistics about_means = learner.expect(made.rows);
   about_means.keeps_factors = true;
@@ -232,7 +232,7 @@ TEST(FactorAnalysers, StatisticsAboutAnotherCentreAreTheSameSums) {
 // The prior's rows have the covariance that members of the group have: with nothing but them it stays.
 TEST(FactorAnalysers, WithoutRowsMembersTendToTheirGroup) {
   Case made = make_case(4, 100);
-  MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(kAxes, 1), true);
+  MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(kAxes, 1), true);
   MixtureParameters& p = made.parameters;
   for (int m = 0; m < 4; ++m) {
     std::copy_n(p.factor.begin(), kAxes * kRank, p.factor.begin() + m * kAxes * kRank);

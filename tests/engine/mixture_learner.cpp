@@ -132,7 +132,7 @@ NaiveRow naive(const Case& made, const RowsOfPattern& pattern, int64_t row) {
 
 TEST(MixtureLearner, ExpectationsAreThoseOfTheDefinition) {
   const Case made = make_case(37);
-  MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(9));
+  MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(9));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
   MemberUse use;
   const MixtureStatistics statistics = learner.expect(made.rows, {}, &use);
@@ -180,7 +180,7 @@ TEST(MixtureLearner, WithoutPriorsTheLikelihoodRises) {
   priors.covariance = priors.mean = 1e-6;
   std::vector<double> pooled(9);
   pooled[0] = pooled[4] = pooled[8] = 1;
-  MixtureLearner learner(made.space, priors, made.shares, pooled);
+  MixtureLearner learner(made.space, cpu(), priors, made.shares, pooled);
   double last = -INFINITY;
   for (int iteration = 0; iteration < 15; ++iteration) {
     learner.set(std::make_shared<const MixtureParameters>(made.parameters));
@@ -193,7 +193,7 @@ TEST(MixtureLearner, WithoutPriorsTheLikelihoodRises) {
 
 TEST(MixtureLearner, ProbabilitiesSumToOne) {
   Case made = make_case(50);
-  MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(9, 0.1));
+  MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(9, 0.1));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
   const MixtureParameters next = learner.maximise(learner.expect(made.rows), made.parameters.group, 2);
   EXPECT_NEAR(std::accumulate(next.weight.begin(), next.weight.end(), 0.0), 1, 1e-6);
@@ -206,7 +206,7 @@ TEST(MixtureLearner, ProbabilitiesSumToOne) {
 
 TEST(MixtureLearner, StatisticsAboutAnotherCentreAreTheSameSums) {
   const Case made = make_case(40);
-  MixtureLearner learner(made.space, {}, made.shares, std::vector<double>(9, 0.1));
+  MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(9, 0.1));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
   const MixtureParameters own = learner.maximise(learner.expect(made.rows), made.parameters.group, 2);
   std::vector<double> centre(9, 0.7);

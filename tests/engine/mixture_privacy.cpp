@@ -65,7 +65,7 @@ struct Case {
     const size_t axes = space.axes.size();
     std::vector<double> pooled(axes * axes);
     for (size_t a = 0; a < axes; ++a) pooled[a * axes + a] = 1;
-    const MixtureLearner learner(space, priors, shares, pooled);
+    const MixtureLearner learner(space, cpu(), priors, shares, pooled);
     std::vector<int32_t> member(count_rows(sample.training));
     for (size_t i = 0; i < member.size(); ++i) member[i] = static_cast<int32_t>(i);
     const auto members = static_cast<int64_t>(member.size());
