@@ -436,9 +436,9 @@ class MixtureWorker : public DensityWorker {
   std::vector<double> noise_, part_share_, latent_share_, state_probability_;
 };
 
-class MixtureDensity : public Density {
+class DensityOfRows : public Density {
  public:
-  MixtureDensity(std::shared_ptr<const TableRecipe> recipe, int64_t rows)
+  DensityOfRows(std::shared_ptr<const TableRecipe> recipe, int64_t rows)
       : recipe_(std::move(recipe)),
         view_(*recipe_),
         floor_(1 / (static_cast<double>(std::max<int64_t>(rows, 0)) + 1)) {}
@@ -456,7 +456,7 @@ class MixtureDensity : public Density {
 }  // namespace
 
 std::shared_ptr<const Density> make_mixture_density(std::shared_ptr<const TableRecipe> recipe, int64_t rows) {
-  return std::make_shared<MixtureDensity>(std::move(recipe), rows);
+  return std::make_shared<DensityOfRows>(std::move(recipe), rows);
 }
 
 }  // namespace doppel
