@@ -124,6 +124,13 @@ class FactorEvidence : public LatentEvidence {
         variance_.back() += weight * weight;
       }
     }
+    moment_of_all_.resize(members_ * rank_ * rank_);
+    log_residuals_of_all_.resize(members_);
+    for (size_t m = 0; m < members_; ++m) {
+      double* moment = moment_of_all_.data() + m * rank_ * rank_;
+      for (size_t k = 0; k < rank_; ++k) moment[k * rank_ + k] = 1;
+      for (size_t j = 0; j < latents_; ++j) add_term(m, j, 1, moment, log_residuals_of_all_[m]);
+    }
   }
 
   int64_t bytes() const override { return 0; }  // the last row's alone is kept, whatever rows there were
@@ -211,19 +218,31 @@ class FactorEvidence : public LatentEvidence {
   }
 
  private:
-  // M of the known latents, its Cholesky factor and its inverse.
+  // Adds sign x a latent's term to M and to the sum of log r.
+  void add_term(size_t m, size_t latent, double sign, double* moment, double& log_residuals) const {
+    const size_t at = m * latents_ + latent;
+    const double *a = loading_.data() + at * rank_, *weight = view_.factor.data() + at * rank_;
+    log_residuals += sign * log_residual_[at];
+    for (size_t k = 0; k < rank_; ++k) {
+      const double scaled = sign * a[k];
+      for (size_t l = 0; l <= k; ++l) moment[k * rank_ + l] += scaled * weight[l];
+    }
+  }
+
+  // M of the known latents, its Cholesky factor and its inverse. From that of all where that is nearer.
   void prepare(size_t m) {
     double *root = root_.data() + m * rank_ * rank_, *inverse = inverse_.data() + m * rank_ * rank_;
-    std::fill(root, root + rank_ * rank_, 0);
-    for (size_t k = 0; k < rank_; ++k) root[k * rank_ + k] = 1;
-    constant_[m] = -0.5 * log_two_pi_ * static_cast<double>(known_.size());
-    for (const int32_t latent : known_) {
-      const size_t at = m * latents_ + static_cast<size_t>(latent);
-      constant_[m] -= 0.5 * log_residual_[at];
-      const double *a = loading_.data() + at * rank_, *weight = view_.factor.data() + at * rank_;
-      for (size_t k = 0; k < rank_; ++k)
-        for (size_t l = 0; l <= k; ++l) root[k * rank_ + l] += a[k] * weight[l];
+    const bool is_of_all = 2 * known_.size() > latents_;
+    double log_residuals = is_of_all ? log_residuals_of_all_[m] : 0;
+    if (is_of_all) {
+      std::copy_n(moment_of_all_.data() + m * rank_ * rank_, rank_ * rank_, root);
+    } else {
+      std::fill(root, root + rank_ * rank_, 0);
+      for (size_t k = 0; k < rank_; ++k) root[k * rank_ + k] = 1;
     }
+    for (size_t j = 0; j < latents_; ++j)
+      if ((is_known_[j] != 0) != is_of_all) add_term(m, j, is_of_all ? -1 : 1, root, log_residuals);
+    constant_[m] = -0.5 * (log_two_pi_ * static_cast<double>(known_.size()) + log_residuals);
     factorise_by_hand({root, rank_ * rank_}, rank_);
     for (size_t k = 0; k < rank_; ++k) constant_[m] -= log_of_positive(root[k * rank_ + k]);
     const std::vector<double> half = invert_lower({root, rank_ * rank_}, rank_);
@@ -261,8 +280,9 @@ class FactorEvidence : public LatentEvidence {
   const MixtureView& view_;
   size_t members_, latents_, rank_;
   double log_two_pi_;
-  std::vector<double> log_residual_, variance_;  // [members, latents]
-  std::vector<double> loading_;                  // [members, latents, rank] A
+  std::vector<double> log_residual_, variance_;               // [members, latents]
+  std::vector<double> loading_;                               // [members, latents, rank] A
+  std::vector<double> moment_of_all_, log_residuals_of_all_;  // M [members, rank, rank] and sum log r of all latents
   std::vector<int32_t> known_;
   std::vector<uint8_t> is_known_;  // [latents]
   bool is_prepared_ = false;
