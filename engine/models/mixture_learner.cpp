@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kLeastCount = 0.02;  // rows of a state in a node below which only the node above knows it
 constexpr double kLeastShare = 0.05;  // of a row in a member, to count for a rare state
-constexpr double kLeastLogDensity = -1e3;
+constexpr double kLeastLogDensity = -1e3, kLeastLogDensityOfAxis = -10;
 constexpr int64_t kChunkRows = 4096;
 constexpr int64_t kLeastOfDevice = 1 << 18;  // rows times members: fewer are done before a device has begun
 
@@ -410,8 +410,10 @@ MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::v
 
 double MixtureLearner::log_likelihood(const RowsByPattern& rows) {
   double sum = 0;
+  const double least =
+      std::min(kLeastLogDensity, is_low_rank_ ? kLeastLogDensityOfAxis * static_cast<double>(parameters_->axes) : 0.0);
   for_chunks(rows, [&](PreparedPattern*, const MixtureRows&, const Responsibilities& found) {
-    for (const double density : found.log_density) sum += std::max(density, kLeastLogDensity);
+    for (const double density : found.log_density) sum += std::max(density, least);
   });
   return sum / static_cast<double>(count_rows(rows));
 }
