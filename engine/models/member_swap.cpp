@@ -70,7 +70,8 @@ MemberSwapper::MemberSwapper(const MixtureSpace& space, const RowsByPattern& row
 int64_t MemberSwapper::swap(const MemberUse& use, MixtureStatistics& statistics, std::vector<int32_t>& group) const {
   const auto members = static_cast<int64_t>(statistics.weight.size());
   const auto axes = static_cast<int64_t>(space_.axes.size());
-  if (static_cast<int64_t>(statistics.product.size()) != members * axes * axes) return 0;
+  const auto most = static_cast<int64_t>(kMostSwapped * static_cast<double>(members));
+  if (most == 0 || static_cast<int64_t>(statistics.product.size()) != members * axes * axes) return 0;
   std::vector<Split> splits(members);
   for (size_t row = 0; row < use.member.size(); ++row)
     if (use.member[row] >= 0) splits[use.member[row]].rows.push_back(static_cast<int64_t>(row));
@@ -84,7 +85,6 @@ int64_t MemberSwapper::swap(const MemberUse& use, MixtureStatistics& statistics,
 
   std::vector<uint8_t> is_taken(members);
   std::vector<int32_t> member_of_row(places_.size(), -1);
-  const auto most = static_cast<int64_t>(kMostSwapped * static_cast<double>(members));
   int64_t swaps = 0;
   for (auto split = by_gain.begin(), left = by_use.begin(); split != by_gain.end() && swaps < most; ++split) {
     while (left != by_use.end() && is_taken[*left]) ++left;

@@ -67,8 +67,8 @@ std::optional<int64_t> parse_members(const FitOptions& options) {
 }
 
 int64_t bytes_per_row(const MixtureSpace& space) {
-  constexpr int64_t kStartBytes = kStartAxes * 4, kOverhead = 8;
-  return static_cast<int64_t>(4 * (space.variables.size() + space.axes.size())) + kStartBytes + kOverhead;
+  constexpr int64_t kStartBytes = kStartAxes * 4, kSwapBytes = 32, kOverhead = 8;
+  return static_cast<int64_t>(4 * (space.variables.size() + space.axes.size())) + kStartBytes + kSwapBytes + kOverhead;
 }
 
 // Passes of stepwise EM over all rows, block by block.
