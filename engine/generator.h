@@ -12,7 +12,8 @@ class RowSampler {
  public:
   virtual ~RowSampler() = default;
   // What must be read in the order of the rows is read here: a job calls this before `sample` with the same rows, one
-  // thread at a time, in the order of its batches. Without it `sample` reads for itself.
+  // thread at a time, in the order of its batches. Without it `sample` reads for itself,
+  // which is for one sampler at a time.
   virtual void fetch(uint64_t /*first_row*/, int64_t /*rows*/) {}
   // Fills batch with rows [first_row, first_row + rows), rows <= batch.capacity(). Same bytes whatever the split (row law).
   virtual void sample(uint64_t first_row, int64_t rows, Batch& batch) = 0;

@@ -54,11 +54,6 @@ void GivenRows::rewind() {
   source_->rewind();
 }
 
-std::string GivenRows::locate(int64_t row, size_t column) {
-  const std::lock_guard lock(mutex_);
-  return source_->locate(row, column);
-}
-
 bool GivenRows::read(RawChunk& chunk) {
   const bool is_there = source_->next(chunk);
   if (is_there) passed_ += chunk.rows;
@@ -82,7 +77,6 @@ void GivenRows::count(const RawChunk& chunk) {
 }
 
 void GivenRows::fetch(uint64_t first, int64_t rows, std::vector<RawChunk>& pieces) {
-  const std::lock_guard lock(mutex_);
   pieces.clear();
   for (int64_t row = static_cast<int64_t>(first % static_cast<uint64_t>(rows_)); rows > 0;) {
     const RawChunk& chunk = chunk_of(row);

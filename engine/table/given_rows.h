@@ -1,11 +1,11 @@
-// A table whose rows are asked for by their numbers, by several workers, again and again: kept in memory where it is
-// small, otherwise read from its source when they are asked for.
+// A table whose rows are asked for by their numbers, for several workers, again and again: kept in memory where it is
+// small, otherwise read from its source when they are asked for. Rows are fetched for one worker at a time
+// (RowSampler::fetch); what was fetched is read by all at once.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -33,13 +33,14 @@ class GivenRows : public TableSource {
   const std::vector<RawField>& fields() const override { return fields_; }
   bool next(RawChunk& chunk) override;
   void rewind() override;
-  std::string locate(int64_t row, size_t column) override;  // on any thread
+  // On any thread if the source does.
+  std::string locate(int64_t row, size_t column) override { return source_->locate(row, column); }
   int64_t bytes_read() const override { return source_->bytes_read(); }
   int64_t bytes_total() const override { return source_->bytes_total(); }
 
   int64_t rows() const { return rows_; }
-  // Rows first, first + 1, ... modulo rows(), as pieces of chunks in that order, on any thread. Rows before those
-  // fetched last cost a pass from the start to them, and rows behind them all between.
+  // Rows first, first + 1, ... modulo rows(), as pieces of chunks in that order, in the place of those that are there.
+  // Rows before those fetched last cost a pass from the start to them, and rows behind them all between.
   void fetch(uint64_t first, int64_t rows, std::vector<RawChunk>& pieces);
   // About how much memory the pieces of so many rows take.
   int64_t fetched_bytes(int64_t rows) const;
@@ -49,7 +50,6 @@ class GivenRows : public TableSource {
   void count(const RawChunk& chunk);
   const RawChunk& chunk_of(int64_t row);
 
-  std::mutex mutex_;
   std::unique_ptr<TableSource> source_;
   std::vector<RawField> fields_;  // the source makes its own anew in every pass
   int64_t most_kept_bytes_;
@@ -73,21 +73,18 @@ class GivenReader {
   }
 
   // consume(piece, at) for pieces of at most kPieceRows; `at` is the place of a piece's first row among these rows.
-  // Lets go of what was fetched; fetches where that is not these rows.
+  // Fetches where other rows were fetched last. Chunks are let go by the next fetch, one worker at a time, as the
+  // source may then use their memory again.
   template <class Consume>
   void for_each(uint64_t first, int64_t rows, const Consume& consume) {
     if (fetched_ != rows || first_ != first) fetch(first, rows);
     int64_t at = 0;
-    for (RawChunk& chunk : pieces_) {
+    for (const RawChunk& chunk : pieces_)
       for (int64_t begin = 0; begin < chunk.rows; begin += kPieceRows) {
         const int64_t count = std::min(kPieceRows, chunk.rows - begin);
         consume(rows_of(chunk, begin, count), at);
         at += count;
       }
-      chunk = {};
-    }
-    pieces_.clear();
-    fetched_ = 0;
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "host/readers/watched_table.h"
 
+#include <mutex>
+
 #include "host/interrupt.h"
 #include "kernels/common/error.h"
 
@@ -15,14 +17,22 @@ class WatchedTable : public TableSource {
   bool next(RawChunk& chunk) override {
     throw_if_interrupted();
     if (on_chunk_) on_chunk_(source_->bytes_read(), source_->bytes_total());
+    const std::lock_guard lock(mutex_);
     return source_->next(chunk);
   }
-  void rewind() override { source_->rewind(); }
-  std::string locate(int64_t row, size_t column) override { return source_->locate(row, column); }
+  void rewind() override {
+    const std::lock_guard lock(mutex_);
+    source_->rewind();
+  }
+  std::string locate(int64_t row, size_t column) override {
+    const std::lock_guard lock(mutex_);
+    return source_->locate(row, column);
+  }
   int64_t bytes_read() const override { return source_->bytes_read(); }
   int64_t bytes_total() const override { return source_->bytes_total(); }
 
  private:
+  std::mutex mutex_;
   std::unique_ptr<TableSource> source_;
   std::function<void(int64_t, int64_t)> on_chunk_;
 };

@@ -5,6 +5,7 @@
 
 #include <iomanip>
 #include <map>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -150,6 +151,7 @@ TEST(Completion, SamplersShareATableThatIsRead) {
   const Completed read = fill_gaps(density, given_table(true, 2), Completion::kDraw, 1, {}, kLeast);
   const OutputSchema& schema = read.generator->schema();
   std::vector<int> same(4);
+  std::mutex order;
   std::vector<std::unique_ptr<RowSampler>> samplers;
   for (size_t t = 0; t < 2 * same.size(); ++t) samplers.push_back((t % 2 == 0 ? read : kept).generator->make_sampler());
   std::vector<std::thread> threads;
@@ -157,7 +159,11 @@ TEST(Completion, SamplersShareATableThatIsRead) {
     threads.emplace_back([&, t] {
       for (uint64_t i = 0; i < 40; ++i) {
         const uint64_t first = i * 29 % 97 + t;
-        if (i % 2 == 0) samplers[2 * t]->fetch(first, 9);
+        {
+          const std::lock_guard lock(order);
+          samplers[2 * t]->fetch(first, 9);
+          samplers[2 * t + 1]->fetch(first, 9);
+        }
         same[t] += bytes_of(*samplers[2 * t], schema, first, 9) == bytes_of(*samplers[2 * t + 1], schema, first, 9);
       }
     });
