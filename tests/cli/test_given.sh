@@ -64,13 +64,13 @@ cmp <(data_of one) <(data_of parts) || fail "parts change bytes"
 # Typed files, whose rows are read in batches
 for extension in parquet arrow; do
   expect_status 0 "$doppel" generate m.doppel --rows 1M -o typed.$extension
-  for memory in 160M 4G; do
+  for memory in 256M 4G; do
     expect_status 0 "$doppel" impute m.doppel typed.$extension -o $memory.csv --memory $memory --threads 2 --json impute.json
     "$doppel" generate m.doppel --given typed.$extension --rows 1.2M -o - --memory $memory --threads 2 -q >>$memory.csv || fail "--given typed.$extension"
-    [[ $memory == 4G ]] || (($(peak_of impute.json) < 160 << 20)) || fail "$extension: $(peak_of impute.json) bytes of memory"
+    [[ $memory == 4G ]] || (($(peak_of impute.json) < 256 << 20)) || fail "$extension: $(peak_of impute.json) bytes of memory"
   done
-  cmp 160M.csv 4G.csv || fail "memory changes rows given by typed.$extension"
-  rm typed.$extension 160M.csv 4G.csv
+  cmp 256M.csv 4G.csv || fail "memory changes rows given by typed.$extension"
+  rm typed.$extension 256M.csv 4G.csv
 done
 
 # More rows than are given: they start again
