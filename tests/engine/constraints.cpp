@@ -340,7 +340,8 @@ TEST(ConstraintSearch, FindsWhatHoldsThoughItNeedNot) {
 
 TEST(ConstraintSearch, LeavesOutWhatFollowsFromTheRest) {
   // Each decides the others, and d equals e: neighbours say it all
-  std::vector<MemoryColumn> columns{{"b", {}}, {"c", {}}, {"d", {}}, {"e", {}}};
+  std::vector<MemoryColumn> columns(4);
+  for (size_t c = 0; c < columns.size(); ++c) columns[c].field.name = std::string(1, static_cast<char>('b' + c));
   for (int row = 0; row < 600; ++row) {
     const int value = row * 7 % 5;
     columns[0].texts.push_back(std::string("b") + std::to_string(value));
