@@ -96,15 +96,21 @@ RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more) {
 
 MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
                              const Backend& backend)
+    : MixtureFitter(space, rows, options, backend,
+                    space.is_low_rank ? latent_variances(rows, space.axes.size())
+                                      : pooled_covariance(rows, space.axes.size())) {}
+
+MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
+                             const Backend& backend, std::vector<double> pooled)
     : rows_(rows),
       seed_(options.seed),
       axes_(space.axes.size()),
       is_low_rank_(space.is_low_rank),
-      learner_(space, backend, MixturePriors{}, state_shares(space, rows),
-               is_low_rank_ ? latent_variances(rows, axes_) : pooled_covariance(rows, axes_), is_low_rank_),
-      starter_(space, rows, backend),
-      swapper_(space, rows, starter_, learner_, MixturePriors{},
-               is_low_rank_ ? std::vector<double>() : pooled_covariance(rows, axes_), options.seed) {}
+      learner_(space, backend, MixturePriors{}, state_shares(space, rows), pooled, is_low_rank_),
+      starter_(space, rows, backend) {
+  if (!is_low_rank_)
+    swapper_.emplace(space, rows, starter_, learner_, MixturePriors{}, std::move(pooled), options.seed);
+}
 
 MixtureParameters MixtureFitter::first_parameters(int64_t members, int64_t groups) const {
   const MixtureStart start = starter_.start(members, groups, seed_);
@@ -130,10 +136,10 @@ std::shared_ptr<const MixtureParameters> MixtureFitter::fit(int64_t members, int
   for (int iteration = 0; iteration < iterations; ++iteration) {
     if (progress) progress(iteration);
     learner_.set(parameters);
-    const bool swaps = !is_low_rank_ && iteration > 0 && iteration % kSwapIterations == 0 && iteration <= kLastSwap;
+    const bool swaps = swapper_ && iteration > 0 && iteration % kSwapIterations == 0 && iteration <= kLastSwap;
     MixtureStatistics statistics = learner_.expect(rows_, {}, swaps ? &use : nullptr);
     const double now = statistics.log_likelihood / std::max(statistics.rows, 1.0);
-    const bool has_swapped = swaps && swapper_.swap(use, statistics, group) > 0;
+    const bool has_swapped = swaps && swapper_->swap(use, statistics, group) > 0;
     MixtureParameters next = learner_.maximise(statistics, group, groups);
     const bool is_settled = now - last < settled && !has_swapped;
     last = has_swapped ? -std::numeric_limits<double>::infinity() : now;

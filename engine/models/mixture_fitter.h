@@ -48,6 +48,9 @@ class MixtureFitter {
   int64_t most_rank() const;
 
  private:
+  // pooled: as the learner takes it.
+  MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options, const Backend& backend,
+                std::vector<double> pooled);
   MixtureParameters first_parameters(int64_t members, int64_t groups) const;
 
   const RowsByPattern& rows_;
@@ -56,7 +59,7 @@ class MixtureFitter {
   bool is_low_rank_;
   MixtureLearner learner_;
   MixtureStarter starter_;
-  MemberSwapper swapper_;
+  std::optional<MemberSwapper> swapper_;  // none of low rank
 };
 
 // The share of a mixture's rows that are nearer to the rows fitted to than to as many held out (mixture_privacy.h).

@@ -15,20 +15,6 @@ namespace {
 
 using Matrix = DeviceBuffer<double>;
 
-Matrix upload(std::span<const double> values, cudaStream_t stream) {
-  Matrix matrix(values.size(), stream);
-  CUDA_CHECK(cudaMemcpyAsync(matrix.data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice, stream));
-  return matrix;
-}
-
-// A result on its way to the host; `values` may be read after the stream was waited for.
-std::vector<double> download(const Matrix& matrix, cudaStream_t stream) {
-  std::vector<double> values(matrix.size());
-  CUDA_CHECK(
-      cudaMemcpyAsync(values.data(), matrix.data(), values.size() * sizeof(double), cudaMemcpyDeviceToHost, stream));
-  return values;
-}
-
 class Products {
  public:
   Products(Libraries& libraries, int64_t rows, int64_t columns)

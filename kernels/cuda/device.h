@@ -9,8 +9,10 @@
 
 #include <cstddef>
 #include <memory>
+#include <ranges>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace doppel::cuda {
 
@@ -79,6 +81,27 @@ class DeviceBuffer {
   size_t size_ = 0;
   cudaStream_t stream_ = nullptr;
 };
+
+// Values of the host on their way to the device; they must stay until the stream was waited for.
+template <std::ranges::contiguous_range Values>
+DeviceBuffer<std::ranges::range_value_t<Values>> upload(const Values& values, cudaStream_t stream) {
+  using T = std::ranges::range_value_t<Values>;
+  DeviceBuffer<T> buffer(std::ranges::size(values), stream);
+  if (buffer.size() > 0)
+    CUDA_CHECK(cudaMemcpyAsync(buffer.data(), std::ranges::data(values), buffer.size() * sizeof(T),
+                               cudaMemcpyHostToDevice, stream));
+  return buffer;
+}
+
+// The other way; the values may be read after the stream was waited for.
+template <class T>
+std::vector<T> download(const DeviceBuffer<T>& buffer, cudaStream_t stream) {
+  std::vector<T> values(buffer.size());
+  if (buffer.size() > 0)
+    CUDA_CHECK(
+        cudaMemcpyAsync(values.data(), buffer.data(), buffer.size() * sizeof(T), cudaMemcpyDeviceToHost, stream));
+  return values;
+}
 
 // Host memory that the device copies from and to while the host does other things.
 struct PinnedDeleter {

@@ -9,24 +9,6 @@
 namespace doppel::cuda {
 namespace {
 
-template <class T>
-DeviceBuffer<T> upload(const std::vector<T>& values, cudaStream_t stream) {
-  DeviceBuffer<T> buffer(values.size(), stream);
-  if (!values.empty())
-    CUDA_CHECK(
-        cudaMemcpyAsync(buffer.data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream));
-  return buffer;
-}
-
-template <class T>
-std::vector<T> download(const DeviceBuffer<T>& buffer, size_t size, cudaStream_t stream) {
-  std::vector<T> values(size);
-  if (size > 0)
-    CUDA_CHECK(cudaMemcpyAsync(values.data(), buffer.data(), size * sizeof(T), cudaMemcpyDeviceToHost, stream));
-  CUDA_CHECK(cudaStreamSynchronize(stream));
-  return values;
-}
-
 // The parameters on the device. Of each variable the states up to the last that the rows have.
 class Parameters {
  public:
@@ -95,7 +77,8 @@ void append_rows(DensityArguments arguments, const MixtureRows& rows, int64_t fi
   find_near_members(near, stream);
   std::vector<int64_t> places;
   int64_t total = 0;
-  const std::vector<int32_t> found = download(counts, static_cast<size_t>(count), stream);
+  const std::vector<int32_t> found = download(counts, stream);
+  CUDA_CHECK(cudaStreamSynchronize(stream));
   for (const int32_t of_row : found) {
     places.push_back(total);
     total += of_row;
@@ -107,8 +90,9 @@ void append_rows(DensityArguments arguments, const MixtureRows& rows, int64_t fi
   near.member = members.data();
   near.value = values.data();
   find_near_members(near, stream);
-  const std::vector<int32_t> member = download(members, static_cast<size_t>(total), stream);
-  const std::vector<float> value = download(values, static_cast<size_t>(total), stream);
+  const std::vector<int32_t> member = download(members, stream);
+  const std::vector<float> value = download(values, stream);
+  CUDA_CHECK(cudaStreamSynchronize(stream));
   for (size_t row = 0; row < found.size(); ++row)
     append_row(member.data() + places[row], value.data() + places[row], found[row], out);
 }

@@ -36,20 +36,15 @@ SymmetricEigen symmetric_eigen(Libraries& libraries, std::span<const double> mat
   check_symmetric_eigen(matrix, order);
   if (order == 0) return {};
   cudaStream_t stream = libraries.stream();
-  DeviceBuffer<double> vectors(matrix.size(), stream), values(static_cast<size_t>(order), stream);
+  DeviceBuffer<double> vectors = upload(matrix, stream), values(static_cast<size_t>(order), stream);
   DeviceBuffer<int> status(1, stream);
-  CUDA_CHECK(cudaMemcpyAsync(vectors.data(), matrix.data(), matrix.size_bytes(), cudaMemcpyHostToDevice, stream));
   std::vector<std::byte> host_workspace;
   solve(libraries, order, vectors, values, status, host_workspace);
-  std::vector<double> host_vectors(matrix.size()), host_values(static_cast<size_t>(order));
-  int host_status = 0;
-  CUDA_CHECK(cudaMemcpyAsync(host_vectors.data(), vectors.data(), matrix.size_bytes(), cudaMemcpyDeviceToHost, stream));
-  CUDA_CHECK(cudaMemcpyAsync(host_values.data(), values.data(), host_values.size() * sizeof(double),
-                             cudaMemcpyDeviceToHost, stream));
-  CUDA_CHECK(cudaMemcpyAsync(&host_status, status.data(), sizeof host_status, cudaMemcpyDeviceToHost, stream));
+  const std::vector<double> host_vectors = download(vectors, stream), host_values = download(values, stream);
+  const std::vector<int> host_status = download(status, stream);
   CUDA_CHECK(cudaStreamSynchronize(stream));
-  if (host_status != 0) {
-    throw Error("eigenproblem: cuSOLVER's Xsyevd did not converge (status " + std::to_string(host_status) + ")");
+  if (host_status[0] != 0) {
+    throw Error("eigenproblem: cuSOLVER's Xsyevd did not converge (status " + std::to_string(host_status[0]) + ")");
   }
   return canonical_eigen(host_values, host_vectors);
 }

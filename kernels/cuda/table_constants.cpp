@@ -127,9 +127,7 @@ SampleGroup make_group(const GroupPlan& plan, const TableSampler& sampler, const
 DeviceBuffer<std::byte> upload(const Blob& blob, cudaStream_t stream) {
   const std::vector<std::byte>& bytes = blob.bytes();
   if (bytes.size() >> 32) throw Error("table sampler: tables of more than 4 GiB");
-  DeviceBuffer<std::byte> uploaded(bytes.size(), stream);
-  if (bytes.empty()) return uploaded;
-  CUDA_CHECK(cudaMemcpyAsync(uploaded.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, stream));
+  DeviceBuffer<std::byte> uploaded = upload(bytes, stream);
   CUDA_CHECK(cudaStreamSynchronize(stream));
   return uploaded;
 }
