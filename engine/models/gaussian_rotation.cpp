@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 
 namespace doppel {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 #include "engine/models/member_evidence.h"
 
 namespace doppel {

@@ -5,7 +5,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 
 namespace doppel {
 namespace {

@@ -6,8 +6,8 @@
 #include <map>
 #include <string>
 
+#include "engine/elementary.h"
 #include "engine/models/alias_table.h"
-#include "engine/models/elementary.h"
 #include "engine/models/gaussian_rotation.h"
 #include "engine/models/mixture_view.h"
 #include "kernels/common/error.h"

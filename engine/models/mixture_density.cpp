@@ -6,7 +6,7 @@
 #include <numbers>
 #include <utility>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 #include "engine/models/latent_evidence.h"
 #include "engine/models/member_evidence.h"
 #include "engine/models/mixture_view.h"

@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 
 namespace doppel {
 namespace {

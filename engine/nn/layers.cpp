@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
 #include "kernels/random.h"

@@ -7,7 +7,7 @@
 #include <limits>
 #include <random>
 
-#include "engine/models/elementary.h"
+#include "engine/elementary.h"
 
 namespace doppel {
 namespace {
