@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/image/images.h"
 #include "engine/table/schema.h"
 #include "kernels/table.h"
 
@@ -38,8 +39,12 @@ struct OutputColumn {
   bool has_values() const { return doppel::has_values(schema.kind); }
 };
 
+// Rows are what their columns hold and, where they are images, an image each beside them: its label is an ordinary
+// category.
 struct OutputSchema {
   std::vector<OutputColumn> columns;
+  ImageShape image;  // of size 0: rows of a table
+  bool has_images() const { return image.size() > 0; }
 };
 
 // Texts of a batch's rows that were read: the text of row r ends at ends[r] and begins where that of the row before
@@ -50,7 +55,7 @@ struct ReadTexts {
   void clear() { bytes.clear(), ends.clear(); }
 };
 
-// A reusable block of memory for up to `capacity` rows of a schema: one allocation, 64-byte aligned columns.
+// A reusable block of memory for up to `capacity` rows of a schema: one allocation, 64-byte aligned columns and images.
 class Batch {
  public:
   Batch(const OutputSchema& schema, int64_t capacity,
@@ -60,6 +65,8 @@ class Batch {
   int64_t capacity() const { return capacity_; }
   size_t columns() const { return buffers_.size(); }
   const ColumnBuffer& buffer(size_t column) const { return buffers_[column]; }
+  // [capacity, height, width, channels] levels, one image after another as in Images; null where rows are no images.
+  uint8_t* images() const { return images_; }
   // True where the row has a value.
   bool is_present(size_t column, int64_t row) const {
     const uint8_t* bits = buffers_[column].validity;
@@ -84,6 +91,7 @@ class Batch {
  private:
   int64_t capacity_ = 0;
   std::vector<ColumnBuffer> buffers_;
+  uint8_t* images_ = nullptr;
   HostMemory memory_;
 };
 

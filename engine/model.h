@@ -9,6 +9,7 @@
 
 #include "engine/density.h"
 #include "engine/generator.h"
+#include "engine/image/images.h"
 #include "engine/model_file.h"
 #include "engine/table/constraints.h"
 #include "engine/table/profile.h"
@@ -50,6 +51,10 @@ class Model {
   // for conditions that make no sense or that no row meets, and where the model's kind has no such rows.
   virtual ConditionedRows make_generator_where(const std::string& conditions, uint64_t seed,
                                                const Backend& backend) const;
+  // Rows that are images of the labels asked for (image/label_choice.h says the language). Throws UsageError for labels
+  // that the model does not know, and where its rows are no images.
+  virtual std::shared_ptr<const Generator> make_generator_of(const std::string& labels, uint64_t seed,
+                                                             const Backend& backend) const;
   // What every row of these generators holds.
   virtual const Constraints& constraints() const;
   // The model as a density, which knows no constraints. Throws UsageError where its kind has none in closed form.
@@ -73,5 +78,10 @@ void check_fit_options(const FitOptions& options);
 std::unique_ptr<Model> fit_model(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                  const Backend& backend);
 std::unique_ptr<Model> load_model(const ModelFile& file);  // throws InputError
+
+// The same of images: options.model is a kind of model of images, and rows are an image each with its label, if there
+// are any.
+void check_image_fit_options(const FitOptions& options);
+std::unique_ptr<Model> fit_image_model(const Images& images, const FitOptions& options, const Backend& backend);
 
 }  // namespace doppel

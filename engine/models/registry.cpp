@@ -1,5 +1,6 @@
 // Models by name: one line a kind.
 #include <string>
+#include <vector>
 
 #include "engine/constrained_rows.h"
 #include "engine/model.h"
@@ -24,6 +25,18 @@ constexpr Kind kKinds[] = {
     {kVaeKind, check_vae_options, fit_vae, load_vae},
 };
 
+// Models of images by what --model calls them and by what their files say. A table's and an image's may be called
+// alike.
+struct ImageKind {
+  const char* name;
+  const char* file_kind;
+  void (*check)(const FitOptions&);
+  std::unique_ptr<Model> (*fit)(const Images&, const FitOptions&, const Backend&);
+  std::unique_ptr<Model> (*load)(const ModelFile&);
+};
+
+const std::vector<ImageKind> kImageKinds = {};
+
 constexpr const char* kAutoKind = "auto";  // to be chosen by the table
 
 const Kind* find_kind(const std::string& name) {
@@ -36,6 +49,15 @@ std::string known_kinds() {
   std::string names = kAutoKind;
   for (const Kind& kind : kKinds) names.append(", ").append(kind.name);
   return names;
+}
+
+const ImageKind& require_image_kind(const FitOptions& options) {
+  std::string names;
+  for (const ImageKind& kind : kImageKinds) {
+    if (options.model == kind.name) return kind;
+    names.append(names.empty() ? "" : ", ").append(kind.name);
+  }
+  throw UsageError("--model '" + options.model + "' learns no images: give one of " + names);
 }
 
 bool asks_for_pca(const FitOptions& options) {
@@ -59,6 +81,10 @@ const Constraints& Model::constraints() const {
 
 std::shared_ptr<const Density> Model::density() const {
   throw UsageError("a model of kind " + kind() + " has no closed-form density: fit one with --model mixture");
+}
+
+std::shared_ptr<const Generator> Model::make_generator_of(const std::string&, uint64_t, const Backend&) const {
+  throw UsageError("--label: a model of kind " + kind() + " makes no images: --where chooses among rows of a table");
 }
 
 ConditionedRows Model::make_generator_where(const std::string&, uint64_t, const Backend&) const {
@@ -86,11 +112,23 @@ std::unique_ptr<Model> load_model(const ModelFile& file) {
   const auto name = file.metadata.find("kind");
   if (name == file.metadata.end() || !name->is_string())
     throw InputError("model file: it does not say what kind of model it is");
+  for (const ImageKind& of_images : kImageKinds)
+    if (*name == of_images.file_kind) return of_images.load(file);
   const Kind* kind = find_kind(name->get<std::string>());
   if (kind == nullptr)
     throw InputError("model file: its kind '" + name->get<std::string>() + "' is none of " + known_kinds() +
                      "; it may be of a newer version");
   return load_constrained_model(kind->load(file), file);
+}
+
+void check_image_fit_options(const FitOptions& options) {
+  require_image_kind(options).check(options);
+}
+
+std::unique_ptr<Model> fit_image_model(const Images& images, const FitOptions& options, const Backend& backend) {
+  const ImageKind& kind = require_image_kind(options);
+  kind.check(options);
+  return kind.fit(images, options, backend);
 }
 
 }  // namespace doppel
