@@ -1,5 +1,5 @@
-# Other people's libraries as imported targets dep::NAME. cmake/setup.sh installs them all: Debian's packages, and Arrow
-# with Parquet from the pyarrow wheel in the folder .deps (a Python virtual environment).
+# Other people's libraries as imported targets dep::NAME. cmake/setup.sh installs them all: Debian's packages, and in the
+# folder .deps (a Python virtual environment) Arrow with Parquet from the wheel pyarrow and oneDNN from its own wheels.
 set(DOPPEL_DEPS ${PROJECT_SOURCE_DIR}/.deps CACHE PATH "Virtual environment that cmake/setup.sh makes")
 
 function(dep_header name header)  # a header-only library
@@ -36,3 +36,11 @@ foreach(name arrow arrow_compute parquet)
     INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${pyarrow_dir}/include INTERFACE_INCLUDE_DIRECTORIES ${pyarrow_dir}/include)
 endforeach()
 target_link_libraries(dep::parquet INTERFACE dep::arrow)
+
+set(dnnl_library ${DOPPEL_DEPS}/lib/libdnnl.so.3)
+if(NOT EXISTS ${dnnl_library})
+  message(FATAL_ERROR "oneDNN is not in ${DOPPEL_DEPS}: run bash cmake/setup.sh first")
+endif()
+add_library(dep::dnnl SHARED IMPORTED)
+set_target_properties(dep::dnnl PROPERTIES IMPORTED_LOCATION ${dnnl_library} IMPORTED_SONAME libdnnl.so.3
+  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${DOPPEL_DEPS}/include INTERFACE_INCLUDE_DIRECTORIES ${DOPPEL_DEPS}/include)

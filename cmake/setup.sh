@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Doppelgänger needs on Debian 12: bash cmake/setup.sh [build|test|bench]
-#   build  compiler, libraries, Arrow with Parquet, and the reports' chart library (the default)
+#   build  compiler, libraries, Arrow with Parquet, oneDNN, and the reports' chart library (the default)
 #   test   build, and the Python packages that the tests take as oracles
 #   bench  build, and what bench/peers/ compares with, in an environment of its own
 # Debian packages go into the system (root or sudo is asked for only if one is missing), everything else into .deps and
@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 debian_packages=(ca-certificates g++ cmake ninja-build git python3 python3-venv libgtest-dev libbenchmark-dev
   libopenblas-dev liblapacke-dev libxgboost-dev nlohmann-json3-dev libcli11-dev libkainjow-mustache-dev libxxhash-dev libhwy-dev)
-build_packages=(pyarrow==26.0.1 vl-convert-python==1.9.0.post1)
+build_packages=(pyarrow==26.0.1 onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0 vl-convert-python==1.9.0.post1)
 test_packages=(numpy==2.4.6 pandas==2.3.3 python-dateutil==4.0.0 pytz==2026.6 tzdata==2026.6 scipy==1.17.1
   scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 safetensors==0.8.0 xgboost-cpu==3.2.0
   sdmetrics==0.32.0 copulas==0.14.1 plotly==7.1.0 packaging==26.3 tqdm==4.70.1)
@@ -75,9 +75,18 @@ install_python_packages() {
   touch "$stamp"
 }
 
+# The wheel holds oneDNN's library, 55 MB, under three names: two become links.
+link_copies_of_onednn() {
+  local name
+  for name in .deps/lib/libdnnl.so .deps/lib/libdnnl.so.3.2; do
+    [[ -L $name ]] || ln -sf libdnnl.so.3 "$name"
+  done
+}
+
 SECONDS=0
 install_debian_packages
 install_python_packages .deps "${python_packages[@]}"
+link_copies_of_onednn
 if [[ $what == bench ]]; then
   install_python_packages .deps-peers "${peer_packages[@]}"
 fi

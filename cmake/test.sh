@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 jobs=$(nproc)
-export OPENBLAS_NUM_THREADS=1  # each test is its own process: ctest runs as many as there are cores
+export OMP_NUM_THREADS=1  # of OpenBLAS and oneDNN: a test is a process, and ctest runs as many as there are cores
 SECONDS=0
 bash cmake/setup.sh test
 

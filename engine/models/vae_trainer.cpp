@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "kernels/common/philox.h"
+#include "engine/nn/training.h"
 
 namespace doppel {
 namespace {
@@ -16,13 +16,6 @@ constexpr uint32_t kUseHeldOut = 0x62000000u;
 constexpr uint32_t kUseEncodings = 0x63000000u;  // and the draw
 constexpr uint32_t kUseNoise = 0x80000000u;      // and the step
 constexpr int64_t kBlockRows = 1024;             // where nothing is learned
-
-void shuffle(std::vector<int64_t>& order, uint64_t seed, uint32_t use) {
-  for (size_t i = order.size(); i > 1; --i) {
-    const uint64_t word = philox_words(seed, i, use, Stream::kFit)[0];
-    std::swap(order[i - 1], order[word * i >> 32]);
-  }
-}
 
 void add(const VaeLoss& loss, VaeLoss& sum) {
   sum.reconstruction += loss.reconstruction;
@@ -123,14 +116,12 @@ std::vector<VaeEpoch> train(VaeNetwork<float>& network, const VaeShape& shape, c
     if (loss < least || epoch < warm_epochs) {
       least = loss;
       best_epoch = epoch;
-      best.clear();
-      for (const Parameter<float>* parameter : network.parameters()) best.push_back(parameter->value);
+      best = values_of(network.parameters());
     }
     if (progress) progress(static_cast<double>(epoch + 1) / static_cast<double>(schedule.epochs), epochs.back());
     if (epoch - best_epoch >= patience) break;
   }
-  const auto parameters = network.parameters();
-  for (size_t p = 0; p < best.size(); ++p) parameters[p]->value = best[p];
+  set_values(best, network.parameters());
   return epochs;
 }
 

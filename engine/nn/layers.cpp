@@ -1,33 +1,16 @@
 #include "engine/nn/layers.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "engine/elementary.h"
+#include "engine/nn/product.h"
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
 #include "kernels/random.h"
 
 namespace doppel {
 namespace {
-
-// c [m, n] = op(a) op(b) + beta c, with k the inner extent.
-void multiply(CBLAS_TRANSPOSE op_a, CBLAS_TRANSPOSE op_b, int64_t m, int64_t n, int64_t k, const float* a,
-              const float* b, float beta, float* c) {
-  if (m == 0 || n == 0 || k == 0) return;
-  cblas_sgemm(CblasRowMajor, op_a, op_b, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1, a,
-              static_cast<int>(op_a == CblasNoTrans ? k : m), b, static_cast<int>(op_b == CblasNoTrans ? n : k), beta,
-              c, static_cast<int>(n));
-}
-void multiply(CBLAS_TRANSPOSE op_a, CBLAS_TRANSPOSE op_b, int64_t m, int64_t n, int64_t k, const double* a,
-              const double* b, double beta, double* c) {
-  if (m == 0 || n == 0 || k == 0) return;
-  cblas_dgemm(CblasRowMajor, op_a, op_b, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1, a,
-              static_cast<int>(op_a == CblasNoTrans ? k : m), b, static_cast<int>(op_b == CblasNoTrans ? n : k), beta,
-              c, static_cast<int>(n));
-}
 
 template <class Real>
 void add(const Real* from, int64_t count, Real* to) {
@@ -74,14 +57,15 @@ Dense<Real>::Dense(int64_t inputs, int64_t outputs, double gain, uint64_t seed, 
 template <class Real>
 void Dense<Real>::forward(const Real* x, int64_t rows, Real* y) const {
   repeat_row(bias.value, rows, y);
-  multiply(CblasNoTrans, CblasTrans, rows, outputs_, inputs_, x, weight.value.data(), 1, y);
+  multiply(CblasNoTrans, CblasTrans, rows, outputs_, inputs_, x, weight.value.data(), Real{1}, y);
 }
 
 template <class Real>
 void Dense<Real>::backward(const Real* x, const Real* y_gradient, int64_t rows, Real* x_gradient) {
-  multiply(CblasTrans, CblasNoTrans, outputs_, inputs_, rows, y_gradient, x, 1, weight.gradient.data());
+  multiply(CblasTrans, CblasNoTrans, outputs_, inputs_, rows, y_gradient, x, Real{1}, weight.gradient.data());
   add_rows(y_gradient, rows, bias.gradient);
-  multiply(CblasNoTrans, CblasNoTrans, rows, inputs_, outputs_, y_gradient, weight.value.data(), 0, x_gradient);
+  if (x_gradient)
+    multiply(CblasNoTrans, CblasNoTrans, rows, inputs_, outputs_, y_gradient, weight.value.data(), Real{0}, x_gradient);
 }
 
 // ---- embeddings
@@ -115,6 +99,24 @@ void EmbeddingSum<Real>::backward(const int32_t* codes, const Real* y_gradient, 
     for (const int64_t first : first_)
       if (const int32_t code = *codes++; code >= 0)
         add(y_gradient, outputs_, weight.gradient.data() + (first + code) * outputs_);
+}
+
+template <class Real>
+Embedding<Real>::Embedding(int32_t codes, int64_t inputs, int64_t outputs, double gain, uint64_t seed, uint32_t use)
+    : weight(static_cast<size_t>(codes * outputs)), outputs_(outputs) {
+  fill_with_normals(seed, use, std::sqrt(gain / static_cast<double>(std::max<int64_t>(inputs, 1))), weight.value);
+}
+
+template <class Real>
+void Embedding<Real>::add(const int32_t* codes, int64_t rows, Real* y) const {
+  for (int64_t row = 0; row < rows; ++row, y += outputs_)
+    if (codes[row] >= 0) doppel::add(weight.value.data() + codes[row] * outputs_, outputs_, y);
+}
+
+template <class Real>
+void Embedding<Real>::backward(const int32_t* codes, const Real* y_gradient, int64_t rows) {
+  for (int64_t row = 0; row < rows; ++row, y_gradient += outputs_)
+    if (codes[row] >= 0) doppel::add(y_gradient, outputs_, weight.gradient.data() + codes[row] * outputs_);
 }
 
 // ---- ReLU
@@ -222,6 +224,8 @@ template class Dense<float>;
 template class Dense<double>;
 template class EmbeddingSum<float>;
 template class EmbeddingSum<double>;
+template class Embedding<float>;
+template class Embedding<double>;
 template class SoftmaxGroups<float>;
 template class SoftmaxGroups<double>;
 

@@ -1,9 +1,10 @@
 // Layers of neural networks. A network is a static list of them that calls forward in order and backward in reverse;
-// there is no graph. All matrices are row-major [rows, width], products are BLAS's, sums over rows of losses are in
-// double. Layers are templates on the scalar: float to train, double to check gradients.
+// there is no graph. All matrices are row-major [rows, width], products are oneDNN's or BLAS's (product.h), sums over
+// rows of losses are in double. Layers are templates on the scalar: float to train, double to check gradients.
 //
 // backward(...) takes the gradient of the loss with respect to the layer's output, ADDS to the gradients of the layer's
 // parameters, and writes the gradient with respect to its input. Backward needs what forward saw; the network keeps it.
+// Layers of images are in convolution.h, likelihoods of pixels in likelihoods.h.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,7 @@ class Dense {
   int64_t inputs() const { return inputs_; }
   int64_t outputs() const { return outputs_; }
   void forward(const Real* x, int64_t rows, Real* y) const;
+  // x_gradient may be null: then it is not needed.
   void backward(const Real* x, const Real* y_gradient, int64_t rows, Real* x_gradient);
 
   Parameter<Real> weight;  // [outputs, inputs]
@@ -56,6 +58,21 @@ class EmbeddingSum {
 
  private:
   std::vector<int64_t> first_;  // [fields] number of each field's first embedding
+  int64_t outputs_;
+};
+
+// y += the embedding of a row's code: what an indicator adds to a dense layer. A negative code adds nothing.
+template <class Real>
+class Embedding {
+ public:
+  // Embeddings start as normals of variance `gain` / inputs, `inputs` those of the dense layer with the indicators.
+  Embedding(int32_t codes, int64_t inputs, int64_t outputs, double gain, uint64_t seed, uint32_t use);
+  void add(const int32_t* codes, int64_t rows, Real* y) const;
+  void backward(const int32_t* codes, const Real* y_gradient, int64_t rows);  // codes have no gradient
+
+  Parameter<Real> weight;  // [codes, outputs]
+
+ private:
   int64_t outputs_;
 };
 
@@ -101,6 +118,8 @@ extern template class Dense<float>;
 extern template class Dense<double>;
 extern template class EmbeddingSum<float>;
 extern template class EmbeddingSum<double>;
+extern template class Embedding<float>;
+extern template class Embedding<double>;
 extern template class SoftmaxGroups<float>;
 extern template class SoftmaxGroups<double>;
 

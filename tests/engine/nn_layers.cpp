@@ -3,46 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
-#include <random>
 
 #include "engine/nn/adam.h"
+#include "engine/nn/dropout.h"
 #include "engine/nn/layers.h"
+#include "tests/engine/nn_cases.h"
 
 namespace doppel {
 namespace {
-
-using Numbers = std::vector<double>;
-
-Numbers random_numbers(size_t size, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<double> normal;
-  Numbers numbers(size);
-  for (double& number : numbers) number = normal(random);
-  return numbers;
-}
-
-double inner(const Numbers& a, const Numbers& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// The gradient of loss() by each of the values, by central differences: the error is about step^2 and eps / step.
-void expect_gradient(Numbers& values, const Numbers& gradient, const std::function<double()>& loss) {
-  constexpr double kStep = 1e-5, kTolerance = 1e-8;
-  ASSERT_EQ(values.size(), gradient.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double value = values[i];
-    values[i] = value + kStep;
-    const double above = loss();
-    values[i] = value - kStep;
-    const double below = loss();
-    values[i] = value;
-    const double slope = (above - below) / (2 * kStep);
-    EXPECT_NEAR(gradient[i], slope, kTolerance * (1 + std::abs(slope))) << "value " << i;
-  }
-}
 
 TEST(Dense, ForwardIsTheAffineMap) {
   const Dense<double> layer(3, 2, 2, 1, 2);
@@ -124,6 +92,53 @@ TEST(EmbeddingSum, GradientsAreThoseOfDifferences) {
   };
   expect_gradient(layer.weight.value, layer.weight.gradient, loss);
   expect_gradient(layer.bias.value, layer.bias.gradient, loss);
+}
+
+TEST(Embedding, IsADenseLayerOfIndicators) {
+  constexpr int64_t kOutputs = 3;
+  Embedding<double> layer(4, 4, kOutputs, 2, 3, 4);
+  const std::vector<int32_t> codes = {2, -1, 0, 2};
+  const Numbers before = random_numbers(codes.size() * kOutputs, 1);
+  Numbers y = before;
+  layer.add(codes.data(), 4, y.data());
+  for (size_t i = 0; i < y.size(); ++i) {
+    const int32_t code = codes[i / kOutputs];
+    EXPECT_EQ(y[i], before[i] + (code < 0 ? 0 : layer.weight.value[code * kOutputs + i % kOutputs]));
+  }
+  const Numbers weight = random_numbers(y.size(), 2);
+  layer.backward(codes.data(), weight.data(), 4);
+  expect_gradient(layer.weight.value, layer.weight.gradient, [&] {
+    y = before;
+    layer.add(codes.data(), 4, y.data());
+    return inner(y, weight);
+  });
+}
+
+TEST(Dropout, DropsTheShareAndKeepsTheMean) {
+  constexpr int64_t kCount = 100'003;
+  Dropout<double> layer(0.25);
+  Numbers x(kCount, 1.5);
+  layer.forward(7, 8, kCount, x.data());
+  int64_t dropped = 0;
+  for (const double value : x) {
+    ASSERT_TRUE(value == 0 || value == 2);
+    dropped += value == 0;
+  }
+  EXPECT_NEAR(static_cast<double>(dropped), 0.25 * kCount, 4 * std::sqrt(0.25 * 0.75 * kCount));
+  Numbers gradient(kCount, 3);
+  layer.backward(kCount, gradient.data());
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(gradient[i], 2 * x[i]) << "what was dropped has no gradient";
+  Numbers other(kCount, 1.5);
+  layer.forward(7, 9, kCount, other.data());
+  EXPECT_NE(other, x) << "each use drops others";
+}
+
+TEST(Dropout, OfNothingKeepsAll) {
+  Dropout<double> layer(0);
+  Numbers x = {1, 2, 3};
+  layer.forward(1, 2, 3, x.data());
+  layer.backward(3, x.data());
+  EXPECT_EQ(x, (Numbers{1, 2, 3}));
 }
 
 TEST(Relu, PassesGradientsWhereItPassesValues) {
