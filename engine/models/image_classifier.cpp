@@ -1,0 +1,251 @@
+#include "engine/models/image_classifier.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/nn/adam.h"
+#include "engine/nn/training.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kVersion = 1;
+constexpr int64_t kBlockRows = 256;                        // where nothing is learned
+constexpr double kAveragedSteps = 500;                     // that the parameters are means of
+constexpr int64_t kMostSide = 4096, kMostWidth = 1 << 16;  // of images, of layers in a file
+
+// Of draws of Stream::kFit.
+constexpr uint32_t kUseSplit = 0x71000000u;
+constexpr uint32_t kUseShuffle = 0x72000000u;  // and the epoch
+constexpr uint32_t kUseMotion = 0x73000000u;   // and the epoch
+
+std::vector<std::string> names_of(const Images& images) {
+  if (static_cast<int64_t>(images.labels.size()) != images.count() || images.count() == 0)
+    throw InputError("an image classifier learns from labelled images, and these have no labels");
+  std::vector<std::string> names = images.label_names;
+  const auto [least, most] = std::minmax_element(images.labels.begin(), images.labels.end());
+  if (names.empty())
+    for (int32_t label = 0; label <= *most; ++label) names.push_back(std::to_string(label));
+  if (*least < 0 || *most >= static_cast<int32_t>(names.size()))
+    throw InputError("images: label " + std::to_string(*least < 0 ? *least : *most) + " has no name");
+  if (*least == *most)
+    throw InputError("an image classifier needs images of two classes at least, and these are of one");
+  return names;
+}
+
+class Trainer {
+ public:
+  Trainer(ClassifierNetwork<float>& network, const Images& images, const ClassifierOptions& options)
+      : network_(network),
+        images_(images),
+        options_(options),
+        adam_(parameters_of(network.layers())),
+        averages_(parameters_of(network.layers()), kAveragedSteps) {
+    std::vector<int64_t> order(static_cast<size_t>(images.count()));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    shuffle(order, options.seed, kUseSplit);
+    const auto held = static_cast<int64_t>(options.held_out * static_cast<double>(order.size()));
+    held_out_.assign(order.begin(), order.begin() + held);
+    training_.assign(order.begin() + held, order.end());
+    const auto count = static_cast<int64_t>(training_.size());
+    steps_ = options.epochs * ((count + options.batch_rows - 1) / options.batch_rows);
+  }
+
+  std::vector<ClassifierEpoch> train() {
+    std::vector<ClassifierEpoch> epochs;
+    for (int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
+      epochs.push_back({run_epoch(static_cast<uint32_t>(epoch)), 0, 0});
+      averages_.exchange();
+      look_at_held_out(epochs.back());
+      averages_.exchange();
+      if (options_.progress)
+        options_.progress(static_cast<double>(epoch + 1) / static_cast<double>(options_.epochs), epochs.back());
+    }
+    averages_.exchange();
+    return epochs;
+  }
+
+ private:
+  double run_epoch(uint32_t epoch) {
+    shuffle(training_, options_.seed, kUseShuffle + epoch);
+    const auto count = static_cast<int64_t>(training_.size());
+    double loss = 0;
+    for (int64_t first = 0; first < count; first += options_.batch_rows) {
+      const int64_t rows = std::min(options_.batch_rows, count - first);
+      gather(training_, first, rows, [&](int64_t image, float* levels) {
+        augmented_levels_of(images_.image(image), images_.shape, options_.augmentation, options_.seed,
+                            kUseMotion + epoch, static_cast<uint64_t>(image), levels);
+      });
+      loss +=
+          network_.forward_training(batch_.data(), labels_.data(), rows, options_.seed, static_cast<uint32_t>(step_));
+      network_.backward(batch_.data(), labels_.data(), rows);
+      const double done = static_cast<double>(step_++) / static_cast<double>(steps_);
+      adam_.step(options_.rate * cosine_rate(done + 1e-9, options_.warm_up));
+      averages_.add_step();
+    }
+    return loss / static_cast<double>(std::max<int64_t>(count, 1));
+  }
+
+  void look_at_held_out(ClassifierEpoch& epoch) {
+    const auto count = static_cast<int64_t>(held_out_.size());
+    const SoftmaxGroups<float> softmax({network_.shape().classes});
+    for (int64_t first = 0; first < count; first += kBlockRows) {
+      const int64_t rows = std::min(kBlockRows, count - first);
+      gather(held_out_, first, rows,
+             [&](int64_t image, float* levels) { levels_of(images_.image(image), images_.shape.size(), levels); });
+      const float* found = network_.forward(batch_.data(), rows);
+      epoch.held_out_loss += softmax.loss(found, labels_.data(), rows) / static_cast<double>(count);
+      const std::vector<float> probabilities(found, found + rows * network_.shape().classes);
+      epoch.held_out_accuracy +=
+          accuracy(probabilities, labels_) * static_cast<double>(rows) / static_cast<double>(count);
+    }
+  }
+
+  template <class Take>
+  void gather(const std::vector<int64_t>& order, int64_t first, int64_t rows, const Take& take) {
+    const int64_t size = images_.shape.size();
+    batch_.resize(static_cast<size_t>(rows * size));
+    labels_.resize(static_cast<size_t>(rows));
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t image = order[static_cast<size_t>(first + row)];
+      take(image, batch_.data() + row * size);
+      labels_[static_cast<size_t>(row)] = images_.labels[static_cast<size_t>(image)];
+    }
+  }
+
+  ClassifierNetwork<float>& network_;
+  const Images& images_;
+  const ClassifierOptions& options_;
+  Adam<float> adam_;
+  AveragedParameters averages_;
+  std::vector<int64_t> training_, held_out_;
+  int64_t steps_ = 0, step_ = 0;
+  std::vector<float> batch_;
+  std::vector<int32_t> labels_;
+};
+
+Json describe(const Images& images, const ClassifierOptions& options, const std::vector<ClassifierEpoch>& epochs) {
+  Json about;
+  about["images"] = images.count();
+  about["provenance"] = {{"seed", options.seed}, {"epochs", options.epochs},     {"batch_rows", options.batch_rows},
+                         {"rate", options.rate}, {"held_out", options.held_out}, {"doppel", DOPPEL_VERSION}};
+  const Augmentation& moved = options.augmentation;
+  about["provenance"]["augmentation"] = {{"shift_pixels", moved.shift},
+                                         {"rotation_degrees", moved.rotation},
+                                         {"scale", moved.scale},
+                                         {"flips", moved.flips}};
+  Json& history = about["history"] = Json::array();
+  for (const ClassifierEpoch& epoch : epochs)
+    history.push_back({{"training_nats_per_image", epoch.training_loss},
+                       {"held_out_nats_per_image", epoch.held_out_loss},
+                       {"held_out_accuracy", epoch.held_out_accuracy}});
+  return about;
+}
+
+// A whole number of the metadata, 1 .. most.
+int64_t extent(const Json& json, const char* name, int64_t most) {
+  const Json value = json.is_object() ? json.value(name, Json()) : Json();
+  if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<int64_t>() > most)
+    throw InputError("model file: '" + std::string(name) + "' is not a whole number of 1 to " + std::to_string(most));
+  return value.get<int64_t>();
+}
+
+}  // namespace
+
+ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptions& options) {
+  std::vector<std::string> names = names_of(images);
+  const ClassifierShape shape{images.shape, static_cast<int32_t>(names.size()), options.channels, options.features};
+  ImageClassifier classifier(shape, std::move(names), options.seed);
+  Trainer trainer(classifier.network_, images, options);
+  const std::vector<ClassifierEpoch> epochs = trainer.train();
+  classifier.about_ = describe(images, options, epochs);
+  return classifier;
+}
+
+ModelFile ImageClassifier::save() const {
+  ModelFile file;
+  file.metadata = about_;
+  file.metadata["kind"] = kClassifierKind;
+  file.metadata["version"] = kVersion;
+  const ClassifierShape& shape = network_.shape();
+  file.metadata["image"] = {
+      {"channels", shape.image.channels}, {"height", shape.image.height}, {"width", shape.image.width}};
+  file.metadata["label_names"] = label_names_;
+  file.metadata["channels"] = shape.channels;
+  file.metadata["features"] = shape.features;
+  save_layers(network_.layers(), "layers", file);
+  return file;
+}
+
+ImageClassifier ImageClassifier::load(const ModelFile& file) {
+  const Json& about = file.metadata;
+  if (about.value("kind", "") != kClassifierKind) throw InputError("model file: it holds no image classifier");
+  if (about.value("version", Json()) != kVersion)
+    throw InputError("model file: this program reads version " + std::to_string(kVersion) + " of image classifiers");
+  const Json image = about.value("image", Json());
+  ClassifierShape shape;
+  shape.image = {static_cast<int32_t>(extent(image, "channels", 4)),
+                 static_cast<int32_t>(extent(image, "height", kMostSide)),
+                 static_cast<int32_t>(extent(image, "width", kMostSide))};
+  shape.channels = extent(about, "channels", kMostWidth);
+  shape.features = extent(about, "features", kMostWidth);
+  const Json names = about.value("label_names", Json());
+  if (!names.is_array() || names.size() < 2 || names.size() > static_cast<size_t>(kMostWidth) ||
+      !std::all_of(names.begin(), names.end(), [](const Json& name) { return name.is_string(); }))
+    throw InputError("model file: 'label_names' is not a list of two texts at least");
+  shape.classes = static_cast<int32_t>(names.size());
+  ImageClassifier classifier(shape, names.get<std::vector<std::string>>(), 0);
+  load_layers(file, "layers", classifier.network_.layers());
+  classifier.about_ = about;
+  return classifier;
+}
+
+void ImageClassifier::for_each_block(const Images& images,
+                                     const std::function<void(int64_t, int64_t, const float*)>& take) {
+  if (!(images.shape == image_shape()))
+    throw InputError("images of " + std::to_string(images.shape.width) + " x " + std::to_string(images.shape.height) +
+                     " x " + std::to_string(images.shape.channels) + " do not go with a classifier of " +
+                     std::to_string(image_shape().width) + " x " + std::to_string(image_shape().height) + " x " +
+                     std::to_string(image_shape().channels));
+  std::vector<float> levels(static_cast<size_t>(kBlockRows * images.shape.size()));
+  for (int64_t first = 0; first < images.count(); first += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, images.count() - first);
+    levels_of(images.image(first), rows * images.shape.size(), levels.data());
+    take(first, rows, network_.forward(levels.data(), rows));
+  }
+}
+
+std::vector<float> ImageClassifier::probabilities(const Images& images) {
+  std::vector<float> all;
+  all.reserve(static_cast<size_t>(images.count() * classes()));
+  for_each_block(images, [&](int64_t, int64_t rows, const float* probabilities) {
+    all.insert(all.end(), probabilities, probabilities + rows * classes());
+  });
+  return all;
+}
+
+std::vector<float> ImageClassifier::features(const Images& images) {
+  std::vector<float> all;
+  all.reserve(static_cast<size_t>(images.count() * feature_count()));
+  for_each_block(images, [&](int64_t, int64_t rows, const float*) {
+    all.insert(all.end(), network_.features(), network_.features() + rows * feature_count());
+  });
+  return all;
+}
+
+double accuracy(const std::vector<float>& probabilities, const std::vector<int32_t>& labels) {
+  if (labels.empty()) return 0;
+  const size_t classes = probabilities.size() / labels.size();
+  int64_t right = 0;
+  for (size_t row = 0; row < labels.size(); ++row) {
+    const auto first = probabilities.begin() + static_cast<int64_t>(row * classes);
+    right += std::max_element(first, first + static_cast<int64_t>(classes)) - first == labels[row];
+  }
+  return static_cast<double>(right) / static_cast<double>(labels.size());
+}
+
+}  // namespace doppel
