@@ -232,8 +232,10 @@ void load_columns(const ModelFile& file, TableSampler& sampler, size_t columns) 
 //   variables.states, .nodes [variables]    then of all nodes, variable after variable, .node_above and .node_entries,
 //                                           and of all entries .threshold, .below and .above
 //   states.role, .integer, .real            of the columns with a variable, column after column
+//   mixture.balanced [1]                    U8, 1: rows are balanced; absent: they are not
 
 constexpr const char* kMeanTensor = "mixture.mean";
+constexpr const char* kBalancedTensor = "mixture.balanced";
 
 struct AliasTensors {
   std::vector<int32_t> threshold, below, above;
@@ -295,6 +297,7 @@ void save_mixture(const TableSampler& sampler, ModelFile& file) {
   for (const ColumnSampler& column : sampler.columns)
     for (StateRole role : column.state_role) roles.push_back(static_cast<uint8_t>(role));
   file.tensors["states.role"] = list_of(roles);
+  if (sampler.balanced) file.tensors[kBalancedTensor] = list_of(std::vector<uint8_t>{1});
   file.tensors["states.integer"] = joined(sampler, &ColumnSampler::state_integer);
   file.tensors["states.real"] = joined(sampler, &ColumnSampler::state_real);
 }
@@ -346,6 +349,7 @@ void load_mixture(const ModelFile& file, TableSampler& sampler) {
   sampler.member = member.take(member.left());
   member.finish();
   if (!sampler.is_mixture()) throw InputError("model file: a mixture without members");
+  sampler.balanced = file.tensors.contains(kBalancedTensor) && file.tensor(kBalancedTensor, {1}).to<uint8_t>()[0] != 0;
   load_variables(file, sampler);
   load_states(file, sampler);
 }

@@ -18,6 +18,16 @@ enum class Stream : uint32_t {
   kEvaluate = 3,  // splits while evaluating
   kComplete = 4,  // what is drawn for rows of which something is given
   kWhere = 5,     // generated rows under conditions that no table sampler draws
+  kOrder = 6,     // of Sobol' points in a block (common/sobol.h)
+  kShift = 7,     // of Sobol' points
 };
+
+// Sobol' points, which common/sobol.h defines: coordinates of a point, and rows that share an order.
+inline constexpr int32_t kSobolDimensions = 64;
+inline constexpr uint32_t kSobolBlockBits = 10;
+inline constexpr uint32_t kSobolBlockRows = 1u << kSobolBlockBits;
+
+// Tables of what four bits of a point's number add to a coordinate at a time.
+inline constexpr int32_t kSobolParts = 8, kSobolPartValues = 16;
 
 }  // namespace doppel

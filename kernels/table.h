@@ -16,6 +16,7 @@
 //   blocks 0 .. N - 1         the normals, N = ceil((components + latents with a residual) / 4)
 //   then V blocks             word 0: the member; word 1 + v: the state of variable v; V = ceil((1 + variables) / 4)
 //   then a block a variable   word 0, 1, ...: the first, second, ... draw further up its tree
+// Of a balanced mixture the first 64 of the words of the V blocks are those of Sobol' points instead (common/sobol.h).
 #pragma once
 
 #include <algorithm>
@@ -134,6 +135,7 @@ struct TableSampler {
   std::vector<float> mean;          // [members, latents], effective_weight of each; magnitude <= 2^64
   AliasTable member;                // outcomes 0 .. members - 1; at least members / 2 entries
   std::vector<Emission> emissions;  // the variables
+  bool balanced = false;            // rows share out members and states evenly, instead of drawing them independently
   bool is_mixture() const { return !member.threshold.empty(); }
 };
 

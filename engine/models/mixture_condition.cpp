@@ -404,6 +404,7 @@ ConditionedMixture condition_mixture(const TableRecipe& recipe, const Conditions
   result.recipe = recipe;
   result.recipe.sampler = make_sampler(view, question, maker.components(), pairs);
   result.recipe.sampler.member = alias_of(member_weights);
+  result.recipe.sampler.balanced = recipe.sampler.balanced;
   result.cell = alias_of(cell_weights);
   if (std::all_of(result.cells.begin(), result.cells.end(), [](const auto& cell) { return cell.latents.empty(); }))
     result.cells.clear(), result.cell = {};

@@ -212,6 +212,7 @@ void add_members(const MixtureParameters& parameters, TableSampler& sampler) {
     }
   }
   append_alias(outcomes, sampler.member);
+  sampler.balanced = true;
 }
 
 TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace& space,

@@ -236,6 +236,7 @@ std::unique_ptr<Model> fit_vae(TableSource& source, const TableProfile& profile,
       profile, space, [&](size_t axis, double score) { return codes.bins[axis].place_of(normal_cdf(score)); }, recipe);
   if (options.progress) options.progress("calibrating", 0);
   TableDecoder decoder = make_decoder(network, codes, *prior, recipe.sampler);
+  recipe.sampler.balanced = decoder.prior.balanced;  // the file keeps it with the columns
   calibrate(network, codes, decoder, shares, training.rows, options.seed, backend);
   decoder.layers.back() = weights_of(network.decoder_out());
   check_table_recipe(recipe);
@@ -258,6 +259,7 @@ std::unique_ptr<Model> load_vae(const ModelFile& file) {
   prior.factor = file.tensor("prior.factor", shape).to<float>();
   prior.mean = file.tensor("prior.mean", {shape[0], shape[1]}).to<float>();
   prior.residual.assign(prior.mean.size(), 0);
+  prior.balanced = recipe->sampler.balanced;
   const auto weight = file.tensor("prior.weight", {shape[0]}).to<double>();
   std::vector<Outcome> outcomes;
   for (const double w : weight) {

@@ -75,6 +75,7 @@ struct HighwayLanes {
   static HWY_INLINE Int subtract_int(Int a, Int b) { return hn::Sub(a, b); }
   static HWY_INLINE Int and_int(Int a, Int b) { return hn::And(a, b); }
   static HWY_INLINE Int or_int(Int a, Int b) { return hn::Or(a, b); }
+  static HWY_INLINE Int exclusive_or_int(Int a, Int b) { return hn::Xor(a, b); }
   template <int kBits>
   static HWY_INLINE Int shift_left(Int a) {
     return hn::ShiftLeft<kBits>(a);

@@ -38,6 +38,7 @@ struct PlainCpuLanes : PlainLanes {
   static Int shift_left(Int a, Int bits) { return static_cast<int32_t>(static_cast<uint32_t>(a) << bits); }
 
   static Int or_int(Int a, Int b) { return a | b; }
+  static Int exclusive_or_int(Int a, Int b) { return a ^ b; }
   static void multiply_full(Int a, Int b, Int& high, Int& low) {
     const uint64_t product = uint64_t{static_cast<uint32_t>(a)} * static_cast<uint32_t>(b);
     high = static_cast<int32_t>(product >> 32);

@@ -1,7 +1,9 @@
 // A mixture's tables in the order in which a row needs them.
 #include <algorithm>
 
+#include "kernels/common/philox.h"
 #include "kernels/cpu/sample_table.h"
+#include "kernels/cpu/sobol.h"
 
 namespace doppel {
 namespace {
@@ -107,6 +109,19 @@ void prepare_nodes(const TableSampler& sampler, PreparedMixture& to) {
       to.nodes_above[variable].push_back(add(variable, node));
 }
 
+// Words that no variable has are made, too, and not used.
+void prepare_sobol(PreparedMixture& to) {
+  to.sobol_blocks = std::min(to.word_blocks, kSobolDimensions / 4);
+  const auto words = 4 * static_cast<size_t>(to.sobol_blocks);
+  to.padded_sobol = (4 * to.sobol_blocks + kMostLanes - 1) / kMostLanes * kMostLanes;
+  const std::vector<uint32_t> parts = sobol_parts(4 * to.sobol_blocks);
+  constexpr size_t kValues = size_t{kSobolParts} * kSobolPartValues;
+  to.sobol.resize(kValues * static_cast<size_t>(to.padded_sobol));
+  for (size_t value = 0; value < kValues; ++value)
+    for (size_t word = 0; word < words; ++word)
+      to.sobol[value * static_cast<size_t>(to.padded_sobol) + word] = parts[word * kValues + value];
+}
+
 }  // namespace
 
 PreparedMixture prepare_mixture(const TableSampler& sampler) {
@@ -114,9 +129,28 @@ PreparedMixture prepare_mixture(const TableSampler& sampler) {
   mixture.word_blocks = static_cast<int32_t>((1 + sampler.emissions.size() + 3) / 4);
   add_entries(sampler.member, 0, sampler.member.threshold.size(), sampler.members, mixture.member,
               mixture.member_pairs);
+  if (sampler.balanced) prepare_sobol(mixture);
   prepare_weights(sampler, mixture);
   prepare_nodes(sampler, mixture);
   return mixture;
+}
+
+SobolBlock sobol_block(const PreparedMixture& mixture, uint64_t seed, uint64_t block) {
+  SobolBlock points{};
+  const auto order = philox_words(seed, block, 0, Stream::kOrder);
+  std::copy(order.begin(), order.end(), points.order);
+  const uint64_t row = block << kSobolBlockBits;
+  for (int32_t four = 0; four < mixture.sobol_blocks; ++four) {
+    const auto shift = philox_words(seed, row >> 32, static_cast<uint32_t>(four), Stream::kShift);
+    std::copy(shift.begin(), shift.end(), points.shared + 4 * four);
+  }
+  const auto words = static_cast<size_t>(mixture.padded_sobol);
+  for (size_t part = 0; part < kSobolParts; ++part) {  // zeros of the places in the block add nothing
+    const size_t value = static_cast<uint32_t>(row) >> 4 * part & (kSobolPartValues - 1);
+    const uint32_t* added = mixture.sobol.data() + (kSobolPartValues * part + value) * words;
+    for (size_t word = 0; word < words; ++word) points.shared[word] ^= static_cast<int32_t>(added[word]);
+  }
+  return points;
 }
 
 }  // namespace doppel

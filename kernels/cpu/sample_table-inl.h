@@ -19,6 +19,7 @@
 
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
+#include "kernels/common/sobol.h"
 #include "kernels/cpu/plain_lanes.h"
 #include "kernels/cpu/sample_mixture-inl.h"
 #include "kernels/cpu/sample_table.h"
@@ -70,15 +71,15 @@ void words_of_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t b
   });
 }
 
-// Words of further blocks, [rows, 4 * blocks].
+// Words of further blocks, [rows, 4 * blocks], a row every `stride` words.
 template <class L>
 void words_of_mixture(uint64_t seed, uint64_t first_row, int64_t rows, int32_t first_block, int32_t blocks,
-                      int32_t* words) {
+                      int64_t stride, int32_t* words) {
   words_of_rows<L>(seed, first_row, rows, first_block, blocks,
                    [=](int64_t row, int32_t block, const typename L::Words* four) {
                      typename L::Float fields[4];
                      for (int i = 0; i < 4; ++i) fields[i] = L::float_of_bits(L::int_of_words(four[i]));
-                     L::store_records(fields, reinterpret_cast<float*>(words + 4 * (row * blocks + block)), 4 * blocks);
+                     L::store_records(fields, reinterpret_cast<float*>(words + row * stride + 4 * block), stride);
                    });
 }
 
@@ -120,13 +121,43 @@ void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t block
   normals_of_words<L>(rows, blocks, normals, stride);
 }
 
+// Sobol' points' words of rows, the first of [rows, 4 * word_blocks]. Whole vectors are written: what they write beyond
+// a row's own words is the next row's, or padding. The words of a row lie in the lanes: its point's number chooses the
+// vectors that are added.
+template <class L>
+void words_of_points(const PreparedMixture& mixture, uint64_t seed, uint64_t first_row, int64_t rows, int32_t* words) {
+  const int64_t stride = 4 * mixture.word_blocks, padded = mixture.padded_sobol;
+  const auto* parts = reinterpret_cast<const int32_t*>(mixture.sobol.data());
+  alignas(64) uint32_t places[kSobolBlockRows];
+  for (int64_t row = 0; row < rows;) {
+    const uint64_t number = first_row + static_cast<uint64_t>(row), block = number >> kSobolBlockBits;
+    const auto within = static_cast<uint32_t>(number & (kSobolBlockRows - 1));
+    const auto count = static_cast<uint32_t>(std::min<int64_t>(kSobolBlockRows - within, rows - row));
+    const SobolBlock points = sobol_block(mixture, seed, block);
+    for (uint32_t i = 0; i < count; ++i) places[i] = sobol_place(points.order, within + i);
+    for (uint32_t i = 0; i < count; ++i, ++row) {
+      const int32_t* low = parts + (places[i] & 15) * padded;
+      const int32_t* middle = parts + (kSobolPartValues + (places[i] >> 4 & 15)) * padded;
+      const int32_t* high = parts + (2 * kSobolPartValues + (places[i] >> 8)) * padded;
+      for (int32_t word = 0; word < 4 * mixture.sobol_blocks; word += L::kLanes) {
+        const auto sum = L::exclusive_or_int(L::load_int(low + word), L::load_int(middle + word));
+        const auto rest = L::exclusive_or_int(L::load_int(high + word), L::load_int(points.shared + word));
+        L::store(L::exclusive_or_int(sum, rest), words + row * stride + word);
+      }
+    }
+  }
+}
+
 template <class L, class One>
 void fill_mixture_words(const PreparedTable& table, uint64_t seed, uint64_t first_row, int32_t* words) {
-  const int32_t blocks = table.word_blocks();
-  for_each_high_word<L, One>(first_row, table.tile_rows, [&](auto lanes, int64_t first, int64_t count) {
-    words_of_mixture<decltype(lanes)>(seed, first_row + static_cast<uint64_t>(first), count, table.blocks, blocks,
-                                      words + first * 4 * blocks);
-  });
+  const int32_t sobol = table.mixture->sobol_blocks, blocks = table.word_blocks() - sobol;
+  const int64_t stride = 4 * table.word_blocks();
+  if (blocks > 0)
+    for_each_high_word<L, One>(first_row, table.tile_rows, [&](auto lanes, int64_t first, int64_t count) {
+      words_of_mixture<decltype(lanes)>(seed, first_row + static_cast<uint64_t>(first), count, table.blocks + sobol,
+                                        blocks, stride, words + first * stride + 4 * sobol);
+    });
+  if (sobol > 0) words_of_points<L>(*table.mixture, seed, first_row, table.tile_rows, words);
 }
 
 // scores[latent, row] for four latents, two vectors of rows at a time: eight independent sums hide the latency of fma.

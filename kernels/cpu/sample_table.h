@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/common/error.h"
+#include "kernels/random.h"
 #include "kernels/table.h"
 
 namespace doppel {
@@ -114,7 +115,10 @@ struct alignas(32) LatentVector {
 // What a mixture has besides columns. What is needed of one member lies together: neighbouring rows are of different
 // members.
 struct PreparedMixture {
-  int32_t word_blocks = 0;  // Philox blocks of a row whose words draw the member and the states
+  int32_t word_blocks = 0;      // Philox blocks of a row whose words draw the member and the states
+  int32_t sobol_blocks = 0;     // the first so many of them are not Philox's but Sobol' points' words
+  int32_t padded_sobol = 0;     // their words, to whole vectors
+  std::vector<uint32_t> sobol;  // [kSobolParts, kSobolPartValues, padded_sobol] (sobol.h)
   std::vector<AliasEntry> member;
   OutcomePairs member_pairs;  // empty where outcomes are narrow
 
@@ -158,6 +162,13 @@ struct PreparedTable {
 
 PreparedTable prepare_table(const TableSampler& sampler);  // checks it, too
 PreparedMixture prepare_mixture(const TableSampler& sampler);
+
+// What the points of rows 1024 block .. 1024 block + 1023 share: their order, and what all their words have added.
+struct SobolBlock {
+  uint32_t order[4];
+  alignas(64) int32_t shared[kSobolDimensions];
+};
+SobolBlock sobol_block(const PreparedMixture& mixture, uint64_t seed, uint64_t block);
 
 // Throws Error where `sample` cannot write `rows` rows of the columns to the buffers. Column: has can_be_missing().
 template <class Column>

@@ -4,11 +4,12 @@
 // Members differ from row to row and so from thread to thread: weights and alias entries are read where they lie, by
 // sectors of 32 bytes (the eight latents' weights of a component are one) through the read-only path; a mixture's
 // tables, some MB, stay in L2. A row of K components, L latents and V variables reads (K + 2) L weights and 20 V bytes
-// of nodes and entries, and draws V / 4 Philox blocks; a state drawn again from a node above takes a block more, for
-// its own thread alone.
+// of nodes and entries, and draws V / 4 Philox blocks, or Sobol' points; a state drawn again from a node above takes a
+// block more, for its own thread alone.
 #pragma once
 
 #include "kernels/common/philox.h"
+#include "kernels/common/sobol.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/simt.h"
 #include "kernels/random.h"
@@ -75,15 +76,92 @@ __device__ __forceinline__ int draw_state(const SampleMixture& m, int v, const s
                     m.first_word_block + m.word_blocks + static_cast<uint32_t>(v));
 }
 
+// ---- Sobol' points (kernels/common/sobol.h)
+
+// The points of a thread's rows. All but a row in 1,024 share a block with the thread's first row, and with it the
+// order and the upper bits of the points' numbers.
+struct Points {
+  uint32_t high[kRowsPerThread];   // words of the rows' numbers
+  uint32_t index[kRowsPerThread];  // the points' numbers
+};
+
+__device__ __forceinline__ void philox_block_of(uint64_t seed, uint64_t row, uint32_t block, doppel::Stream stream,
+                                                uint32_t words[4]) {
+  const PhiloxKey key = philox_key(seed);
+  const auto shared = portable::philox_row<Lanes>(static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
+                                                  static_cast<uint32_t>(stream), key);
+  portable::philox_block<Lanes>(shared, block, key, portable::philox_keys<Lanes>(key), words);
+}
+
+__device__ __forceinline__ Points make_points(uint64_t seed, uint64_t first) {
+  Points points;
+  uint64_t block = first >> kSobolBlockBits;
+  uint32_t order[4];
+  philox_block_of(seed, block, 0, doppel::Stream::kOrder, order);
+#pragma unroll
+  for (int r = 0; r < kRowsPerThread; ++r) {
+    const uint64_t row = first + static_cast<uint64_t>(r);
+    if (row >> kSobolBlockBits != block) {
+      block = row >> kSobolBlockBits;
+      philox_block_of(seed, block, 0, doppel::Stream::kOrder, order);
+    }
+    points.high[r] = static_cast<uint32_t>(row >> 32);
+    points.index[r] = static_cast<uint32_t>(block << kSobolBlockBits) |
+                      sobol_place(order, static_cast<uint32_t>(row) & (kSobolBlockRows - 1));
+  }
+  return points;
+}
+
+// What parts kFirst .. kLast - 1 of a point's number add to a coordinate.
+template <int kFirst, int kLast>
+__device__ __forceinline__ uint32_t add_parts(const uint32_t* parts, uint32_t index) {
+  uint32_t sum = 0;
+#pragma unroll
+  for (int part = kFirst; part < kLast; ++part)
+    sum ^= __ldg(parts + kSobolPartValues * part + (index >> 4 * part & (kSobolPartValues - 1)));
+  return sum;
+}
+
+// Words 4 block .. 4 block + 3 of a thread's rows: three loads each, which a warp takes from two sectors, and five for
+// all rows together.
+__device__ __forceinline__ void words_of_points(const SampleMixture& m, uint64_t seed, const Points& points,
+                                                uint32_t block, uint32_t words[kRowsPerThread][4]) {
+  constexpr int kOwn = (kSobolBlockBits + 3) / 4;  // parts in which rows of a block differ
+  uint32_t shift[4];
+  philox_block_of(seed, points.high[0], block, doppel::Stream::kShift, shift);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t* parts = m.sobol + (4 * block + static_cast<uint32_t>(i)) * kSobolParts * kSobolPartValues;
+    const uint32_t shared = shift[i] ^ add_parts<kOwn, kSobolParts>(parts, points.index[0]);
+#pragma unroll
+    for (int r = 0; r < kRowsPerThread; ++r) words[r][i] = shared ^ add_parts<0, kOwn>(parts, points.index[r]);
+  }
+  if ((points.index[0] ^ points.index[kRowsPerThread - 1]) >> kSobolBlockBits == 0) return;
+  for (int r = 1; r < kRowsPerThread; ++r) {
+    philox_block_of(seed, points.high[r], block, doppel::Stream::kShift, shift);
+    for (int i = 0; i < 4; ++i)
+      words[r][i] = shift[i] ^ add_parts<0, kSobolParts>(
+                                   m.sobol + (4 * block + static_cast<uint32_t>(i)) * kSobolParts * kSobolPartValues,
+                                   points.index[r]);
+  }
+}
+
 // The members of a thread's rows, and states[v * stride] of its variables.
-__device__ __forceinline__ void draw_discrete(const SampleMixture& m, const std::byte* tables, const Rows& rows,
-                                              int member[kRowsPerThread], int4* states, int stride) {
+__device__ __forceinline__ void draw_discrete(const SampleMixture& m, const std::byte* tables, uint64_t seed,
+                                              uint64_t first_row, const Rows& rows, int member[kRowsPerThread],
+                                              int4* states, int stride) {
   const auto keys = portable::philox_keys<Lanes>(rows.key);
+  Points points;
+  if (m.sobol_blocks > 0) points = make_points(seed, first_row);
   for (uint32_t block = 0; block < m.word_blocks; ++block) {
     uint32_t words[kRowsPerThread][4];
+    if (block < m.sobol_blocks) {
+      words_of_points(m, seed, points, block, words);
+    } else {
 #pragma unroll
-    for (int r = 0; r < kRowsPerThread; ++r)
-      portable::philox_block<Lanes>(rows.row[r], m.first_word_block + block, rows.key, keys, words[r]);
+      for (int r = 0; r < kRowsPerThread; ++r)
+        portable::philox_block<Lanes>(rows.row[r], m.first_word_block + block, rows.key, keys, words[r]);
+    }
     if (block == 0) {
 #pragma unroll
       for (int r = 0; r < kRowsPerThread; ++r)

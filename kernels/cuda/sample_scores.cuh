@@ -83,7 +83,7 @@ __device__ __forceinline__ void score_tile(const ScoreArguments& a, int64_t tile
   const float4* weights[kRowsPerThread];
   if constexpr (kMixture) {
     int member[kRowsPerThread];
-    draw_discrete(a.mixture, a.tables, rows, member, states, stride);
+    draw_discrete(a.mixture, a.tables, a.seed, a.first_row + static_cast<uint64_t>(row), rows, member, states, stride);
 #pragma unroll
     for (int r = 0; r < kRowsPerThread; ++r)
       weights[r] = reinterpret_cast<const float4*>(a.factor) + member[r] * a.mixture.member_weights;

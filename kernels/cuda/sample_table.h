@@ -68,7 +68,7 @@ struct SampleVariable {
 
 // A PreparedMixture (kernels/cpu/sample_table.h) on the device; no variables and no members in another model.
 struct SampleMixture {
-  uint32_t first_word_block, word_blocks, member_entries;
+  uint32_t first_word_block, word_blocks, sobol_blocks, member_entries;
   int32_t variables, padded_variables;
   int64_t member_weights;  // float4 of a member: [groups, 2 + components, 8 floats]
   const uint2* member;
@@ -76,6 +76,7 @@ struct SampleMixture {
   const uint32_t* member_nodes;  // [members, 2, padded_variables]
   const uint2* entries;
   const SampleVariable* variable;
+  const uint32_t* sobol;  // [4 sobol_blocks, kSobolParts, kSobolPartValues]
 };
 
 // Where scores of rows, and states of a mixture's variables, come from.

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "kernels/common/error.h"
+#include "kernels/cpu/sobol.h"
 
 namespace doppel::cuda {
 namespace {
@@ -66,6 +67,8 @@ MixtureTables put_mixture(Blob& blob, const PreparedTable& table) {
   MixtureTables to;
   to.numbers.first_word_block = static_cast<uint32_t>(table.blocks);
   to.numbers.word_blocks = static_cast<uint32_t>(mixture.word_blocks);
+  to.numbers.sobol_blocks = static_cast<uint32_t>(mixture.sobol_blocks);
+  to.sobol = blob.put(sobol_parts(4 * mixture.sobol_blocks));
   to.numbers.member_entries = static_cast<uint32_t>(mixture.member.size());
   to.numbers.variables = mixture.variables;
   to.numbers.padded_variables = mixture.padded_variables;
@@ -200,6 +203,7 @@ Scorer make_scorer(const ScoreTables& tables, const TableSampler& sampler, std::
     if (sampler.members > kMostNarrowOutcomes)
       arguments.mixture.member_pairs = reinterpret_cast<const int2*>(uploaded + tables.mixture.member_pairs);
     arguments.mixture.member_nodes = reinterpret_cast<const uint32_t*>(uploaded + tables.mixture.member_nodes);
+    arguments.mixture.sobol = reinterpret_cast<const uint32_t*>(uploaded + tables.mixture.sobol);
     arguments.mixture.entries = reinterpret_cast<const uint2*>(uploaded + tables.mixture.entries);
     arguments.mixture.variable = reinterpret_cast<const SampleVariable*>(uploaded + tables.mixture.variable);
   }

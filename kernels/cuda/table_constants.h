@@ -73,7 +73,7 @@ struct GroupPlan {
 
 // Where in the upload a mixture's tables lie.
 struct MixtureTables {
-  size_t member = 0, member_pairs = 0, member_nodes = 0, entries = 0, variable = 0;
+  size_t member = 0, member_pairs = 0, member_nodes = 0, entries = 0, variable = 0, sobol = 0;
   SampleMixture numbers{};  // but for the pointers
 };
 

@@ -100,6 +100,16 @@ TEST_P(CudaSampleTable, MixturesOfAllShapes) {
       expect_cpu_bytes(random_mixture({5, latents, components, 2, 2}, 23), 8, 0, 70);
 }
 
+TEST_P(CudaSampleTable, BalancedMixtures) {
+  for (int32_t variables : {0, 3, 4, 63, 64})
+    expect_cpu_bytes(random_mixture({.members = 3, .variables = variables, .balanced = true}, 29), 7, 1001, 130);
+  const TableSampler sampler = random_mixture({.levels = 3, .balanced = true}, 29);
+  const auto on_cuda = cuda().prepare_table_sampler(sampler);
+  expect_cpu_bytes(*on_cuda, sampler, 8, 0, 2 * kTileRows);
+  for (uint64_t first : {(uint64_t{1} << 32) - 201, (uint64_t{1} << 32) - 6, uint64_t{1} << 32})
+    expect_cpu_bytes(*on_cuda, sampler, 0xFEDCBA9876543210, first, 210);
+}
+
 TEST_P(CudaSampleTable, MixturesTooLargeForSharedMemory) {
   ASSERT_FALSE(cuda::mixture_fits_shared(40, 3));
   expect_cpu_bytes(random_mixture({5, 9, 40, 3, 3}, 24), 11, 5, kTileRows + 9);

@@ -81,6 +81,7 @@ TEST_P(SampleTable, RowNumbersAcrossTheLowWord) {
 TEST_P(SampleTable, AnySplitGivesTheSameBytes) {
   expect_splits(every_kind_of_column(6, 5, 100, 4));
   expect_splits(random_mixture({.members = 9, .variables = 4, .levels = 3}, 4));
+  expect_splits(random_mixture({.members = 9, .variables = 4, .levels = 3, .balanced = true}, 4));
 }
 
 TEST_P(SampleTable, ScoresFarBeyondTheLimit) {
@@ -130,6 +131,16 @@ TEST_P(SampleTable, MixturesOfAllShapes) {
       for (int32_t levels : {1, 2, 3, 1 + Emission::kMostNodesUp})
         expect_reference(random_mixture({members, 6, 5, variables, levels}, 22), 7, 3, 300);
   expect_reference(random_mixture({1000, 6, 5, 5, 3}, 22), 7, 3, 300);
+}
+
+TEST_P(SampleTable, BalancedMixtures) {
+  const TableSampler sampler = random_mixture({.balanced = true}, 29);
+  for (int64_t rows : {0, 1, 7, 64, 257, 2500}) expect_reference(sampler, 42, 1000, rows);
+  for (uint64_t first : {(uint64_t{1} << 32) - 1500, (uint64_t{1} << 32) - 5, uint64_t{5} << 32})
+    expect_reference(sampler, 0xFEDCBA9876543210, first, 300);
+  // A member and 62, 63 and 64 variables: from the 64th on words are independent.
+  for (int32_t variables : {0, 1, 3, 4, 7, 8, 15, 16, 62, 63, 64})
+    expect_reference(random_mixture({.members = 3, .variables = variables, .balanced = true}, 29), 7, 3, 300);
 }
 
 TEST_P(SampleTable, MixturesOfAnyNumberOfLatents) {
@@ -238,6 +249,29 @@ TEST(SampleTable, FrequenciesOfMembersAndStatesAreTheirProbabilities) {
                          of_member[static_cast<size_t>(m) + 1] * of_first[static_cast<size_t>(a)] *
                              of_second[static_cast<size_t>(b)],
                          "member " + std::to_string(m) + " states " + std::to_string(a) + ", " + std::to_string(b));
+  }
+}
+
+// Every 1,024 rows from a multiple of 1,024 on have their share of each member, but for a row at either end of each
+// interval of words that chooses it: two an entry of the alias table.
+TEST(SampleTable, BalancedRowsShareOutTheMembers) {
+  TableSampler sampler = telling_mixture();
+  sampler.balanced = true;
+  const auto prepared = prepare_cpu_table_sampler(sampler, instruction_sets().front());
+  const std::vector<double> of_member = exact_probabilities(sampler.member, 0, 12, sampler.members);
+  for (uint64_t first_row : {uint64_t{0}, uint64_t{5} << 10, (uint64_t{3} << 32) - 1024}) {
+    bool survived = false;
+    const SampledTable table = sample_with(*prepared, sampler, 35, first_row, 1024, survived);
+    const auto* member = reinterpret_cast<const int32_t*>(table[0].values.data());
+    for (int32_t m = 0; m < sampler.members; ++m) {
+      const AliasTable& alias = sampler.member;
+      const auto intervals =
+          std::count(alias.below.begin(), alias.below.end(), m) + std::count(alias.above.begin(), alias.above.end(), m);
+      EXPECT_LE(std::abs(static_cast<double>(std::count(member, member + 1024, m)) -
+                         1024 * of_member[static_cast<size_t>(m) + 1]),
+                static_cast<double>(2 * intervals))
+          << "member " << m << " from row " << first_row;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // Table samplers for tests, and the naive reference: every storage and transform, one row at a time, straight from the
-// definitions in kernels/table.h and random.h, sharing no code with the sampler but philox and Box-Muller.
+// definitions in kernels/table.h and random.h, sharing no code with the sampler but philox, Box-Muller
+// and the direction numbers and places of Sobol' points.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
+#include "kernels/common/sobol.h"
+#include "kernels/cpu/sobol.h"
 #include "kernels/random.h"
 #include "kernels/table.h"
 
@@ -147,6 +150,7 @@ inline TableSampler every_kind_of_column(int32_t latents, int32_t components, si
 
 struct MixtureShape {
   int32_t members = 7, latents = 6, components = 5, variables = 3, levels = 2;
+  bool balanced = false;
 };
 
 // every_kind_of_column as a mixture: where there are variables, two of three columns have one. Without latents all do.
@@ -155,6 +159,7 @@ inline TableSampler random_mixture(const MixtureShape& shape, uint64_t seed) {
   std::normal_distribution<float> normal;
   TableSampler sampler = every_kind_of_column(std::max(shape.latents, 1), shape.components, 40, seed);
   sampler.members = shape.members;
+  sampler.balanced = shape.balanced;
   sampler.latents = shape.latents;
   sampler.factor.clear();
   sampler.residual.clear();
@@ -225,6 +230,17 @@ inline uint32_t word_of_row(uint64_t seed, uint64_t row, int32_t block, int32_t 
                 {uint32_t(seed), uint32_t(seed >> 32)})[size_t(word)];
 }
 
+// Word of a balanced mixture (kernels/common/sobol.h), bit by bit.
+inline uint32_t sobol_word(uint64_t seed, uint64_t row, int32_t dimension) {
+  const auto order = philox_words(seed, row / 1024, 0, Stream::kOrder);
+  const uint32_t index = uint32_t(row / 1024 * 1024) + sobol_place(order.data(), uint32_t(row % 1024));
+  uint32_t word = philox_words(seed, row >> 32, uint32_t(dimension / 4), Stream::kShift)[size_t(dimension % 4)];
+  const auto direction = sobol_directions(dimension + 1);
+  for (size_t bit = 0; bit < 32; ++bit)
+    if (index >> bit & 1) word ^= direction[size_t(dimension) * 32 + bit];
+  return word;
+}
+
 inline bool has_residual(const TableSampler& sampler, int32_t latent) {
   for (int32_t member = 0; member < sampler.members; ++member)
     if (sampler.residual[size_t(member * sampler.latents + latent)] > 0) return true;
@@ -255,11 +271,15 @@ inline Discrete discrete_of_row(const TableSampler& sampler, uint64_t seed, uint
   const int32_t words = (normals_per_row(sampler) + 3) / 4;  // the block where they begin
   const auto variables = int32_t(sampler.emissions.size());
   const int32_t up = words + (1 + variables + 3) / 4;
-  drawn.member = draw(sampler.member, 0, int64_t(sampler.member.threshold.size()), word_of_row(seed, row, words, 0));
+  const auto word_at = [&](int32_t place) {
+    return sampler.balanced && place < kSobolDimensions ? sobol_word(seed, row, place)
+                                                        : word_of_row(seed, row, words + place / 4, place % 4);
+  };
+  drawn.member = draw(sampler.member, 0, int64_t(sampler.member.threshold.size()), word_at(0));
   for (int32_t v = 0; v < variables; ++v) {
     const Emission& emission = sampler.emissions[size_t(v)];
     int32_t node = drawn.member, draws = 0;
-    uint32_t word = word_of_row(seed, row, words + (1 + v) / 4, (1 + v) % 4);
+    uint32_t word = word_at(1 + v);
     int32_t state;
     while ((state = draw(emission.table, emission.first[size_t(node)], emission.first[size_t(node) + 1], word)) < 0) {
       node = emission.above[size_t(node)];
