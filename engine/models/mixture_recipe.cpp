@@ -13,6 +13,8 @@
 namespace doppel {
 namespace {
 
+constexpr int64_t kFewStates = 8;  // of a node, whose alias entries are then a cache line
+
 // [axes, components] of a member.
 std::vector<double> factor_of(const MixtureParameters& parameters, int64_t member) {
   const int64_t axes = parameters.axes, size = axes * (parameters.is_low_rank() ? parameters.rank : axes);
@@ -23,18 +25,31 @@ std::vector<double> factor_of(const MixtureParameters& parameters, int64_t membe
   return factor;
 }
 
-Emission make_emission(const MixtureParameters& parameters, const EmissionTree& tree) {
-  Emission emission;
-  emission.states = tree.states;
-  emission.first.push_back(0);
+// What a row may draw at a node: the states seen there and, for all others, the node above. Where the others are few,
+// all states: then nothing is drawn twice, and balanced rows (kernels/table.h) share out the others, too.
+std::vector<Outcome> outcomes_of(const MixtureParameters& parameters, size_t variable, int64_t node) {
+  const EmissionTree& tree = parameters.emissions[variable];
   std::vector<Outcome> outcomes;
+  const int64_t seen = tree.first[node + 1] - tree.first[node];
+  if (tree.up[node] > 0 && tree.states <= std::max(kFewStates, 2 * seen)) {
+    const std::vector<double> probability = state_probabilities(parameters, variable, node);
+    for (int32_t state = 0; state < tree.states; ++state)
+      if (probability[state] > 0) outcomes.push_back({state, probability[state]});
+    return outcomes;
+  }
+  for (int64_t e = tree.first[node]; e < tree.first[node + 1]; ++e)
+    outcomes.push_back({tree.state[e], tree.probability[e]});
+  if (tree.up[node] > 0) outcomes.push_back({Emission::kAbove, tree.up[node]});
+  return outcomes;
+}
+
+Emission make_emission(const MixtureParameters& parameters, size_t variable) {
+  Emission emission;
+  emission.states = parameters.emissions[variable].states;
+  emission.first.push_back(0);
   for (int64_t node = 0; node < parameters.nodes(); ++node) {
     emission.above.push_back(static_cast<int32_t>(parameters.above(node)));
-    outcomes.clear();
-    for (int64_t e = tree.first[node]; e < tree.first[node + 1]; ++e)
-      outcomes.push_back({tree.state[e], tree.probability[e]});
-    if (tree.up[node] > 0) outcomes.push_back({Emission::kAbove, tree.up[node]});
-    append_alias(outcomes, emission.table);
+    append_alias(outcomes_of(parameters, variable, node), emission.table);
     emission.first.push_back(static_cast<int64_t>(emission.table.threshold.size()));
   }
   return emission;
@@ -219,8 +234,8 @@ TableRecipe make_mixture_recipe(const TableProfile& profile, const MixtureSpace&
                                 const MixtureParameters& parameters) {
   TableRecipe recipe = start_recipe(profile);
   add_members(parameters, recipe.sampler);
-  for (const EmissionTree& tree : parameters.emissions)
-    recipe.sampler.emissions.push_back(make_emission(parameters, tree));
+  for (size_t variable = 0; variable < parameters.emissions.size(); ++variable)
+    recipe.sampler.emissions.push_back(make_emission(parameters, variable));
   std::vector<AxisDistribution> distributions;
   for (size_t a = 0; a < space.axes.size(); ++a) distributions.emplace_back(space, parameters, a);
   add_columns(

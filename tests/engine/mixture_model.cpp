@@ -148,6 +148,32 @@ TEST(MixtureModel, ManyLevelsCostWhatOccurs) {
   EXPECT_GT(seen.size(), 7500u);  // 1 - e^-2 = 86 % of 10,000
 }
 
+TEST(MixtureModel, StatesOfAVariableOfFewAreDrawnAtOnce) {
+  const ModelFile file = fit(curved_table(3000), with_members("40"))->save();
+  for (const int32_t states : file.tensor("variables.states", {-1}).to<int32_t>()) ASSERT_LE(states, 8);
+  for (const char* outcomes : {"variables.below", "variables.above"})
+    for (const int32_t state : file.tensor(outcomes, {-1}).to<int32_t>()) EXPECT_NE(state, Emission::kAbove);
+}
+
+// Shares of independent draws would differ by 0.004 or so from seed to seed.
+TEST(MixtureModel, DoublesOfAllSeedsHaveTheSameShares) {
+  constexpr int kRows = 20 * 1024;
+  const auto model = fit(curved_table(3000), with_members("10"));
+  const auto shares = [&](size_t column, uint64_t seed) {
+    std::vector<double> share(5);
+    for (const double code : sample(*model, kRows, seed).columns[column])
+      share[static_cast<size_t>(code)] += 1.0 / kRows;
+    return share;
+  };
+  for (const size_t column : {kFlag, kCode}) {
+    const std::vector<double> first = shares(column, 1);
+    for (uint64_t seed : {2, 3, 4}) {
+      const std::vector<double> again = shares(column, seed);
+      for (size_t level = 0; level < first.size(); ++level) EXPECT_NEAR(first[level], again[level], 0.002);
+    }
+  }
+}
+
 TEST(MixtureModel, FewRowsOfNumbersAreOneGaussian) {
   // Where nothing speaks for more members, a single one is a PCA of normal scores.
   constexpr int kTables = 10;
