@@ -44,3 +44,4 @@ endif()
 add_library(dep::dnnl SHARED IMPORTED)
 set_target_properties(dep::dnnl PROPERTIES IMPORTED_LOCATION ${dnnl_library} IMPORTED_SONAME libdnnl.so.3
   INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${DOPPEL_DEPS}/include INTERFACE_INCLUDE_DIRECTORIES ${DOPPEL_DEPS}/include)
+target_link_libraries(dep::dnnl INTERFACE gomp)  # its threads, whose number we choose

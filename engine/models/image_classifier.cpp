@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/models/image_metadata.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/training.h"
 #include "kernels/common/error.h"
@@ -14,9 +15,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kVersion = 1;
-constexpr int64_t kBlockRows = 256;                        // where nothing is learned
-constexpr double kAveragedSteps = 500;                     // that the parameters are means of
-constexpr int64_t kMostSide = 4096, kMostWidth = 1 << 16;  // of images, of layers in a file
+constexpr int64_t kBlockRows = 256;     // where nothing is learned
+constexpr double kAveragedSteps = 500;  // that the parameters are means of
 
 // Of draws of Stream::kFit.
 constexpr uint32_t kUseSplit = 0x71000000u;
@@ -24,14 +24,9 @@ constexpr uint32_t kUseShuffle = 0x72000000u;  // and the epoch
 constexpr uint32_t kUseMotion = 0x73000000u;   // and the epoch
 
 std::vector<std::string> names_of(const Images& images) {
-  if (static_cast<int64_t>(images.labels.size()) != images.count() || images.count() == 0)
-    throw InputError("an image classifier learns from labelled images, and these have no labels");
-  std::vector<std::string> names = images.label_names;
+  std::vector<std::string> names = label_names_of(images);
+  if (names.empty()) throw InputError("an image classifier learns from labelled images, and these have no labels");
   const auto [least, most] = std::minmax_element(images.labels.begin(), images.labels.end());
-  if (names.empty())
-    for (int32_t label = 0; label <= *most; ++label) names.push_back(std::to_string(label));
-  if (*least < 0 || *most >= static_cast<int32_t>(names.size()))
-    throw InputError("images: label " + std::to_string(*least < 0 ? *least : *most) + " has no name");
   if (*least == *most)
     throw InputError("an image classifier needs images of two classes at least, and these are of one");
   return names;
@@ -146,14 +141,6 @@ Json describe(const Images& images, const ClassifierOptions& options, const std:
   return about;
 }
 
-// A whole number of the metadata, 1 .. most.
-int64_t extent(const Json& json, const char* name, int64_t most) {
-  const Json value = json.is_object() ? json.value(name, Json()) : Json();
-  if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<int64_t>() > most)
-    throw InputError("model file: '" + std::string(name) + "' is not a whole number of 1 to " + std::to_string(most));
-  return value.get<int64_t>();
-}
-
 }  // namespace
 
 ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptions& options) {
@@ -172,9 +159,7 @@ ModelFile ImageClassifier::save() const {
   file.metadata["kind"] = kClassifierKind;
   file.metadata["version"] = kVersion;
   const ClassifierShape& shape = network_.shape();
-  file.metadata["image"] = {
-      {"channels", shape.image.channels}, {"height", shape.image.height}, {"width", shape.image.width}};
-  file.metadata["label_names"] = label_names_;
+  save_image_metadata(shape.image, label_names_, file);
   file.metadata["channels"] = shape.channels;
   file.metadata["features"] = shape.features;
   save_layers(network_.layers(), "layers", file);
@@ -182,47 +167,32 @@ ModelFile ImageClassifier::save() const {
 }
 
 ImageClassifier ImageClassifier::load(const ModelFile& file) {
-  const Json& about = file.metadata;
-  if (about.value("kind", "") != kClassifierKind) throw InputError("model file: it holds no image classifier");
-  if (about.value("version", Json()) != kVersion)
-    throw InputError("model file: this program reads version " + std::to_string(kVersion) + " of image classifiers");
-  const Json image = about.value("image", Json());
-  ClassifierShape shape;
-  shape.image = {static_cast<int32_t>(extent(image, "channels", 4)),
-                 static_cast<int32_t>(extent(image, "height", kMostSide)),
-                 static_cast<int32_t>(extent(image, "width", kMostSide))};
-  shape.channels = extent(about, "channels", kMostWidth);
-  shape.features = extent(about, "features", kMostWidth);
-  const Json names = about.value("label_names", Json());
-  if (!names.is_array() || names.size() < 2 || names.size() > static_cast<size_t>(kMostWidth) ||
-      !std::all_of(names.begin(), names.end(), [](const Json& name) { return name.is_string(); }))
-    throw InputError("model file: 'label_names' is not a list of two texts at least");
-  shape.classes = static_cast<int32_t>(names.size());
-  ImageClassifier classifier(shape, names.get<std::vector<std::string>>(), 0);
+  check_image_model_file(file, kClassifierKind, kVersion);
+  std::vector<std::string> names = load_label_names(file);
+  if (names.size() < 2) throw InputError("model file: a classifier of less than two classes");
+  ClassifierShape shape{load_image_shape(file), static_cast<int32_t>(names.size()),
+                        load_extent(file.metadata, "channels", kMostLayerWidth),
+                        load_extent(file.metadata, "features", kMostLayerWidth)};
+  ImageClassifier classifier(shape, std::move(names), 0);
   load_layers(file, "layers", classifier.network_.layers());
-  classifier.about_ = about;
+  classifier.about_ = file.metadata;
   return classifier;
 }
 
-void ImageClassifier::for_each_block(const Images& images,
-                                     const std::function<void(int64_t, int64_t, const float*)>& take) {
-  if (!(images.shape == image_shape()))
-    throw InputError("images of " + std::to_string(images.shape.width) + " x " + std::to_string(images.shape.height) +
-                     " x " + std::to_string(images.shape.channels) + " do not go with a classifier of " +
-                     std::to_string(image_shape().width) + " x " + std::to_string(image_shape().height) + " x " +
-                     std::to_string(image_shape().channels));
+void ImageClassifier::for_each_block(const Images& images, const std::function<void(int64_t, const float*)>& take) {
+  check_image_shape(images, image_shape());
   std::vector<float> levels(static_cast<size_t>(kBlockRows * images.shape.size()));
   for (int64_t first = 0; first < images.count(); first += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, images.count() - first);
     levels_of(images.image(first), rows * images.shape.size(), levels.data());
-    take(first, rows, network_.forward(levels.data(), rows));
+    take(rows, network_.forward(levels.data(), rows));
   }
 }
 
 std::vector<float> ImageClassifier::probabilities(const Images& images) {
   std::vector<float> all;
   all.reserve(static_cast<size_t>(images.count() * classes()));
-  for_each_block(images, [&](int64_t, int64_t rows, const float* probabilities) {
+  for_each_block(images, [&](int64_t rows, const float* probabilities) {
     all.insert(all.end(), probabilities, probabilities + rows * classes());
   });
   return all;
@@ -231,7 +201,7 @@ std::vector<float> ImageClassifier::probabilities(const Images& images) {
 std::vector<float> ImageClassifier::features(const Images& images) {
   std::vector<float> all;
   all.reserve(static_cast<size_t>(images.count() * feature_count()));
-  for_each_block(images, [&](int64_t, int64_t rows, const float*) {
+  for_each_block(images, [&](int64_t rows, const float*) {
     all.insert(all.end(), network_.features(), network_.features() + rows * feature_count());
   });
   return all;

@@ -63,10 +63,10 @@ class ImageClassifier {
  private:
   ImageClassifier(const ClassifierShape& shape, std::vector<std::string> label_names, uint64_t seed)
       : network_(shape, seed), label_names_(std::move(label_names)) {}
-  // Calls take(first, rows, probabilities) for block after block.
-  void for_each_block(const Images& images, const std::function<void(int64_t, int64_t, const float*)>& take);
+  // Calls take(rows, probabilities) for block after block.
+  void for_each_block(const Images& images, const std::function<void(int64_t, const float*)>& take);
 
-  mutable ClassifierNetwork<float> network_;
+  mutable ClassifierNetwork<float> network_;  // lists its layers by pointers, for files, too
   std::vector<std::string> label_names_;
   nlohmann::json about_;
 };

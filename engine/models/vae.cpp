@@ -10,6 +10,7 @@
 #include "engine/models/alias_table.h"
 #include "engine/models/count_option.h"
 #include "engine/models/fit_report.h"
+#include "engine/models/latent_mixture.h"
 #include "engine/models/mixture_fitter.h"
 #include "engine/models/mixture_recipe.h"
 #include "engine/models/score_axis.h"
@@ -143,33 +144,15 @@ int64_t bytes_per_row(const MixtureSpace& space) {
   return static_cast<int64_t>(2 * sizeof(int32_t) * (space.variables.size() + space.axes.size() + 1));
 }
 
-RowsByPattern rows_of_latents(std::vector<float> latents, int64_t latent) {
-  RowsByPattern rows(1);
-  for (int32_t k = 0; k < latent; ++k) rows[0].present.push_back(k);
-  rows[0].rows = static_cast<int64_t>(latents.size()) / latent;
-  rows[0].latents = std::move(latents);
-  return rows;
-}
-
 // A mixture of Gaussians of the encodings.
 std::shared_ptr<const MixtureParameters> fit_prior(VaeNetwork<float>& network, const VaeShape& shape,
                                                    const CodedRows& training, const CodedRows& held_out, size_t columns,
                                                    const FitOptions& options, const Backend& backend) {
-  MixtureSpace space;
-  space.axes.resize(static_cast<size_t>(shape.latent));
   const int64_t draws = std::clamp<int64_t>(kLeastEncodings / std::max<int64_t>(training.rows, 1), 1, kMostDraws);
-  RowSample sample;
-  sample.training = rows_of_latents(draw_encodings(network, shape, training, draws, options.seed), shape.latent);
-  sample.held_out = rows_of_latents(draw_encodings(network, shape, held_out, draws, options.seed + 1), shape.latent);
-  int64_t members = 1;
-  if (held_out.rows > 0) members = choose_members(space, sample, columns, kPriorOperations, {}, options, backend).members;
-  const RowsByPattern rows = joined(std::move(sample.training), sample.held_out);
-  MixtureFitter fitter(space, rows, options, backend);
-  return fitter.fit(members, kIterations, [&](int iteration) {
-    if (options.progress)
-      options.progress("fitting the prior, " + std::to_string(members) + " members",
-                       static_cast<double>(iteration) / kIterations);
-  });
+  return fit_latent_mixture(draw_encodings(network, shape, training, draws, options.seed),
+                            draw_encodings(network, shape, held_out, draws, options.seed + 1), shape.latent, columns,
+                            kPriorOperations, options, backend)
+      .parameters;
 }
 
 std::vector<VaeEpoch> train_network(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training,

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/models/vae_loss.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/layers.h"
 
@@ -18,11 +19,6 @@ struct VaeShape {
   std::vector<int32_t> codes;  // of each field
   int64_t hidden = 0, latent = 0;
   int64_t fields() const { return static_cast<int64_t>(codes.size()); }
-};
-
-// Sums over rows, in nats.
-struct VaeLoss {
-  double reconstruction = 0, divergence = 0;
 };
 
 template <class Real>

@@ -17,16 +17,6 @@ constexpr uint32_t kUseEncodings = 0x63000000u;  // and the draw
 constexpr uint32_t kUseNoise = 0x80000000u;      // and the step
 constexpr int64_t kBlockRows = 1024;             // where nothing is learned
 
-void add(const VaeLoss& loss, VaeLoss& sum) {
-  sum.reconstruction += loss.reconstruction;
-  sum.divergence += loss.divergence;
-}
-
-VaeLoss mean_loss(VaeLoss sum, int64_t rows) {
-  const auto n = static_cast<double>(std::max<int64_t>(rows, 1));
-  return {sum.reconstruction / n, sum.divergence / n};
-}
-
 class Trainer {
  public:
   Trainer(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training, const CodedRows& held_out,

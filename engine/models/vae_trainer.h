@@ -21,10 +21,6 @@ struct VaeSchedule {
   double patience = 0.25;  // share of the epochs without a better loss after which training ends
 };
 
-struct VaeEpoch {
-  VaeLoss training, held_out;  // means of rows; held_out is that of training where no row is held out
-};
-
 // progress(share done, last epoch) may be empty.
 std::vector<VaeEpoch> train(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training,
                             const CodedRows& held_out, const VaeSchedule& schedule, uint64_t seed,

@@ -22,9 +22,9 @@ memory::desc images(int64_t rows, int64_t channels, int64_t height, int64_t widt
 }
 
 template <class Steps>
-Steps& steps_of(std::map<int64_t, std::shared_ptr<Steps>>& kept, int64_t rows) {
-  if (kept.size() >= kMostSizes && !kept.contains(rows)) kept.clear();
-  std::shared_ptr<Steps>& steps = kept[rows];
+Steps& steps_of(StepsByRows<Steps>& all, int64_t rows) {
+  if (all.kept.size() >= kMostSizes && !all.kept.contains(rows)) all.kept.clear();
+  std::shared_ptr<Steps>& steps = all.kept[rows];
   if (!steps) steps = std::make_shared<Steps>();
   return *steps;
 }

@@ -37,6 +37,15 @@ struct ConvShape {
 
 enum class Rectified : uint8_t { kNo, kYes };  // whether max(., 0) follows, in the same pass
 
+// Primitives by the number of rows that they are for. A copy of a layer makes its own: copies are for other threads.
+template <class Steps>
+struct StepsByRows {
+  std::map<int64_t, std::shared_ptr<Steps>> kept;
+  StepsByRows() = default;
+  StepsByRows(const StepsByRows&) {}
+  StepsByRows& operator=(const StepsByRows&) { return kept.clear(), *this; }
+};
+
 struct ConvolutionSteps;
 
 // The map y = W * x that both layers are made of, its transpose, and the gradient of its weights. W is [outputs,
@@ -55,7 +64,7 @@ class Convolution {
   ConvolutionSteps& steps(int64_t rows);
 
   ConvShape shape_;
-  std::map<int64_t, std::shared_ptr<ConvolutionSteps>> steps_;  // by rows
+  StepsByRows<ConvolutionSteps> steps_;
 };
 
 // y = W * x + b.
@@ -112,8 +121,8 @@ class MaxPool {
   PoolSteps& steps(int64_t rows);
 
   int64_t channels_, height_, width_, size_;
-  std::map<int64_t, std::shared_ptr<PoolSteps>> steps_;  // in single precision
-  std::vector<int32_t> largest_;                         // in double: where each output was found
+  StepsByRows<PoolSteps> steps_;  // in single precision
+  std::vector<int32_t> largest_;  // in double: where each output was found
 };
 
 template <>

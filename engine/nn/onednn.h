@@ -2,6 +2,8 @@
 // source files: this header takes all of oneDNN with it. Its threads are those of OpenMP.
 #pragma once
 
+#include <omp.h>
+
 #include <initializer_list>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
@@ -18,6 +20,18 @@ inline dnnl::stream& stream() {
   thread_local dnnl::stream stream(processor());
   return stream;
 }
+
+// While it lives, the calling thread does oneDNN's work alone: results do not depend on the machine's threads.
+class OneThread {
+ public:
+  OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(threads_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int threads_;
+};
 
 // Scratch memory is ours: that of the library ties a primitive to the thread that made it.
 inline dnnl::primitive_attr attributes() {

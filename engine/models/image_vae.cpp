@@ -1,0 +1,428 @@
+#include "engine/models/image_vae.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+#include "engine/models/image_metadata.h"
+#include "engine/models/latent_mixture.h"
+#include "engine/models/triangular.h"
+#include "engine/nn/onednn.h"
+#include "kernels/common/error.h"
+#include "kernels/common/math.h"
+#include "kernels/common/philox.h"
+#include "kernels/random.h"
+
+namespace doppel {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kVersion = 1;
+constexpr double kPriorOperations = 1e10;                     // multiply-adds, a class
+constexpr int64_t kLeastEncodings = 1 << 12, kMostDraws = 8;  // of a class; of an image
+constexpr int64_t kMostLatent = 1024, kMostMembersOfFile = int64_t{1} << 20;
+constexpr const char* kLikelihoods[] = {"bernoulli", "logistic"};
+
+int64_t class_count(const ImageVaeShape& shape) {
+  return std::max(shape.classes, 1);
+}
+
+// ---- the prior
+
+// Adds a class whose latents are N(0, I).
+void add_normal(LatentMembers& members) {
+  const auto n = static_cast<size_t>(members.latent);
+  members.weight.push_back(1);
+  members.mean.insert(members.mean.end(), n, 0.0f);
+  members.factor.insert(members.factor.end(), n * n, 0.0f);
+  for (size_t i = 0; i < n; ++i) members.factor[members.factor.size() - n * n + i * (n + 1)] = 1;
+  members.first.push_back(static_cast<int64_t>(members.weight.size()));
+}
+
+void add_mixture(const MixtureParameters& mixture, LatentMembers& members) {
+  const auto n = static_cast<size_t>(members.latent), size = n * n;
+  for (size_t m = 0; m < static_cast<size_t>(mixture.members); ++m) {
+    const auto covariance = mixture.covariance.begin() + static_cast<int64_t>(m * size);
+    std::vector<double> factor(covariance, covariance + static_cast<int64_t>(size));
+    if (!factorise(factor, n)) throw Error("a covariance of encodings is not positive definite");
+    members.weight.push_back(mixture.weight[m]);
+    for (const double value : factor) members.factor.push_back(static_cast<float>(value));
+    for (size_t i = 0; i < n; ++i) members.mean.push_back(static_cast<float>(mixture.mean[m * n + i]));
+  }
+  members.first.push_back(static_cast<int64_t>(members.weight.size()));
+}
+
+LatentMembers start_members(int64_t latent) {
+  LatentMembers members;
+  members.latent = latent;
+  members.first = {0};
+  return members;
+}
+
+std::vector<int64_t> of_class(const Images& images, const std::vector<int64_t>& which, int32_t label) {
+  std::vector<int64_t> some;
+  for (const int64_t image : which)
+    if (images.labels.empty() || images.labels[static_cast<size_t>(image)] == label) some.push_back(image);
+  return some;
+}
+
+struct FittedPrior {
+  LatentMembers normal, mixture;
+  double normal_density = 0, mixture_density = 0;  // sums over encodings held out
+};
+
+FittedPrior fit_prior(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
+                      const ImageVaeOptions& options, const Backend& backend) {
+  const int64_t latent = network.shape().latent;
+  FittedPrior prior{start_members(latent), start_members(latent)};
+  FitOptions fit;
+  fit.seed = options.seed;
+  const int64_t classes = class_count(network.shape());
+  for (int32_t label = 0; label < classes; ++label) {
+    if (options.progress)
+      options.progress("fitting the prior", static_cast<double>(label) / static_cast<double>(classes));
+    add_normal(prior.normal);
+    const std::vector<int64_t> training = of_class(images, split.training, label);
+    const std::vector<int64_t> held_out = of_class(images, split.held_out, label);
+    if (training.empty()) {
+      add_normal(prior.mixture);  // never drawn from
+      continue;
+    }
+    const int64_t draws = std::clamp<int64_t>(kLeastEncodings / static_cast<int64_t>(training.size()), 1, kMostDraws);
+    auto of_training = draw_latents(encode_images(network, images, training), latent, draws, options.seed);
+    auto of_held_out = draw_latents(encode_images(network, images, held_out), latent, draws, options.seed + 1);
+    const auto rows = static_cast<double>(held_out.size());
+    const double normal = rows > 0 ? log_density_of_normal(of_held_out, latent) : 0;
+    const LatentMixture mixture = fit_latent_mixture(std::move(of_training), std::move(of_held_out), latent,
+                                                     static_cast<size_t>(latent), kPriorOperations, fit, backend);
+    add_mixture(*mixture.parameters, prior.mixture);
+    prior.normal_density += rows * normal;
+    prior.mixture_density += rows * mixture.held_out.value_or(0);
+  }
+  return prior;
+}
+
+// ---- the file
+
+Json describe(const ImageVaeOptions& options, const Images& images, const std::vector<VaeEpoch>& epochs) {
+  Json about;
+  about["images"] = images.count();
+  about["provenance"] = {
+      {"seed", options.seed},          {"epochs", options.schedule.epochs}, {"batch_rows", options.schedule.batch_rows},
+      {"rate", options.schedule.rate}, {"held_out", options.held_out},      {"doppel", DOPPEL_VERSION}};
+  Json& history = about["history"] = Json::array();
+  for (const VaeEpoch& epoch : epochs)
+    history.push_back({{"training_nats_per_image", epoch.training.total()},
+                       {"held_out_nats_per_image", epoch.held_out.total()},
+                       {"held_out_divergence_nats_per_image", epoch.held_out.divergence}});
+  return about;
+}
+
+void save_members(const LatentMembers& members, ModelFile& file) {
+  const auto count = static_cast<int64_t>(members.weight.size());
+  std::vector<int32_t> of_class(members.weight.size());
+  for (size_t c = 0; c + 1 < members.first.size(); ++c)
+    std::fill(of_class.begin() + members.first[c], of_class.begin() + members.first[c + 1], static_cast<int32_t>(c));
+  file.tensors["prior.class"] = Tensor::from(of_class, {count});
+  file.tensors["prior.weight"] = Tensor::from(members.weight, {count});
+  file.tensors["prior.mean"] = Tensor::from(members.mean, {count, members.latent});
+  file.tensors["prior.factor"] = Tensor::from(members.factor, {count, members.latent, members.latent});
+}
+
+LatentMembers load_members(const ModelFile& file, int64_t latent, int64_t classes) {
+  LatentMembers members = start_members(latent);
+  const int64_t count = file.tensor("prior.class", {-1}).shape[0];
+  if (count < 1 || count > kMostMembersOfFile) throw InputError("model file: its prior has no or too many members");
+  const auto of_class = file.tensor("prior.class", {count}).to<int32_t>();
+  members.weight = file.tensor("prior.weight", {count}).to<double>();
+  members.mean = file.tensor("prior.mean", {count, latent}).to<float>();
+  members.factor = file.tensor("prior.factor", {count, latent, latent}).to<float>();
+  for (const std::vector<float>* values : {&members.mean, &members.factor})
+    if (!std::all_of(values->begin(), values->end(), [](float value) { return std::isfinite(value); }))
+      throw InputError("model file: a value of its prior is not finite");
+  for (const double weight : members.weight)
+    if (!(weight >= 0 && weight <= 1.0000001)) throw InputError("model file: a weight of its prior is not in [0, 1]");
+  if (!std::is_sorted(of_class.begin(), of_class.end()) || of_class.front() != 0 || of_class.back() != classes - 1)
+    throw InputError("model file: 'prior.class' does not name the classes in their order");
+  for (int64_t c = 0; c < classes; ++c) {
+    members.first.push_back(std::upper_bound(of_class.begin(), of_class.end(), c) - of_class.begin());
+    if (members.first.back() == members.first[static_cast<size_t>(c)])
+      throw InputError("model file: a class of its prior has no member");
+  }
+  return members;
+}
+
+ImageVaeShape load_shape(const ModelFile& file, size_t classes) {
+  const Json network = file.metadata.value("network", Json());
+  ImageVaeShape shape;
+  shape.image = load_image_shape(file);
+  shape.classes = static_cast<int32_t>(classes);
+  shape.latent = load_extent(network, "latent", kMostLatent);
+  shape.hidden = load_extent(network, "hidden", kMostLayerWidth);
+  shape.channels = load_extent(network, "channels", kMostLayerWidth);
+  const Json convolutional = network.value("convolutional", Json()), likelihood = network.value("likelihood", Json());
+  if (!convolutional.is_boolean()) throw InputError("model file: 'convolutional' is not true or false");
+  shape.is_convolutional = convolutional.get<bool>();
+  const auto* known = std::find(std::begin(kLikelihoods), std::end(kLikelihoods), likelihood);
+  if (known == std::end(kLikelihoods)) throw InputError("model file: an unknown 'likelihood'");
+  shape.likelihood = static_cast<PixelLikelihood>(known - std::begin(kLikelihoods));
+  return shape;
+}
+
+std::vector<double> load_shares(const ModelFile& file, size_t classes) {
+  const Json shares = file.metadata.value("label_shares", Json());
+  if (!shares.is_array() || shares.size() != classes ||
+      !std::all_of(shares.begin(), shares.end(), [](const Json& s) { return s.is_number() && s.get<double>() >= 0; }))
+    throw InputError("model file: 'label_shares' is not a share a label");
+  return shares.get<std::vector<double>>();
+}
+
+void load_label_weight(const ModelFile& file, const std::string& name, Parameter<float>* weight,
+                       const ImageVaeShape& shape) {
+  if (!weight) return;
+  weight->value = file.tensor(name, {shape.classes, shape.hidden}).to<float>();
+  if (!std::all_of(weight->value.begin(), weight->value.end(), [](float value) { return std::isfinite(value); }))
+    throw InputError("model file: a value of '" + name + "' is not finite");
+}
+
+// ---- levels
+
+// 255 sigmoid(logit), rounded, at so many logits in a range outside of which it is 0 or 255.
+struct SigmoidLevels {
+  static constexpr int32_t kEntries = 1 << 14;
+  static constexpr float kReach = 6.5f;
+  SigmoidLevels() {
+    for (int32_t i = 0; i < kEntries; ++i) {
+      const double logit = (2 * (i + 0.5) / kEntries - 1) * kReach;
+      level[static_cast<size_t>(i)] = static_cast<uint8_t>(std::lround(255 / (1 + std::exp(-logit))));
+    }
+  }
+  std::array<uint8_t, kEntries> level;
+};
+
+}  // namespace
+
+void levels_of_outputs(PixelLikelihood likelihood, const float* outputs, int64_t count, uint8_t* levels) {
+  if (likelihood == PixelLikelihood::kLogistic) {
+    for (int64_t i = 0; i < count; ++i)
+      levels[i] = static_cast<uint8_t>(255 * std::clamp(outputs[2 * i], 0.0f, 1.0f) + 0.5f);
+    return;
+  }
+  static const SigmoidLevels table;
+  constexpr float kPerLogit = SigmoidLevels::kEntries / (2 * SigmoidLevels::kReach);
+  for (int64_t i = 0; i < count; ++i) {
+    const float place = (outputs[i] + SigmoidLevels::kReach) * kPerLogit;
+    levels[i] = table.level[static_cast<size_t>(std::clamp(place, 0.0f, SigmoidLevels::kEntries - 1.0f))];
+  }
+}
+
+// ---- the model
+
+ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, const Backend& backend) {
+  std::vector<std::string> names = label_names_of(images);
+  if (images.count() == 0) throw InputError("there are no images to learn from");
+  const ImageVaeShape shape{images.shape,
+                            static_cast<int32_t>(names.size()),
+                            options.is_convolutional,
+                            options.latent,
+                            options.hidden,
+                            options.channels,
+                            options.likelihood};
+  ImageVae vae(shape, std::move(names), options.seed);
+  vae.label_shares_.assign(vae.label_names_.size(), 0);
+  for (const int32_t label : images.labels)
+    vae.label_shares_[static_cast<size_t>(label)] += 1 / static_cast<double>(images.count());
+  const ImageSplit split = split_images(images.count(), options.held_out, options.seed);
+  vae.epochs_ =
+      train(vae.network_, images, split, options.schedule, options.seed, [&](double share, const VaeEpoch& epoch) {
+        if (!options.progress) return;
+        char stage[80];
+        std::snprintf(stage, sizeof stage, "training, %.2f nats an image held out", epoch.held_out.total());
+        options.progress(stage, share);
+      });
+  FittedPrior prior = fit_prior(vae.network_, images, split, options, backend);
+  vae.has_mixture_ = options.prior == LatentPrior::kMixture ||
+                     (options.prior == LatentPrior::kAuto && prior.mixture_density >= prior.normal_density);
+  vae.members_ = std::move(vae.has_mixture_ ? prior.mixture : prior.normal);
+  vae.about_ = describe(options, images, vae.epochs_);
+  if (!split.held_out.empty()) {
+    const auto rows = static_cast<double>(split.held_out.size());
+    vae.about_["held_out_encodings_nats"] = {{"normal", -prior.normal_density / rows},
+                                             {"mixture", -prior.mixture_density / rows}};
+  }
+  return vae;
+}
+
+ModelFile ImageVae::save() const {
+  ModelFile file;
+  file.metadata = about_;
+  file.metadata["kind"] = kImageVaeKind;
+  file.metadata["version"] = kVersion;
+  save_image_metadata(shape().image, label_names_, file);
+  file.metadata["label_shares"] = label_shares_;
+  file.metadata["network"] = {{"convolutional", shape().is_convolutional},
+                              {"latent", shape().latent},
+                              {"hidden", shape().hidden},
+                              {"channels", shape().channels},
+                              {"likelihood", kLikelihoods[static_cast<size_t>(shape().likelihood)]}};
+  file.metadata["prior"] = has_mixture_ ? "mixture" : "normal";
+  save_layers(network_.encoder_layers(), "encoder", file);
+  save_layers(network_.decoder().layers(), "decoder", file);
+  if (shape().classes > 0) {
+    const std::vector<int64_t> extents = {shape().classes, shape().hidden};
+    file.tensors["encoder.label"] = Tensor::from(network_.label_weight()->value, extents);
+    file.tensors["decoder.label"] = Tensor::from(network_.decoder().label_weight()->value, extents);
+  }
+  if (has_mixture_) save_members(members_, file);
+  return file;
+}
+
+ImageVae ImageVae::load(const ModelFile& file) {
+  check_image_model_file(file, kImageVaeKind, kVersion);
+  std::vector<std::string> names = load_label_names(file);
+  const ImageVaeShape shape = load_shape(file, names.size());
+  ImageVae vae(shape, std::move(names), 0);
+  vae.label_shares_ = load_shares(file, vae.label_names_.size());
+  load_layers(file, "encoder", vae.network_.encoder_layers());
+  load_layers(file, "decoder", vae.network_.decoder().layers());
+  load_label_weight(file, "encoder.label", vae.network_.label_weight(), shape);
+  load_label_weight(file, "decoder.label", vae.network_.decoder().label_weight(), shape);
+  const Json prior = file.metadata.value("prior", Json());
+  if (prior != "mixture" && prior != "normal") throw InputError("model file: 'prior' is not 'normal' or 'mixture'");
+  vae.has_mixture_ = prior == "mixture";
+  vae.members_ = start_members(shape.latent);
+  if (vae.has_mixture_)
+    vae.members_ = load_members(file, shape.latent, class_count(shape));
+  else
+    for (int64_t c = 0; c < class_count(shape); ++c) add_normal(vae.members_);
+  vae.about_ = file.metadata;
+  return vae;
+}
+
+VaeLoss ImageVae::loss(const Images& images, uint64_t seed) {
+  check_image_shape(images, shape().image);
+  std::vector<int64_t> all(static_cast<size_t>(images.count()));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return measure_loss(network_, images, all, seed);
+}
+
+std::vector<float> ImageVae::encode(const Images& images) {
+  check_image_shape(images, shape().image);
+  std::vector<int64_t> all(static_cast<size_t>(images.count()));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  const std::vector<float> encodings = encode_images(network_, images, all);
+  std::vector<float> means;
+  for (int64_t row = 0; row < images.count(); ++row) {
+    const auto first = encodings.begin() + row * 2 * shape().latent;
+    means.insert(means.end(), first, first + shape().latent);
+  }
+  return means;
+}
+
+Images ImageVae::decode(const std::vector<float>& latents, const std::vector<int32_t>& labels) {
+  const auto rows = static_cast<int64_t>(latents.size()) / shape().latent;
+  Images images;
+  images.shape = shape().image;
+  images.labels = labels;
+  images.label_names = label_names_;
+  images.pixels.resize(static_cast<size_t>(rows * images.shape.size()));
+  for (int64_t first = 0; first < rows; first += kImageBlockRows) {
+    const int64_t some = std::min(kImageBlockRows, rows - first);
+    const int32_t* of_rows = labels.empty() ? nullptr : labels.data() + first;
+    const float* outputs = network_.decoder().forward(latents.data() + first * shape().latent, of_rows, some);
+    levels_of_outputs(shape().likelihood, outputs, some * images.shape.size(),
+                      images.pixels.data() + first * images.shape.size());
+  }
+  return images;
+}
+
+std::unique_ptr<ImageVaeSampler> ImageVae::make_sampler(uint64_t seed, const std::vector<double>& label_weights,
+                                                        double temperature) const {
+  for (size_t label = 0; label < label_names_.size(); ++label)
+    if (label_weights.at(label) > 0 && label_shares_[label] == 0)
+      throw UsageError("no image of the label '" + label_names_[label] + "' was learned from");
+  return std::make_unique<ImageVaeSampler>(
+      network_.decoder(), members_, shape().classes > 0 ? label_weights : std::vector<double>{1}, seed, temperature);
+}
+
+// ---- making images
+
+namespace {
+
+// What the words below `up_to` of [0, total) fall on, by the upper ends of intervals.
+size_t draw(const double* ends, size_t count, uint32_t word) {
+  const double place = static_cast<double>(word) * 0x1p-32 * ends[count - 1];
+  return std::min(static_cast<size_t>(std::upper_bound(ends, ends + count, place) - ends), count - 1);
+}
+
+}  // namespace
+
+ImageVaeSampler::ImageVaeSampler(const ImageDecoder<float>& decoder, LatentMembers members,
+                                 std::vector<double> label_weights, uint64_t seed, double temperature)
+    : decoder_(decoder),
+      members_(std::move(members)),
+      labels_up_to_(label_weights.size()),
+      seed_(seed),
+      temperature_(temperature),
+      latents_(static_cast<size_t>(kImageBlockRows * members_.latent)),
+      block_labels_(static_cast<size_t>(kImageBlockRows)),
+      block_pixels_(static_cast<size_t>(kImageBlockRows * decoder.shape().image.size())) {
+  std::partial_sum(label_weights.begin(), label_weights.end(), labels_up_to_.begin());
+  if (!(labels_up_to_.back() > 0)) throw UsageError("no label has a weight");
+  members_up_to_ = members_.weight;
+  for (size_t c = 0; c + 1 < members_.first.size(); ++c)
+    std::partial_sum(members_.weight.begin() + members_.first[c], members_.weight.begin() + members_.first[c + 1],
+                     members_up_to_.begin() + members_.first[c]);
+}
+
+void ImageVaeSampler::draw_row(uint64_t row, float* latents, int32_t& label) const {
+  const auto choice = philox_words(seed_, row, 0, Stream::kRows);
+  const size_t of = draw(labels_up_to_.data(), labels_up_to_.size(), choice[0]);
+  label = static_cast<int32_t>(of);
+  const auto first = static_cast<size_t>(members_.first[of]), last = static_cast<size_t>(members_.first[of + 1]);
+  const size_t member = first + draw(members_up_to_.data() + first, last - first, choice[1]);
+  const auto n = static_cast<size_t>(members_.latent);
+  std::array<float, 4> normals;
+  const float* mean = members_.mean.data() + member * n;
+  const float* factor = members_.factor.data() + member * n * n;
+  std::copy_n(mean, n, latents);
+  const auto temperature = static_cast<float>(temperature_);
+  for (size_t k = 0; k < n; ++k) {
+    if (k % 4 == 0) {
+      const auto words = philox_words(seed_, row, 1 + static_cast<uint32_t>(k / 4), Stream::kRows);
+      for (size_t pair = 0; pair < 4; pair += 2)
+        portable::box_muller<PlainLanes>(static_cast<int32_t>(words[pair]), static_cast<int32_t>(words[pair + 1]),
+                                         normals[pair], normals[pair + 1]);
+    }
+    const float normal = temperature * normals[k % 4];
+    for (size_t i = k; i < n; ++i) latents[i] += factor[i * n + k] * normal;
+  }
+}
+
+void ImageVaeSampler::draw_block(uint64_t first_row) {
+  for (int64_t row = 0; row < kImageBlockRows; ++row)
+    draw_row(first_row + static_cast<uint64_t>(row), latents_.data() + row * members_.latent,
+             block_labels_[static_cast<size_t>(row)]);
+  const ImageVaeShape& shape = decoder_.shape();
+  const onednn::OneThread one_thread;  // its sums do not depend on how many there are
+  const float* outputs = decoder_.forward(latents_.data(), block_labels_.data(), kImageBlockRows);
+  levels_of_outputs(shape.likelihood, outputs, kImageBlockRows * shape.image.size(), block_pixels_.data());
+}
+
+void ImageVaeSampler::sample(uint64_t first_row, int64_t rows, uint8_t* pixels, int32_t* labels) {
+  const int64_t size = decoder_.shape().image.size();
+  while (rows > 0) {
+    const auto skipped = static_cast<int64_t>(first_row % kImageBlockRows);
+    const int64_t some = std::min(rows, kImageBlockRows - skipped);
+    draw_block(first_row - static_cast<uint64_t>(skipped));
+    pixels = std::copy_n(block_pixels_.begin() + skipped * size, some * size, pixels);
+    if (labels) labels = std::copy_n(block_labels_.begin() + skipped, some, labels);
+    first_row += static_cast<uint64_t>(some);
+    rows -= some;
+  }
+}
+
+}  // namespace doppel

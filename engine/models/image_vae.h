@@ -1,0 +1,128 @@
+// The image VAE: a network that explains images by a few latents (image_vae_network.h), and, a class at a time, a
+// mixture of Gaussians fitted to the encodings of the images, as these are not distributed like the prior that training
+// pulls them to. Images are made from the mixture, or from that prior, N(0, I): what is asked for, or else what
+// describes encodings held out better.
+//
+// Image i is a pure function of (model, seed, i) on one backend: the network sees blocks of kImageBlockRows images
+// that begin at a multiple of it, on one thread. Of image i, in blocks of words of Stream::kRows (kernels/random.h):
+//   block 0        word 0: the label; word 1: the mixture's member
+//   block 1 ...    the normals: 4 a block
+//
+// The file: metadata "kind": "image_vae", "version", "image", "label_names" (image_metadata.h), "label_shares" of the
+// images learned from, "network": {"convolutional", "latent", "hidden", "channels", "likelihood"}, "prior": "normal" or
+// "mixture", "encoder" and "decoder" (layer_list.h), "history" and "provenance"; tensors encoder.I.weight and so on,
+// encoder.label and decoder.label [classes, hidden], which are added to the first dense layer's outputs, and of a
+// mixture
+//   prior.class [members], prior.weight [members] that sum to 1 a class, prior.mean [members, latent], prior.factor
+//   [members, latent, latent] of covariances
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/image/images.h"
+#include "engine/model_file.h"
+#include "engine/models/image_vae_network.h"
+#include "engine/models/image_vae_trainer.h"
+#include "kernels/backend.h"
+
+namespace doppel {
+
+inline constexpr const char* kImageVaeKind = "image_vae";
+inline constexpr int64_t kImageBlockRows = 128;
+
+enum class LatentPrior : uint8_t { kAuto, kNormal, kMixture };
+
+struct ImageVaeOptions {
+  bool is_convolutional = true;
+  PixelLikelihood likelihood = PixelLikelihood::kBernoulli;
+  int64_t latent = 24, hidden = 512, channels = 32;
+  ImageVaeSchedule schedule;
+  double held_out = 0.05;  // share of the images
+  LatentPrior prior = LatentPrior::kAuto;
+  uint64_t seed = 0;
+  std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
+};
+
+// Members of all classes; of the normal prior there is one a class.
+struct LatentMembers {
+  int64_t latent = 0;
+  std::vector<int64_t> first;  // [classes + 1] members of each class; of one class where images have no labels
+  std::vector<double> weight;  // [members]
+  std::vector<float> mean;     // [members, latent]
+  std::vector<float> factor;   // [members, latent, latent], lower triangles
+};
+
+class ImageVaeSampler;
+
+// For one thread at a time: a network keeps what it works with. Samplers are apart.
+class ImageVae {
+ public:
+  // Throws InputError where there are no images or label_names_of does.
+  static ImageVae fit(const Images& images, const ImageVaeOptions& options, const Backend& backend);
+  // Throws InputError for a file that is no image VAE, of another version, or that contradicts itself.
+  static ImageVae load(const ModelFile& file);
+  ModelFile save() const;
+
+  const ImageVaeShape& shape() const { return network_.shape(); }
+  const std::vector<std::string>& label_names() const { return label_names_; }
+  const std::vector<double>& label_shares() const { return label_shares_; }
+  bool has_mixture() const { return has_mixture_; }
+  const std::vector<VaeEpoch>& epochs() const { return epochs_; }  // of the fit; none of a file
+
+  // Mean loss of images: its total is minus the evidence lower bound under N(0, I), by a draw of latents an image.
+  VaeLoss loss(const Images& images, uint64_t seed);
+  // Means of latents [count, latent].
+  std::vector<float> encode(const Images& images);
+  // Mean levels of the pixels given latents [rows, latent] and labels [rows], which are empty where images have none.
+  Images decode(const std::vector<float>& latents, const std::vector<int32_t>& labels);
+
+  // label_weights [label_names()] are what labels are drawn by; of images without labels they are not looked at. The
+  // latents' deviations from their member's mean are multiplied by `temperature`. Throws UsageError where a label of
+  // some weight is of no image that was learned from.
+  std::unique_ptr<ImageVaeSampler> make_sampler(uint64_t seed, const std::vector<double>& label_weights,
+                                                double temperature) const;
+
+ private:
+  ImageVae(const ImageVaeShape& shape, std::vector<std::string> label_names, uint64_t seed)
+      : network_(shape, seed), label_names_(std::move(label_names)) {}
+
+  mutable ImageVaeNetwork<float> network_;  // lists its layers by pointers, for files, too
+  std::vector<std::string> label_names_;
+  std::vector<double> label_shares_;
+  bool has_mixture_ = false;
+  LatentMembers members_;
+  std::vector<VaeEpoch> epochs_;
+  nlohmann::json about_;
+};
+
+// Makes images; for one thread.
+class ImageVaeSampler {
+ public:
+  ImageVaeSampler(const ImageDecoder<float>& decoder, LatentMembers members, std::vector<double> label_weights,
+                  uint64_t seed, double temperature);
+  // Images [rows, height, width, channels] and labels [rows] (or null) of rows from first_row on.
+  void sample(uint64_t first_row, int64_t rows, uint8_t* pixels, int32_t* labels);
+
+ private:
+  void draw_row(uint64_t row, float* latents, int32_t& label) const;
+  void draw_block(uint64_t first_row);
+
+  ImageDecoder<float> decoder_;
+  LatentMembers members_;
+  std::vector<double> labels_up_to_, members_up_to_;  // cumulated weights, of members within their class
+  uint64_t seed_;
+  double temperature_;
+  std::vector<float> latents_;
+  std::vector<int32_t> block_labels_;
+  std::vector<uint8_t> block_pixels_;
+};
+
+// Levels of pixels from what a decoder gives: means of the likelihood, rounded; count levels.
+void levels_of_outputs(PixelLikelihood likelihood, const float* outputs, int64_t count, uint8_t* levels);
+
+}  // namespace doppel

@@ -1,0 +1,175 @@
+#include "engine/models/image_vae_trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "engine/image/augment.h"
+#include "engine/nn/adam.h"
+#include "engine/nn/training.h"
+
+namespace doppel {
+namespace {
+
+// Of draws of Stream::kFit.
+constexpr uint32_t kUseSplit = 0x66000000u;
+constexpr uint32_t kUseShuffle = 0x67000000u;    // and the epoch
+constexpr uint32_t kUseHeldOut = 0x68000000u;    // and the block
+constexpr uint32_t kUseEncodings = 0x69000000u;  // and the draw
+constexpr uint32_t kUseNoise = 0xa0000000u;      // and the step
+constexpr int64_t kBlockRows = 256;              // where nothing is learned
+constexpr double kRateWarmUp = 0.01;             // share of the steps
+
+// Some of the images as a network takes them.
+struct ImageRows {
+  void gather(const Images& images, const std::vector<int64_t>& which, int64_t first, int64_t rows) {
+    const int64_t size = images.shape.size();
+    levels.resize(static_cast<size_t>(rows * size));
+    labels.clear();
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t image = which[static_cast<size_t>(first + row)];
+      levels_of(images.image(image), size, levels.data() + row * size);
+      if (!images.labels.empty()) labels.push_back(images.labels[static_cast<size_t>(image)]);
+    }
+  }
+  std::vector<float> levels;
+  std::vector<int32_t> labels;
+};
+
+// Calls take(first, rows, the rows) for block after block.
+template <class Take>
+void for_each_block(const Images& images, const std::vector<int64_t>& which, const Take& take) {
+  ImageRows block;
+  const auto count = static_cast<int64_t>(which.size());
+  for (int64_t first = 0; first < count; first += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, count - first);
+    block.gather(images, which, first, rows);
+    take(first, rows, block);
+  }
+}
+
+class Trainer {
+ public:
+  Trainer(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
+          const ImageVaeSchedule& schedule, uint64_t seed)
+      : network_(network),
+        images_(images),
+        split_(split),
+        schedule_(schedule),
+        seed_(seed),
+        adam_(network.parameters()),
+        order_(split.training) {
+    const auto count = static_cast<int64_t>(order_.size());
+    steps_ = schedule.epochs * ((count + schedule.batch_rows - 1) / schedule.batch_rows);
+  }
+
+  VaeEpoch run_epoch(int64_t epoch) {
+    shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
+    const auto count = static_cast<int64_t>(order_.size());
+    VaeLoss sum;
+    for (int64_t first = 0; first < count; first += schedule_.batch_rows) {
+      const int64_t rows = std::min(schedule_.batch_rows, count - first);
+      batch_.gather(images_, order_, first, rows);
+      const VaeLoss loss = step(rows);
+      add(loss, sum);
+    }
+    const VaeLoss training = mean_loss(sum, count);
+    return {training, split_.held_out.empty() ? training : measure_loss(network_, images_, split_.held_out, seed_)};
+  }
+
+ private:
+  VaeLoss step(int64_t rows) {
+    noise_.resize(static_cast<size_t>(rows * network_.shape().latent));
+    fill_with_normals(seed_, kUseNoise + static_cast<uint32_t>(step_), 1, noise_);
+    const VaeLoss loss = network_.forward(batch_.levels.data(), batch_.labels.data(), noise_.data(), rows);
+    const double done = static_cast<double>(step_++) / static_cast<double>(steps_);
+    const double warm = schedule_.warm_up > 0 ? std::min(1.0, (done + 1e-3) / schedule_.warm_up) : 1;
+    network_.backward(batch_.levels.data(), batch_.labels.data(), noise_.data(), warm, rows);
+    adam_.step(schedule_.rate * cosine_rate(done + 1e-9, kRateWarmUp));
+    return loss;
+  }
+
+  ImageVaeNetwork<float>& network_;
+  const Images& images_;
+  const ImageSplit& split_;
+  const ImageVaeSchedule& schedule_;
+  uint64_t seed_;
+  Adam<float> adam_;
+  std::vector<int64_t> order_;
+  int64_t steps_ = 0, step_ = 0;
+  ImageRows batch_;
+  std::vector<float> noise_;
+};
+
+}  // namespace
+
+ImageSplit split_images(int64_t count, double held_out_share, uint64_t seed) {
+  std::vector<int64_t> order(static_cast<size_t>(count));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  shuffle(order, seed, kUseSplit);
+  const auto held_out = order.begin() + static_cast<int64_t>(held_out_share * static_cast<double>(count));
+  return {{held_out, order.end()}, {order.begin(), held_out}};
+}
+
+std::vector<VaeEpoch> train(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
+                            const ImageVaeSchedule& schedule, uint64_t seed,
+                            const std::function<void(double, const VaeEpoch&)>& progress) {
+  Trainer trainer(network, images, split, schedule, seed);
+  const auto epochs_asked = static_cast<double>(schedule.epochs);
+  const auto warm_epochs = static_cast<int64_t>(std::ceil(schedule.warm_up * epochs_asked));
+  const auto patience = std::max<int64_t>(3, static_cast<int64_t>(schedule.patience * epochs_asked));
+  std::vector<VaeEpoch> epochs;
+  std::vector<std::vector<float>> best;
+  double least = std::numeric_limits<double>::infinity();
+  int64_t best_epoch = 0;
+  for (int64_t epoch = 0; epoch < schedule.epochs; ++epoch) {
+    epochs.push_back(trainer.run_epoch(epoch));
+    if (const double loss = epochs.back().held_out.total(); loss < least || epoch < warm_epochs) {
+      least = loss;
+      best_epoch = epoch;
+      best = values_of(network.parameters());
+    }
+    if (progress) progress(static_cast<double>(epoch + 1) / epochs_asked, epochs.back());
+    if (epoch - best_epoch >= patience) break;
+  }
+  set_values(best, network.parameters());
+  return epochs;
+}
+
+VaeLoss measure_loss(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,
+                     uint64_t seed) {
+  VaeLoss sum;
+  std::vector<float> noise;
+  for_each_block(images, which, [&](int64_t first, int64_t rows, const ImageRows& block) {
+    noise.resize(static_cast<size_t>(rows * network.shape().latent));
+    fill_with_normals(seed, kUseHeldOut + static_cast<uint32_t>(first / kBlockRows), 1, noise);
+    const VaeLoss loss = network.forward(block.levels.data(), block.labels.data(), noise.data(), rows);
+    add(loss, sum);
+  });
+  return mean_loss(sum, static_cast<int64_t>(which.size()));
+}
+
+std::vector<float> encode_images(ImageVaeNetwork<float>& network, const Images& images,
+                                 const std::vector<int64_t>& which) {
+  std::vector<float> encodings;
+  const int64_t width = 2 * network.shape().latent;
+  encodings.reserve(which.size() * static_cast<size_t>(width));
+  for_each_block(images, which, [&](int64_t, int64_t rows, const ImageRows& block) {
+    const float* heads = network.encode(block.levels.data(), block.labels.data(), rows);
+    encodings.insert(encodings.end(), heads, heads + rows * width);
+  });
+  return encodings;
+}
+
+std::vector<float> draw_latents(const std::vector<float>& encodings, int64_t latent, int64_t draws, uint64_t seed) {
+  const auto rows = static_cast<int64_t>(encodings.size()) / (2 * latent);
+  std::vector<float> latents(static_cast<size_t>(draws * rows * latent)), noise(static_cast<size_t>(rows * latent));
+  for (int64_t draw = 0; draw < draws; ++draw) {
+    fill_with_normals(seed, kUseEncodings + static_cast<uint32_t>(draw), 1, noise);
+    forward_gaussian(encodings.data(), noise.data(), rows, latent, latents.data() + draw * rows * latent);
+  }
+  return latents;
+}
+
+}  // namespace doppel
