@@ -125,7 +125,7 @@ class Trainer {
 
 Json describe(const Images& images, const ClassifierOptions& options, const std::vector<ClassifierEpoch>& epochs) {
   Json about;
-  about["images"] = images.count();
+  about["rows"] = images.count();
   about["provenance"] = {{"seed", options.seed}, {"epochs", options.epochs},     {"batch_rows", options.batch_rows},
                          {"rate", options.rate}, {"held_out", options.held_out}, {"doppel", DOPPEL_VERSION}};
   const Augmentation& moved = options.augmentation;

@@ -4,7 +4,7 @@
 // Training: Adam on shuffled batches of images that are moved a little each time, the step size falling by a cosine;
 // the parameters kept are means over the last of its steps. Deterministic for a seed and a number of threads.
 //
-// The file: metadata "kind": "cnn", "version", "image": {"channels", "height", "width"}, "label_names", "channels" of
+// The file: metadata "kind": "image-cnn", "version", "image": {"channels", "height", "width"}, "label_names", "channels" of
 // the first block, "features", "layers" (layer_list.h), "history" and "provenance" of the training; tensors
 // layers.I.weight and layers.I.bias.
 #pragma once
@@ -22,7 +22,7 @@
 
 namespace doppel {
 
-inline constexpr const char* kClassifierKind = "cnn";
+inline constexpr const char* kClassifierKind = "image-cnn";
 
 // Of an epoch: means of images, in nats. Without images held out, `held_out` is 0.
 struct ClassifierEpoch {

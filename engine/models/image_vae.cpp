@@ -107,9 +107,9 @@ FittedPrior fit_prior(ImageVaeNetwork<float>& network, const Images& images, con
 
 // ---- the file
 
-Json describe(const ImageVaeOptions& options, const Images& images, const std::vector<VaeEpoch>& epochs) {
+Json describe_fit(const ImageVaeOptions& options, const Images& images, const std::vector<VaeEpoch>& epochs) {
   Json about;
-  about["images"] = images.count();
+  about["rows"] = images.count();
   about["provenance"] = {
       {"seed", options.seed},          {"epochs", options.schedule.epochs}, {"batch_rows", options.schedule.batch_rows},
       {"rate", options.schedule.rate}, {"held_out", options.held_out},      {"doppel", DOPPEL_VERSION}};
@@ -247,7 +247,7 @@ ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, con
   vae.has_mixture_ = options.prior == LatentPrior::kMixture ||
                      (options.prior == LatentPrior::kAuto && prior.mixture_density >= prior.normal_density);
   vae.members_ = std::move(vae.has_mixture_ ? prior.mixture : prior.normal);
-  vae.about_ = describe(options, images, vae.epochs_);
+  vae.about_ = describe_fit(options, images, vae.epochs_);
   if (!split.held_out.empty()) {
     const auto rows = static_cast<double>(split.held_out.size());
     vae.about_["held_out_encodings_nats"] = {{"normal", -prior.normal_density / rows},
@@ -256,19 +256,25 @@ ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, con
   return vae;
 }
 
+nlohmann::json ImageVae::describe() const {
+  Json about = about_;
+  about["network"] = {{"convolutional", shape().is_convolutional},
+                      {"latent", shape().latent},
+                      {"hidden", shape().hidden},
+                      {"channels", shape().channels},
+                      {"likelihood", kLikelihoods[static_cast<size_t>(shape().likelihood)]}};
+  about["prior"] = has_mixture_ ? "mixture" : "normal";
+  about["prior_members"] = members_.weight.size();
+  return about;
+}
+
 ModelFile ImageVae::save() const {
   ModelFile file;
-  file.metadata = about_;
+  file.metadata = describe();
   file.metadata["kind"] = kImageVaeKind;
   file.metadata["version"] = kVersion;
   save_image_metadata(shape().image, label_names_, file);
   file.metadata["label_shares"] = label_shares_;
-  file.metadata["network"] = {{"convolutional", shape().is_convolutional},
-                              {"latent", shape().latent},
-                              {"hidden", shape().hidden},
-                              {"channels", shape().channels},
-                              {"likelihood", kLikelihoods[static_cast<size_t>(shape().likelihood)]}};
-  file.metadata["prior"] = has_mixture_ ? "mixture" : "normal";
   save_layers(network_.encoder_layers(), "encoder", file);
   save_layers(network_.decoder().layers(), "decoder", file);
   if (shape().classes > 0) {

@@ -8,7 +8,7 @@
 //   block 0        word 0: the label; word 1: the mixture's member
 //   block 1 ...    the normals: 4 a block
 //
-// The file: metadata "kind": "image_vae", "version", "image", "label_names" (image_metadata.h), "label_shares" of the
+// The file: metadata "kind": "image-vae", "version", "image", "label_names" (image_metadata.h), "label_shares" of the
 // images learned from, "network": {"convolutional", "latent", "hidden", "channels", "likelihood"}, "prior": "normal" or
 // "mixture", "encoder" and "decoder" (layer_list.h), "history" and "provenance"; tensors encoder.I.weight and so on,
 // encoder.label and decoder.label [classes, hidden], which are added to the first dense layer's outputs, and of a
@@ -32,7 +32,7 @@
 
 namespace doppel {
 
-inline constexpr const char* kImageVaeKind = "image_vae";
+inline constexpr const char* kImageVaeKind = "image-vae";
 inline constexpr int64_t kImageBlockRows = 128;
 
 enum class LatentPrior : uint8_t { kAuto, kNormal, kMixture };
@@ -67,6 +67,7 @@ class ImageVae {
   // Throws InputError for a file that is no image VAE, of another version, or that contradicts itself.
   static ImageVae load(const ModelFile& file);
   ModelFile save() const;
+  nlohmann::json describe() const;  // of the fit, the network and the prior, as in the file's metadata
 
   const ImageVaeShape& shape() const { return network_.shape(); }
   const std::vector<std::string>& label_names() const { return label_names_; }

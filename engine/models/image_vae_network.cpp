@@ -72,11 +72,11 @@ std::vector<NetworkLayer<Real>> ImageDecoder<Real>::layers() {
     all.push_back({{{"type", "relu"}}});
   }
   all.push_back(list_layer(out_));
-  if (enlarging_.empty()) return all;
-  const ImageShape reduced = shape_.reduced();
-  all.back().image_out = reduced;
+  ImageShape given = shape_.reduced();
+  if (enlarging_.empty()) given.channels *= static_cast<int32_t>(shape_.heads());
+  all.back().image_out = given;
   all.push_back(
-      {{{"type", "unflatten"}, {"channels", reduced.channels}, {"height", reduced.height}, {"width", reduced.width}}});
+      {{{"type", "unflatten"}, {"channels", given.channels}, {"height", given.height}, {"width", given.width}}});
   for (ConvTranspose2d<Real>& layer : enlarging_) {
     all.push_back({{{"type", "relu"}}});
     all.push_back(list_layer(layer));

@@ -64,10 +64,12 @@ NetworkLayer<Real> list_layer(Conv2d<Real>& layer) {
 template <class Real>
 NetworkLayer<Real> list_layer(ConvTranspose2d<Real>& layer) {
   const ConvShape& s = layer.shape();
-  return {describe("conv_transpose2d", s, s.outputs, s.inputs),
-          &layer.weight,
-          &layer.bias,
-          {s.outputs, s.inputs, s.kernel, s.kernel}};
+  const auto added = [&s](int64_t size, int64_t reduced) {
+    return size - ((reduced - 1) * s.stride + s.kernel - 2 * s.padding);
+  };
+  Json description = describe("conv_transpose2d", s, s.outputs, s.inputs);
+  description["output_padding"] = {added(s.height, s.output_height()), added(s.width, s.output_width())};
+  return {std::move(description), &layer.weight, &layer.bias, {s.outputs, s.inputs, s.kernel, s.kernel}};
 }
 
 template <class Real>

@@ -3,7 +3,7 @@
 // A file has the list as an array of objects in its metadata, and of layer I the tensors PREFIX.I.weight and
 // PREFIX.I.bias as PyTorch has them, so that a torch.nn.Sequential of the same layers has them under the same names:
 //   {"type": "conv2d", "inputs", "outputs", "kernel", "stride", "padding"}   weight [outputs, inputs, kernel, kernel]
-//   {"type": "conv_transpose2d", the same}                                   weight [inputs, outputs, kernel, kernel]
+//   {"type": "conv_transpose2d", the same, "output_padding": [below, right]} weight [inputs, outputs, kernel, kernel]
 //   {"type": "dense", "inputs", "outputs"}                                   weight [outputs, inputs]
 //   {"type": "max_pool2d", "size"}, {"type": "relu"}, {"type": "flatten"}, {"type": "unflatten", "channels", "height",
 //   "width"}

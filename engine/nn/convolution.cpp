@@ -77,7 +77,8 @@ struct ConvolutionSteps {
     Step step, reorder;
   };
   std::optional<Weighted> apply[2][2];  // with a bias; rectified
-  std::optional<Weighted> transpose, gradient;
+  std::optional<Weighted> transpose;
+  std::optional<Weighted> gradient[2];  // with a bias
 };
 
 namespace {
@@ -143,15 +144,17 @@ ConvolutionSteps::Weighted make_transpose(const ConvLayouts& layouts) {
   return {std::move(step), std::move(reorder)};
 }
 
-ConvolutionSteps::Weighted make_gradient(const ConvLayouts& layouts) {
+ConvolutionSteps::Weighted make_gradient(const ConvLayouts& layouts, bool biased) {
   const dnnl::convolution_backward_weights::primitive_desc description(
-      onednn::processor(), dnnl::algorithm::convolution_direct, layouts.x, layouts.any_weight, layouts.y,
-      layouts.strides, layouts.before, layouts.after, layouts.describe(false, false), onednn::attributes());
+      onednn::processor(), dnnl::algorithm::convolution_direct, layouts.x, layouts.any_weight,
+      biased ? layouts.bias : memory::desc(), layouts.y, layouts.strides, layouts.before, layouts.after,
+      layouts.describe(biased, false), onednn::attributes());
   Step step(dnnl::convolution_backward_weights(description), description);
   Step reorder = onednn::make_reorder(description.diff_weights_desc(), layouts.weight, true);
   step.take(DNNL_ARG_SRC, layouts.x);
   step.take(DNNL_ARG_DIFF_DST, layouts.y);
   step.own(DNNL_ARG_DIFF_WEIGHTS, description.diff_weights_desc());
+  if (biased) step.own(DNNL_ARG_DIFF_BIAS, layouts.bias);
   reorder.share(DNNL_ARG_FROM, step.memory(DNNL_ARG_DIFF_WEIGHTS));
   reorder.take(DNNL_ARG_TO, layouts.weight);
   return {std::move(step), std::move(reorder)};
@@ -213,12 +216,17 @@ void Convolution<float>::transpose(const float* y, const float* weight, int64_t 
 }
 
 template <>
-void Convolution<float>::add_gradient(const float* x, const float* y_gradient, int64_t rows, float* weight_gradient) {
+void Convolution<float>::add_gradient(const float* x, const float* y_gradient, int64_t rows, float* weight_gradient,
+                                      float* bias_gradient) {
   if (rows == 0) return;
-  auto& kept = steps(rows).gradient;
-  if (!kept) kept = make_gradient(ConvLayouts(shape_, rows));
+  const bool biased = bias_gradient != nullptr;
+  auto& kept = steps(rows).gradient[biased];
+  if (!kept) kept = make_gradient(ConvLayouts(shape_, rows), biased);
   kept->step.run({{DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, y_gradient}});
   kept->reorder.run({{DNNL_ARG_TO, weight_gradient}});
+  if (!biased) return;
+  const auto* sums = static_cast<const float*>(kept->step.memory(DNNL_ARG_DIFF_BIAS).get_data_handle());
+  for (int64_t o = 0; o < shape_.outputs; ++o) bias_gradient[o] += sums[o];
 }
 
 template <>
@@ -252,17 +260,19 @@ void Convolution<double>::transpose(const double* y, const double* weight, int64
 }
 
 template <>
-void Convolution<double>::add_gradient(const double* x, const double* y_gradient, int64_t rows,
-                                       double* weight_gradient) {
+void Convolution<double>::add_gradient(const double* x, const double* y_gradient, int64_t rows, double* weight_gradient,
+                                       double* bias_gradient) {
   const ConvShape& s = shape_;
   const int64_t taps = s.kernel * s.kernel;
-  for (int64_t row = 0; row < rows; ++row, x += s.input_size(), y_gradient += s.output_size())
+  for (int64_t row = 0; row < rows; ++row, x += s.input_size(), y_gradient += s.output_size()) {
+    for (int64_t i = 0; bias_gradient && i < s.output_size(); ++i) bias_gradient[i % s.outputs] += y_gradient[i];
     for_each_tap(s, [&](int64_t output, int64_t input, int64_t tap) {
       for (int64_t o = 0; o < s.outputs; ++o)
         for (int64_t i = 0; i < s.inputs; ++i)
           weight_gradient[(o * s.inputs + i) * taps + tap] +=
               y_gradient[output * s.outputs + o] * x[input * s.inputs + i];
     });
+  }
 }
 
 // ---- layers of it
@@ -281,8 +291,7 @@ void Conv2d<Real>::forward(const Real* x, int64_t rows, Rectified rectified, Rea
 
 template <class Real>
 void Conv2d<Real>::backward(const Real* x, const Real* y_gradient, int64_t rows, Real* x_gradient) {
-  map_.add_gradient(x, y_gradient, rows, weight.gradient.data());
-  add_pixels(y_gradient, rows * shape().output_height() * shape().output_width(), bias.gradient);
+  map_.add_gradient(x, y_gradient, rows, weight.gradient.data(), bias.gradient.data());
   if (x_gradient) map_.transpose(y_gradient, weight.value.data(), rows, x_gradient);
 }
 
@@ -302,7 +311,7 @@ void ConvTranspose2d<Real>::forward(const Real* x, int64_t rows, Rectified recti
 
 template <class Real>
 void ConvTranspose2d<Real>::backward(const Real* x, const Real* y_gradient, int64_t rows, Real* x_gradient) {
-  map_.add_gradient(y_gradient, x, rows, weight.gradient.data());
+  map_.add_gradient(y_gradient, x, rows, weight.gradient.data(), nullptr);
   add_pixels(y_gradient, rows * shape().height * shape().width, bias.gradient);
   if (x_gradient) map_.apply(y_gradient, weight.value.data(), nullptr, Rectified::kNo, rows, x_gradient);
 }

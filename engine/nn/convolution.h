@@ -57,8 +57,8 @@ class Convolution {
   const ConvShape& shape() const { return shape_; }
   void apply(const Real* x, const Real* weight, const Real* bias, Rectified rectified, int64_t rows, Real* y);
   void transpose(const Real* y, const Real* weight, int64_t rows, Real* x);
-  // Adds to the gradients.
-  void add_gradient(const Real* x, const Real* y_gradient, int64_t rows, Real* weight_gradient);
+  // Adds to the gradients; bias_gradient may be null.
+  void add_gradient(const Real* x, const Real* y_gradient, int64_t rows, Real* weight_gradient, Real* bias_gradient);
 
  private:
   ConvolutionSteps& steps(int64_t rows);
@@ -134,9 +134,9 @@ void Convolution<float>::transpose(const float*, const float*, int64_t, float*);
 template <>
 void Convolution<double>::transpose(const double*, const double*, int64_t, double*);
 template <>
-void Convolution<float>::add_gradient(const float*, const float*, int64_t, float*);
+void Convolution<float>::add_gradient(const float*, const float*, int64_t, float*, float*);
 template <>
-void Convolution<double>::add_gradient(const double*, const double*, int64_t, double*);
+void Convolution<double>::add_gradient(const double*, const double*, int64_t, double*, double*);
 template <>
 void MaxPool<float>::forward(const float*, int64_t, float*);
 template <>

@@ -255,7 +255,7 @@ TEST(ImageVae, DamagedFilesAreRefused) {
     damage(damaged);
     EXPECT_THROW(ImageVae::load(damaged), InputError);
   };
-  refuses([](ModelFile& f) { f.metadata["kind"] = "cnn"; });
+  refuses([](ModelFile& f) { f.metadata["kind"] = "image-cnn"; });
   refuses([](ModelFile& f) { f.metadata["version"] = 9; });
   refuses([](ModelFile& f) { f.metadata["image"]["width"] = 0; });
   refuses([](ModelFile& f) { f.metadata["network"]["latent"] = 5; });

@@ -227,5 +227,24 @@ TEST(Adam, TakesThePublishedSteps) {
   }
 }
 
+TEST(Adam, SinglePrecisionIsNearDouble) {
+  for (const size_t size : {1, 7, 16, 33}) {  // around whole vectors
+    Parameter<double> reference(size);
+    Parameter<float> parameter(size);
+    Adam<double> adam_of_reference({&reference});
+    Adam<float> adam({&parameter});
+    for (int step = 1; step <= 20; ++step) {
+      reference.gradient = random_numbers(size, step);
+      parameter.gradient.assign(reference.gradient.begin(), reference.gradient.end());
+      adam_of_reference.step(0.01);
+      adam.step(0.01);
+    }
+    for (size_t i = 0; i < size; ++i) {
+      EXPECT_NEAR(parameter.value[i], reference.value[i], 2e-6);
+      EXPECT_EQ(parameter.gradient[i], 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace doppel

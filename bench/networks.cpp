@@ -1,0 +1,139 @@
+// The networks of images on one core: steps of training, classification, and making images (noise, decoding, bytes), of
+// images of 28 x 28 levels.
+//   OMP_NUM_THREADS=1 build/release/bench/bench_networks
+//
+// `GFLOP/s` counts the multiply-adds of convolutions and dense layers as two each, and nothing else; `%ceiling` is
+// their share of what oneDNN's product of square matrices attains in the same run.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <random>
+
+#include "bench/roofline.h"
+#include "engine/models/classifier_network.h"
+#include "engine/models/image_vae.h"
+#include "engine/nn/adam.h"
+#include "engine/nn/product.h"
+
+namespace doppel {
+namespace {
+
+constexpr ImageShape kImage = {1, 28, 28};
+constexpr int32_t kClasses = 10;
+constexpr int64_t kTrainingRows = 128, kClassifiedRows = 256, kMadeRows = 8 * kImageBlockRows;
+constexpr int kTries = 7;
+
+double product_flops() {
+  static const double ceiling = [] {
+    constexpr int64_t kSize = 1024;
+    const std::vector<float> a(kSize * kSize, 0.5f), b(kSize * kSize, 0.25f);
+    std::vector<float> c(kSize * kSize);
+    return 2.0 * kSize * kSize * kSize / roofline::best_seconds(CLOCK_THREAD_CPUTIME_ID, kTries, [&] {
+             multiply(CblasNoTrans, CblasNoTrans, kSize, kSize, kSize, a.data(), b.data(), 0.0f, c.data());
+           });
+  }();
+  return ceiling;
+}
+
+void set_counters(benchmark::State& state, int64_t rows, double operations_per_row) {
+  const double flops = 2 * operations_per_row * static_cast<double>(rows);
+  state.counters["images/s"] = roofline::rate(static_cast<double>(rows));
+  state.counters["GFLOP/s"] = roofline::rate(flops * 1e-9);
+  state.counters["%ceiling"] = roofline::rate(100 * flops / product_flops());
+}
+
+struct MadeUpImages {
+  explicit MadeUpImages(int64_t rows)
+      : levels(static_cast<size_t>(rows * kImage.size())), labels(static_cast<size_t>(rows)) {
+    std::mt19937 random(1);
+    for (float& level : levels) level = static_cast<float>(random() % 256) / 255;
+    for (int32_t& label : labels) label = static_cast<int32_t>(random() % kClasses);
+  }
+  std::vector<float> levels;
+  std::vector<int32_t> labels;
+};
+
+const ClassifierShape kClassifier = {kImage, kClasses, 32, 128};
+
+void train_classifier(benchmark::State& state) {
+  const MadeUpImages images(kTrainingRows);
+  ClassifierNetwork<float> network(kClassifier, 1);
+  Adam<float> adam(parameters_of(network.layers()));
+  uint32_t step = 0;
+  for (auto _ : state) {
+    network.forward_training(images.levels.data(), images.labels.data(), kTrainingRows, 1, step++);
+    network.backward(images.levels.data(), images.labels.data(), kTrainingRows);
+    adam.step(1e-4);
+  }
+  set_counters(state, kTrainingRows, ClassifierNetwork<float>::operations_per_row(kClassifier));
+}
+
+void classify(benchmark::State& state) {
+  const MadeUpImages images(kClassifiedRows);
+  ClassifierNetwork<float> network(kClassifier, 1);
+  for (auto _ : state) benchmark::DoNotOptimize(network.forward(images.levels.data(), kClassifiedRows));
+  double operations = static_cast<double>(kClassifier.features * (kClassifier.reduced().size() + kClasses));
+  for (const ConvShape& block : kClassifier.blocks()) operations += block.operations();
+  set_counters(state, kClassifiedRows, operations);
+}
+
+ImageVaeShape vae_shape(bool is_convolutional) {
+  return {kImage, kClasses, is_convolutional, 24, 512, 32, PixelLikelihood::kBernoulli};
+}
+
+void train_vae(benchmark::State& state, bool is_convolutional) {
+  const ImageVaeShape shape = vae_shape(is_convolutional);
+  const MadeUpImages images(kTrainingRows);
+  ImageVaeNetwork<float> network(shape, 1);
+  Adam<float> adam(network.parameters());
+  std::vector<float> noise(static_cast<size_t>(kTrainingRows * shape.latent));
+  uint32_t step = 0;
+  for (auto _ : state) {
+    fill_with_normals(1, step++, 1, noise);
+    network.forward(images.levels.data(), images.labels.data(), noise.data(), kTrainingRows);
+    network.backward(images.levels.data(), images.labels.data(), noise.data(), 1, kTrainingRows);
+    adam.step(1e-4);
+  }
+  set_counters(state, kTrainingRows, ImageVaeNetwork<float>::operations_per_row(shape));
+}
+
+void make_images(benchmark::State& state, bool is_convolutional) {
+  const ImageVaeShape shape = vae_shape(is_convolutional);
+  LatentMembers members;
+  members.latent = shape.latent;
+  members.first = {0};
+  for (int32_t c = 0; c < kClasses; ++c) {
+    members.weight.push_back(1);
+    members.first.push_back(c + 1);
+  }
+  members.mean.assign(static_cast<size_t>(kClasses * shape.latent), 0.1f);
+  members.factor.assign(static_cast<size_t>(kClasses * shape.latent * shape.latent), 0.1f);
+  ImageVaeSampler sampler(ImageDecoder<float>(shape, 1), members, std::vector<double>(kClasses, 1), 1, 1);
+  std::vector<uint8_t> pixels(static_cast<size_t>(kMadeRows * kImage.size()));
+  std::vector<int32_t> labels(static_cast<size_t>(kMadeRows));
+  uint64_t row = 0;
+  for (auto _ : state) {
+    sampler.sample(row, kMadeRows, pixels.data(), labels.data());
+    row += kMadeRows;
+  }
+  set_counters(state, kMadeRows, ImageVaeNetwork<float>::operations_to_decode(shape));
+}
+
+void add_benchmarks() {
+  const auto in_ms = [](auto* one) { one->Unit(benchmark::kMillisecond); };
+  in_ms(benchmark::RegisterBenchmark("train/classifier", train_classifier));
+  in_ms(benchmark::RegisterBenchmark("classify", classify));
+  for (const bool is_convolutional : {false, true}) {
+    const std::string name = is_convolutional ? "/convolutional" : "/dense";
+    in_ms(benchmark::RegisterBenchmark(("train/vae" + name).c_str(), train_vae, is_convolutional));
+    in_ms(benchmark::RegisterBenchmark(("make/vae" + name).c_str(), make_images, is_convolutional));
+  }
+  std::printf("Product of square matrices: %.0f GFLOP/s\n", product_flops() * 1e-9);
+}
+
+}  // namespace
+}  // namespace doppel
+
+int main(int argc, char** argv) {
+  return doppel::roofline::run_benchmarks(argc, argv, false, doppel::add_benchmarks);
+}
