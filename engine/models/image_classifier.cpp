@@ -123,7 +123,7 @@ class Trainer {
   std::vector<int32_t> labels_;
 };
 
-Json describe(const Images& images, const ClassifierOptions& options, const std::vector<ClassifierEpoch>& epochs) {
+Json describe_fit(const Images& images, const ClassifierOptions& options, const std::vector<ClassifierEpoch>& epochs) {
   Json about;
   about["rows"] = images.count();
   about["provenance"] = {{"seed", options.seed}, {"epochs", options.epochs},     {"batch_rows", options.batch_rows},
@@ -149,7 +149,7 @@ ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptio
   ImageClassifier classifier(shape, std::move(names), options.seed);
   Trainer trainer(classifier.network_, images, options);
   const std::vector<ClassifierEpoch> epochs = trainer.train();
-  classifier.about_ = describe(images, options, epochs);
+  classifier.about_ = describe_fit(images, options, epochs);
   return classifier;
 }
 

@@ -4,9 +4,9 @@
 // Training: Adam on shuffled batches of images that are moved a little each time, the step size falling by a cosine;
 // the parameters kept are means over the last of its steps. Deterministic for a seed and a number of threads.
 //
-// The file: metadata "kind": "image-cnn", "version", "image": {"channels", "height", "width"}, "label_names", "channels" of
-// the first block, "features", "layers" (layer_list.h), "history" and "provenance" of the training; tensors
-// layers.I.weight and layers.I.bias.
+// The file: metadata "kind": "image-cnn", "version", "image": {"channels", "height", "width"}, "label_names",
+// "channels" of the first block, "features", "layers" (layer_list.h), "history" and "provenance" of the training;
+// tensors layers.I.weight and layers.I.bias.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +49,7 @@ class ImageClassifier {
   // Throws InputError for a file that is no image classifier, of another version, or that contradicts itself.
   static ImageClassifier load(const ModelFile& file);
   ModelFile save() const;
+  const nlohmann::json& describe() const { return about_; }  // of the fit, as in the file's metadata
 
   const ImageShape& image_shape() const { return network_.shape().image; }
   int32_t classes() const { return network_.shape().classes; }

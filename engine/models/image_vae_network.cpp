@@ -10,6 +10,7 @@ namespace {
 // And the layer: of fill_with_normals.
 constexpr uint32_t kUseEncoder = 0x64000000u, kUseDecoder = 0x65000000u;
 constexpr double kGain = 2, kHeadGain = 0.1;  // heads start near the prior, pixels near what all images have
+constexpr double kLabelGain = 4;  // stronger than all latents: they need not say again what the label says
 constexpr int32_t kSmall = 8;
 constexpr int64_t kMostChannels = 256;
 constexpr double kFirstMean = 0.5, kFirstLogScale = -1.5;  // of logistic pixels
@@ -51,7 +52,7 @@ ImageDecoder<Real>::ImageDecoder(const ImageVaeShape& shape, uint64_t seed)
       hidden_(shape.hidden, shape.hidden, kGain, seed, kUseDecoder + 1),
       out_(shape.hidden, shape.blocks().empty() ? shape.image.size() * shape.heads() : shape.reduced().size(),
            shape.blocks().empty() ? kHeadGain : kGain, seed, kUseDecoder + 2),
-      label_(shape.classes, shape.latent, shape.hidden, kGain, seed, kUseDecoder + 3) {
+      label_(shape.classes, 1, shape.hidden, kLabelGain, seed, kUseDecoder + 3) {
   std::vector<ConvShape> blocks = shape.blocks();
   for (size_t b = blocks.size(); b-- > 0;) {
     if (b == 0) blocks[b].inputs *= shape.heads();
@@ -129,7 +130,7 @@ ImageVaeNetwork<Real>::ImageVaeNetwork(const ImageVaeShape& shape, uint64_t seed
     : in_(shape.reduced().size(), shape.hidden, kGain, seed, kUseEncoder),
       hidden_(shape.hidden, shape.hidden, kGain, seed, kUseEncoder + 1),
       heads_(shape.hidden, 2 * shape.latent, kHeadGain, seed, kUseEncoder + 2),
-      label_(shape.classes, shape.reduced().size(), shape.hidden, kGain, seed, kUseEncoder + 3),
+      label_(shape.classes, 1, shape.hidden, kLabelGain, seed, kUseEncoder + 3),
       decoder_(shape, seed) {
   for (const ConvShape& block : shape.blocks())
     reducing_.emplace_back(block, kGain, seed, kUseEncoder + 4 + static_cast<uint32_t>(reducing_.size()));
