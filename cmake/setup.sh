@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 debian_packages=(ca-certificates g++ cmake ninja-build git python3 python3-venv libgtest-dev libbenchmark-dev
-  libopenblas-dev liblapacke-dev libxgboost-dev nlohmann-json3-dev libcli11-dev libkainjow-mustache-dev libxxhash-dev libhwy-dev)
+  libopenblas-dev liblapacke-dev libxgboost-dev nlohmann-json3-dev libcli11-dev libkainjow-mustache-dev libxxhash-dev libhwy-dev
+  libpng-dev)
 build_packages=(pyarrow==26.0.1 onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0 vl-convert-python==1.9.0.post1)
 test_packages=(numpy==2.4.6 pandas==2.3.3 python-dateutil==4.0.0 pytz==2026.6 tzdata==2026.6 scipy==1.17.1
   scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 safetensors==0.8.0 xgboost-cpu==3.2.0
