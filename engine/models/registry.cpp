@@ -1,9 +1,9 @@
 // Models by name: one line a kind.
 #include <string>
-#include <vector>
 
 #include "engine/constrained_rows.h"
 #include "engine/model.h"
+#include "engine/models/image_pca.h"
 #include "engine/models/mixture.h"
 #include "engine/models/pca.h"
 #include "engine/models/vae.h"
@@ -35,7 +35,9 @@ struct ImageKind {
   std::unique_ptr<Model> (*load)(const ModelFile&);
 };
 
-const std::vector<ImageKind> kImageKinds = {};
+constexpr ImageKind kImageKinds[] = {
+    {"pca", kImagePcaKind, check_image_pca_options, fit_image_pca, load_image_pca},
+};
 
 constexpr const char* kAutoKind = "auto";  // to be chosen by the table
 
@@ -57,6 +59,8 @@ const ImageKind& require_image_kind(const FitOptions& options) {
     if (options.model == kind.name) return kind;
     names.append(names.empty() ? "" : ", ").append(kind.name);
   }
+  if (options.model == kAutoKind)
+    throw UsageError("the data are images, and no model of them is chosen by itself: give --model " + names);
   throw UsageError("--model '" + options.model + "' learns no images: give one of " + names);
 }
 
