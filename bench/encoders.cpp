@@ -197,6 +197,7 @@ class RatioReporter : public benchmark::ConsoleReporter {
 
 void add_benchmarks() {
   for (const Format& format : formats()) {
+    if (format.is_of_images) continue;
     for (const Case& wanted : kCases) {
       const std::string name = format.name + "/" + wanted.name;
       benchmark::RegisterBenchmark(name.c_str(),

@@ -165,6 +165,7 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
 
 void add_benchmarks() {
   for (const Format& each : formats()) {
+    if (each.is_of_images) continue;
     const std::string format = each.name;
     add("plain_loop/" + format, [format](benchmark::State& state) { plain_loop(state, format); }, {});
     add("scheduled/" + format, [format](benchmark::State& state) { scheduled(state, format); }, {1, 2});

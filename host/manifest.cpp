@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "host/png.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -30,6 +31,7 @@ std::string head_line(const ManifestHead& head) {
             {"part", head.part},
             {"versions", head.versions}};
   if (!head.where.empty()) json["where"] = head.where;
+  if (!head.labels.empty()) json["labels"] = head.labels;
   if (!head.given_checksum.empty()) {
     json["given"] = head.given;
     json["given_checksum"] = head.given_checksum;
@@ -38,13 +40,15 @@ std::string head_line(const ManifestHead& head) {
 }
 
 std::string entry_line(const ManifestEntry& entry) {
-  return Json{{"file", entry.file},
-              {"first_row", entry.first_row},
-              {"rows", entry.rows},
-              {"bytes", entry.bytes},
-              {"xxh3_128", entry.xxh3_128}}
-             .dump() +
-         "\n";
+  Json json{{"file", entry.file},
+            {"first_row", entry.first_row},
+            {"rows", entry.rows},
+            {"bytes", entry.bytes},
+            {"xxh3_128", entry.xxh3_128}};
+  const CompanionFile& companion = entry.companion;
+  if (!companion.file.empty())
+    json["companion"] = {{"file", companion.file}, {"bytes", companion.bytes}, {"xxh3_128", companion.xxh3_128}};
+  return json.dump() + "\n";
 }
 
 ManifestHead parse_head(const Json& json) {
@@ -54,6 +58,7 @@ ManifestHead parse_head(const Json& json) {
   head.model_checksum = json.at("model_checksum");
   head.seed = json.at("seed");
   head.where = json.value("where", "");
+  head.labels = json.value("labels", "");
   head.given = json.value("given", "");
   head.given_checksum = json.value("given_checksum", "");
   head.rows = json.at("rows");
@@ -69,6 +74,10 @@ ManifestHead parse_head(const Json& json) {
   return head;
 }
 
+void check_file_name(const std::string& name) {
+  if (name.empty() || name.find('/') != std::string::npos) throw InputError("'file' is not a file name");
+}
+
 ManifestEntry parse_entry(const Json& json) {
   ManifestEntry entry;
   entry.file = json.at("file");
@@ -76,7 +85,12 @@ ManifestEntry parse_entry(const Json& json) {
   entry.rows = json.at("rows");
   entry.bytes = json.at("bytes");
   entry.xxh3_128 = json.at("xxh3_128");
-  if (entry.file.empty() || entry.file.find('/') != std::string::npos) throw InputError("'file' is not a file name");
+  check_file_name(entry.file);
+  if (json.contains("companion")) {
+    const Json& companion = json["companion"];
+    entry.companion = {companion.at("file"), companion.at("bytes"), companion.at("xxh3_128")};
+    check_file_name(entry.companion.file);
+  }
   return entry;
 }
 
@@ -132,6 +146,7 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
   for (const std::string& difference :
        {differ("model_checksum", written.model_checksum, asked.model_checksum),
         differ("seed", written.seed, asked.seed), differ("where", written.where, asked.where),
+        differ("labels", written.labels, asked.labels),
         differ("the checksum of the rows given", written.given_checksum, asked.given_checksum),
         differ("rows", written.rows, asked.rows), differ("format", written.format, asked.format),
         differ("compression", written.compression, asked.compression),
@@ -145,7 +160,7 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
 }
 
 nlohmann::json program_versions() {
-  return {{"doppel", DOPPEL_VERSION}, {"arrow", ARROW_VERSION_STRING}};
+  return {{"doppel", DOPPEL_VERSION}, {"arrow", ARROW_VERSION_STRING}, {"libpng", png_library_version()}};
 }
 
 std::string provenance_json(const ManifestHead& head) {
@@ -154,6 +169,7 @@ std::string provenance_json(const ManifestHead& head) {
             {"model_checksum", head.model_checksum},
             {"seed", head.seed}};
   if (!head.where.empty()) json["where"] = head.where;
+  if (!head.labels.empty()) json["labels"] = head.labels;
   if (!head.given_checksum.empty()) json["given_checksum"] = head.given_checksum;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -19,7 +19,8 @@ struct ManifestHead {
   std::string model;           // file name, for people
   std::string model_checksum;  // engine/model_file.h
   uint64_t seed = 0;
-  std::string where;  // the conditions that rows meet; "": none
+  std::string where;   // the conditions that rows meet; "": none
+  std::string labels;  // the labels asked of a model of images; "": none
   std::string given,
       given_checksum;  // the file whose rows are completed (as typed, for people), file_checksum; "": none
   int64_t rows = 0, rows_per_file = 0;
@@ -28,10 +29,20 @@ struct ManifestHead {
   nlohmann::json versions;      // of this program and of the libraries that write bytes
 };
 
+struct CompanionFile {
+  std::string file;  // name in the folder; "": none
+  int64_t bytes = 0;
+  std::string xxh3_128;
+};
+
 struct ManifestEntry {
   std::string file;  // name in the folder
   int64_t first_row = 0, rows = 0, bytes = 0;
   std::string xxh3_128;
+  // What the format keeps of the same rows in a file of its own: the entry holds when both files are there.
+  CompanionFile companion = {};
+
+  int64_t all_bytes() const { return bytes + companion.bytes; }
 };
 
 struct Manifest {
@@ -52,7 +63,8 @@ std::optional<Manifest> read_manifest(const std::string& path);
 std::string first_difference(const ManifestHead& written, const ManifestHead& asked, bool same_part);
 
 nlohmann::json program_versions();
-// What an encoder may put into a file's own metadata: model, seed, conditions and versions. The same in every file of a job.
+// What an encoder may put into a file's own metadata: model, seed, conditions and versions. The same in every file of a
+// job.
 std::string provenance_json(const ManifestHead& head);
 
 // Owns a folder's manifest while a job runs: rewrites it (atomically) with the entries that still hold, then appends.

@@ -133,9 +133,14 @@ std::vector<ManifestEntry> whole_files(const std::string& folder, const Manifest
   std::map<int64_t, ManifestEntry> whole;
   for (const ManifestEntry& entry : manifest->entries) {
     const int64_t index = layout.index_of(entry.file);
-    std::error_code error;
-    const auto size = fs::file_size(fs::path(folder) / entry.file, error);
-    if (std::binary_search(files.begin(), files.end(), index) && !error && static_cast<int64_t>(size) == entry.bytes) {
+    const auto is_there = [&](const std::string& file, int64_t bytes) {
+      std::error_code error;
+      const auto size = fs::file_size(fs::path(folder) / file, error);
+      return !error && static_cast<int64_t>(size) == bytes;
+    };
+    const CompanionFile& companion = entry.companion;
+    if (std::binary_search(files.begin(), files.end(), index) && is_there(entry.file, entry.bytes) &&
+        (companion.file.empty() || is_there(companion.file, companion.bytes))) {
       whole[index] = entry;
     }
   }

@@ -135,9 +135,12 @@ void write_files(const JobPlan& plan, Encoder& encoder, Ring& ring, OutputSink& 
   ByteBuffer edge;
   std::vector<EncodedBatch> batches;
   double write_s = 0;
-  const auto append = [&](const ByteBuffer& bytes, int64_t rows) {
+  // The last `companion_bytes` go to the companion.
+  const auto append = [&](const ByteBuffer& bytes, int64_t rows, size_t companion_bytes = 0) {
     Stopwatch watch;
-    sink.append(bytes.data(), bytes.size());
+    const size_t own_bytes = bytes.size() - companion_bytes;
+    if (own_bytes > 0) sink.append(bytes.data(), own_bytes);
+    if (companion_bytes > 0) sink.append_to_companion(bytes.data() + own_bytes, companion_bytes);
     write_s += watch.lap();
     result.bytes += static_cast<int64_t>(bytes.size());
     result.rows += rows;
@@ -149,12 +152,15 @@ void write_files(const JobPlan& plan, Encoder& encoder, Ring& ring, OutputSink& 
     edge.clear();
     encoder.head(file.rows, edge);
     append(edge, 0);
+    edge.clear();
+    encoder.companion_head(file.rows, edge);
+    append(edge, 0, edge.size());
     batches.clear();
     batches.reserve(static_cast<size_t>(batches_of(file.rows, plan.rows_per_batch)));
     for (int64_t done = 0; done < file.rows; done += plan.rows_per_batch) {
       EncodedSlot* slot = ring.take();
       if (slot == nullptr) return;
-      append(slot->bytes, slot->batch.rows);
+      append(slot->bytes, slot->batch.rows, static_cast<size_t>(slot->batch.companion_bytes));
       batches.push_back(std::move(slot->batch));
       ring.release();
     }
@@ -254,7 +260,7 @@ JobPlan plan_job(const Generator& generator, const JobOptions& options) {
   plan.layout = {
       options.rows,
       options.rows_per_file > 0 ? options.rows_per_file : file_bytes_to_rows(probe.bytes_per_row, format_rows),
-      options.format->extension};
+      options.format->extension, options.format->companion_of(generator.schema())};
   const int64_t files = plan.layout.files();
   const auto boundary = [&](int64_t part) {
     return static_cast<int64_t>(static_cast<__int128>(files) * part / options.parts);

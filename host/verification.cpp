@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -49,12 +50,14 @@ class Reader {
   int file_;
 };
 
-// "" or what is wrong with the file's size.
-std::string check_size(const std::string& path, const ManifestEntry& entry) {
+// "", kAbsent, or what is wrong with the file's size.
+std::string check_size(const std::string& folder, const CompanionFile& file) {
+  const fs::path path = fs::path(folder) / file.file;
   std::error_code error;
+  if (!fs::exists(path)) return kAbsent;
   const auto size = static_cast<int64_t>(fs::file_size(path, error));
-  if (error || size == entry.bytes) return "";
-  return entry.file + ": its size is " + std::to_string(size) + " bytes, not " + std::to_string(entry.bytes);
+  if (error || size == file.bytes) return "";
+  return file.file + ": its size is " + std::to_string(size) + " bytes, not " + std::to_string(file.bytes);
 }
 
 std::string checksum_of(const std::string& path, std::vector<std::byte>& buffer) {
@@ -68,12 +71,19 @@ std::string checksum_of(const std::string& path, std::vector<std::byte>& buffer)
   return checksum.hex();
 }
 
-// "" or what is wrong with the file.
-std::string check_file(const std::string& path, const ManifestEntry& entry, std::vector<std::byte>& buffer) {
-  const std::string wrong_size = check_size(path, entry);
+// The same with what is wrong with the file's bytes.
+std::string check_bytes(const std::string& folder, const CompanionFile& file, std::vector<std::byte>& buffer) {
+  const std::string wrong_size = check_size(folder, file);
   if (!wrong_size.empty()) return wrong_size;
-  const std::string checksum = checksum_of(path, buffer);
-  return checksum == entry.xxh3_128 ? "" : entry.file + ": its checksum is " + checksum + ", not " + entry.xxh3_128;
+  const std::string checksum = checksum_of((fs::path(folder) / file.file).string(), buffer);
+  return checksum == file.xxh3_128 ? "" : file.file + ": its checksum is " + checksum + ", not " + file.xxh3_128;
+}
+
+// The first finding of an entry's files by check(file).
+template <class Check>
+std::string check_entry(const ManifestEntry& entry, const Check& check) {
+  const std::string finding = check(CompanionFile{entry.file, entry.bytes, entry.xxh3_128});
+  return finding.empty() && !entry.companion.file.empty() ? check(entry.companion) : finding;
 }
 
 // What is wrong with each entry's file, "" where nothing is; kAbsent where it is not there.
@@ -86,8 +96,8 @@ std::vector<std::string> check_files(const std::string& folder, const std::vecto
     try {
       std::vector<std::byte> buffer(kReadBytes);
       for (size_t i; (i = next.fetch_add(1)) < entries.size();) {
-        const std::string path = (fs::path(folder) / entries[i].file).string();
-        findings[i] = fs::exists(path) ? check_file(path, entries[i], buffer) : kAbsent;
+        findings[i] =
+            check_entry(entries[i], [&](const CompanionFile& file) { return check_bytes(folder, file, buffer); });
       }
     } catch (...) {
       failures[thread] = std::current_exception();
@@ -128,7 +138,7 @@ std::vector<ManifestEntry> read_entries(const std::string& folder, FolderCheck& 
   for (const Format& format : formats()) {
     if (format.name == check.head.format) extension = format.extension;
   }
-  layout = {check.head.rows, check.head.rows_per_file, extension};
+  layout = {check.head.rows, check.head.rows_per_file, extension, ""};
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first_row < b.first_row; });
   return entries;
 }
@@ -156,39 +166,38 @@ FolderCheck survey(const std::string& folder, const Find& find) {
   FileLayout layout;
   const std::vector<ManifestEntry> entries = read_entries(folder, check, layout);
   std::set<std::string> listed;
-  for (const ManifestEntry& entry : entries) listed.insert(entry.file);
+  for (const ManifestEntry& entry : entries) {
+    listed.insert(entry.file);
+    if (!entry.companion.file.empty()) listed.insert(entry.companion.file);
+  }
 
   const std::vector<std::string> findings = find(entries);
   for (size_t i = 0; i < entries.size(); ++i) {
     if (findings[i] == kAbsent) {
-      check.missing.push_back(entries[i].file);
+      check.missing.push_back(entries[i].file +
+                              (entries[i].companion.file.empty() ? "" : " or " + entries[i].companion.file));
     } else if (!findings[i].empty()) {
       check.corrupt.push_back(findings[i]);
     } else {
       check.whole.push_back(entries[i]);
       check.whole_rows += entries[i].rows;
-      check.whole_bytes += entries[i].bytes;
+      check.whole_bytes += entries[i].all_bytes();
     }
   }
   find_unlisted(folder, listed, layout, check);
   return check;
 }
 
-// Compares what it is given with the files that are there.
-class CompareSink : public OutputSink {
+// Compares what it is given with a file, from its start.
+class Comparison {
  public:
-  explicit CompareSink(std::string folder) : folder_(std::move(folder)), buffer_(kReadBytes) {}
-  void begin(const OutputFile& file) override {
-    name_ = file.name;
-    offset_ = 0;
-    is_same_ = true;
-    reader_ = std::make_unique<Reader>((fs::path(folder_) / file.name).string());
-  }
-  void append(const void* data, size_t bytes) override {
+  Comparison(const std::string& folder, std::string name)
+      : name_(std::move(name)), buffer_(kReadBytes), reader_((fs::path(folder) / name_).string()) {}
+  void append(const void* data, size_t bytes) {
     const auto* expected = static_cast<const std::byte*>(data);
     for (size_t done = 0; done < bytes && is_same_;) {
       const size_t wanted = std::min(buffer_.size(), bytes - done);
-      const size_t got = reader_->read(buffer_.data(), wanted);
+      const size_t got = reader_.read(buffer_.data(), wanted);
       const auto [here, there] =
           std::mismatch(buffer_.begin(), buffer_.begin() + static_cast<ptrdiff_t>(got), expected + done);
       if (static_cast<size_t>(here - buffer_.begin()) < wanted) differs(offset_ + (here - buffer_.begin()));
@@ -196,22 +205,44 @@ class CompareSink : public OutputSink {
       offset_ += static_cast<int64_t>(got);
     }
   }
+  // After the last byte: adds what differs.
+  void end(std::vector<std::string>& different) {
+    if (is_same_ && reader_.read(buffer_.data(), 1) != 0) differs(offset_);
+    if (!is_same_) different.push_back(name_ + ": differs from byte " + std::to_string(first_difference_));
+  }
+
+ private:
+  void differs(int64_t byte) {
+    is_same_ = false;
+    first_difference_ = byte;
+  }
+  std::string name_;
+  std::vector<std::byte> buffer_;
+  Reader reader_;
+  int64_t offset_ = 0, first_difference_ = 0;
+  bool is_same_ = true;
+};
+
+class CompareSink : public OutputSink {
+ public:
+  explicit CompareSink(std::string folder) : folder_(std::move(folder)) {}
+  void begin(const OutputFile& file) override {
+    file_.emplace(folder_, file.name);
+    if (!file.companion.empty()) companion_.emplace(folder_, file.companion);
+  }
+  void append(const void* data, size_t bytes) override { file_->append(data, bytes); }
+  void append_to_companion(const void* data, size_t bytes) override { companion_->append(data, bytes); }
   void end() override {
-    if (is_same_ && reader_->read(buffer_.data(), 1) != 0) differs(offset_);
+    file_->end(different);
+    if (companion_) companion_->end(different);
+    file_.reset(), companion_.reset();
   }
   void finish() override {}
   std::vector<std::string> different;
 
  private:
-  void differs(int64_t byte) {
-    is_same_ = false;
-    different.push_back(name_ + ": differs from byte " + std::to_string(byte));
-  }
-  std::string folder_, name_;
-  std::vector<std::byte> buffer_;
-  std::unique_ptr<Reader> reader_;
-  int64_t offset_ = 0;
-  bool is_same_ = true;
+  std::string folder_;
+  std::optional<Comparison> file_, companion_;
 };
 
 }  // namespace
@@ -229,10 +260,8 @@ FolderCheck check_folder(const std::string& folder, int threads) {
 FolderCheck list_folder(const std::string& folder) {
   return survey(folder, [&](const std::vector<ManifestEntry>& entries) {
     std::vector<std::string> findings;
-    for (const ManifestEntry& entry : entries) {
-      const std::string path = (fs::path(folder) / entry.file).string();
-      findings.push_back(fs::exists(path) ? check_size(path, entry) : kAbsent);
-    }
+    for (const ManifestEntry& entry : entries)
+      findings.push_back(check_entry(entry, [&](const CompanionFile& file) { return check_size(folder, file); }));
     return findings;
   });
 }

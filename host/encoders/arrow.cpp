@@ -102,10 +102,9 @@ class ArrowEncoder : public Encoder {
 
 // About 4 MiB: large enough for readers that work batch by batch, small enough for a core's share of the caches.
 int64_t arrow_rows_per_batch(const OutputSchema& schema) {
-  int64_t row_bytes = 1;
-  for (const OutputColumn& column : schema.columns)
-    row_bytes += static_cast<int64_t>(std::max<size_t>(1, bytes_per_value(BinaryColumn(column).type())));
-  return std::clamp<int64_t>((int64_t{4} << 20) / row_bytes / 1024 * 1024, 1024, 1 << 18);
+  constexpr int64_t kBytes = 4 << 20;
+  if (schema.has_images()) return image_rows_per_batch(schema, kBytes);
+  return std::clamp<int64_t>(kBytes / arrow_row_bytes(schema) / 1024 * 1024, 1024, 1 << 18);
 }
 
 template <bool kIsStream>

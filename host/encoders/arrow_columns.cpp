@@ -123,6 +123,13 @@ ArrowColumns::ArrowColumns(const OutputSchema& schema, const std::string& proven
     if (binary.type() == BinaryType::kDictionary) dictionary = make_dictionary(output.schema.levels);
     columns_.push_back({std::move(binary), type, std::move(dictionary), nullptr, nullptr, {}});
   }
+  if (schema.has_images()) {
+    image_type_ = arrow::fixed_size_binary(static_cast<int32_t>(schema.image.size()));
+    const auto shape = arrow::key_value_metadata(
+        {"height", "width", "channels"}, {std::to_string(schema.image.height), std::to_string(schema.image.width),
+                                          std::to_string(schema.image.channels)});
+    fields.push_back(arrow::field(kImageField, image_type_, /*nullable=*/false, shape));
+  }
   std::shared_ptr<arrow::KeyValueMetadata> metadata;
   if (!provenance.empty()) metadata = arrow::key_value_metadata({"doppel"}, {provenance});
   schema_ = arrow::schema(std::move(fields), std::move(metadata));
@@ -153,9 +160,16 @@ std::shared_ptr<arrow::Array> ArrowColumns::array(const Batch& batch, size_t ind
   return arrow::MakeArray(data);
 }
 
+std::shared_ptr<arrow::Array> ArrowColumns::images(const Batch& batch) const {
+  const auto width = static_cast<size_t>(static_cast<const arrow::FixedSizeBinaryType&>(*image_type_).byte_width());
+  return arrow::MakeArray(arrow::ArrayData::Make(
+      image_type_, batch.rows, {nullptr, wrap(batch.images(), static_cast<size_t>(batch.rows) * width)}, 0));
+}
+
 std::shared_ptr<arrow::RecordBatch> ArrowColumns::record_batch(const Batch& batch) {
   arrow::ArrayVector arrays;
   for (size_t index = 0; index < columns_.size(); ++index) arrays.push_back(array(batch, index));
+  if (has_images()) arrays.push_back(images(batch));
   return arrow::RecordBatch::Make(schema_, batch.rows, std::move(arrays));
 }
 
@@ -205,6 +219,13 @@ arrow::Status ByteBufferStream::Write(const void* data, int64_t bytes) {
   out_.append(static_cast<const std::byte*>(data) + skipped, static_cast<size_t>(bytes - skipped));
   position_ += bytes;
   return arrow::Status::OK();
+}
+
+int64_t arrow_row_bytes(const OutputSchema& schema) {
+  int64_t row_bytes = 1 + schema.image.size();
+  for (const OutputColumn& column : schema.columns)
+    row_bytes += static_cast<int64_t>(std::max<size_t>(1, bytes_per_value(BinaryColumn(column).type())));
+  return row_bytes;
 }
 
 Compression parse_compression(const std::string& format, const std::string& text, const std::string& otherwise,

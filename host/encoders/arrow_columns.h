@@ -23,12 +23,17 @@ Value check(arrow::Result<Value>&& result) {
 
 // Categories are dictionaries of strings with 32-bit codes, missing values nulls; columns that are never missing are
 // not nullable. `provenance`, if any, is the schema's metadata under the key "doppel".
+//
+// Images are the last field, "image": fixed-size binary, [height, width, channels] as the field's metadata says. That
+// is what a batch holds, and NumPy reads it without a copy; PNG bytes, as some data sets keep them, would cost more
+// than making the images.
 class ArrowColumns {
  public:
   ArrowColumns(const OutputSchema& schema, const std::string& provenance);
 
   const std::shared_ptr<arrow::Schema>& schema() const { return schema_; }
-  size_t size() const { return columns_.size(); }
+  size_t size() const { return columns_.size(); }  // without the images
+  bool has_images() const { return image_type_ != nullptr; }
   const BinaryColumn& column(size_t index) const { return columns_[index].binary; }
   // The levels of a dictionary column.
   const std::shared_ptr<arrow::Array>& dictionary(size_t index) const { return columns_[index].dictionary; }
@@ -36,6 +41,7 @@ class ArrowColumns {
   // The batch's column as an array of the schema's type. It points into the batch and into memory that the next call
   // for the same column overwrites.
   std::shared_ptr<arrow::Array> array(const Batch& batch, size_t index);
+  std::shared_ptr<arrow::Array> images(const Batch& batch) const;
   std::shared_ptr<arrow::RecordBatch> record_batch(const Batch& batch);
 
  private:
@@ -51,6 +57,7 @@ class ArrowColumns {
   std::shared_ptr<arrow::Buffer> text_offsets(const Batch& batch, size_t index);
 
   std::vector<Column> columns_;
+  std::shared_ptr<arrow::DataType> image_type_;
   std::shared_ptr<arrow::Schema> schema_;
   std::vector<std::byte> truths_;
   std::string scratch_;
@@ -75,6 +82,11 @@ class ByteBufferStream : public arrow::io::OutputStream {
   int64_t dropped_;
   int64_t position_ = 0;
 };
+
+inline constexpr const char* kImageField = "image";
+
+// About how many bytes a row takes, for the rows of a batch.
+int64_t arrow_row_bytes(const OutputSchema& schema);
 
 // Reads "name" or "name:level" ("default" is `otherwise`). Throws UsageError unless `name` is one of `known`.
 struct Compression {

@@ -382,6 +382,7 @@ int64_t csv_rows_per_batch(const OutputSchema& schema) {
 
 std::unique_ptr<Encoder> make_csv_encoder(const OutputSchema& schema, const EncoderOptions& options) {
   check_uncompressed("csv", options);
+  check_no_images("csv", schema);
   return std::make_unique<CsvEncoder>(schema);
 }
 

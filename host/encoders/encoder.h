@@ -2,6 +2,9 @@
 //   file = head() + encode(batch 0) + encode(batch 1) + ... + tail(descriptors of the batches, in order)
 // so that a file's bytes are a function of its row range only. One file per format in this folder, one line in the
 // registry.
+//
+// Some formats of images keep labels in a file of their own, the companion, which is made beside each file:
+//   companion = companion_head() + the companion's part of encode(batch 0) + ...
 #pragma once
 
 #include <cstddef>
@@ -34,8 +37,9 @@ class ByteBuffer {
 // What the tail needs to know of one batch: its rows, the length of its bytes and what the format notes for itself.
 struct EncodedBatch {
   int64_t rows = 0;
-  int64_t bytes = 0;
+  int64_t bytes = 0;                 // appended in all
   std::shared_ptr<const void> note;  // Parquet: the row group's metadata; IPC: the block's metadata length
+  int64_t companion_bytes = 0;       // the last ones of `bytes`: they go to the companion
 };
 
 struct EncoderOptions {
@@ -50,6 +54,7 @@ class Encoder {
   virtual void head(int64_t file_rows, ByteBuffer& out) = 0;
   virtual EncodedBatch encode(const Batch& batch, ByteBuffer& out) = 0;  // appends to out
   virtual void tail(std::span<const EncodedBatch> batches, ByteBuffer& out) = 0;
+  virtual void companion_head(int64_t /*file_rows*/, ByteBuffer& /*out*/) {}
 };
 
 struct Format {
@@ -60,10 +65,18 @@ struct Format {
   int64_t (*rows_per_batch)(const OutputSchema& schema);
   std::unique_ptr<Encoder> (*make)(const OutputSchema& schema, const EncoderOptions& options);  // throws UsageError
   std::vector<std::string> compressions;
+  // What stands in the place of the extension in the companion's name; "": rows of the schema have none. Null: no rows
+  // do.
+  std::string (*companion_extension)(const OutputSchema& schema) = nullptr;
+  bool is_of_images = false;  // and of no tables
+
+  std::string companion_of(const OutputSchema& schema) const {
+    return companion_extension == nullptr ? "" : companion_extension(schema);
+  }
 };
 
 const std::vector<Format>& formats();
-const Format& find_format(const std::string& name);  // throws UsageError listing the names there are
+const Format& find_format(const std::string& name);          // throws UsageError listing the names there are
 const Format* format_of_extension(const std::string& path);  // null: the path ends in no format's extension
 
 }  // namespace doppel

@@ -109,6 +109,7 @@ class ParquetEncoder : public Encoder {
     check(writer->NewRowGroup());
     for (size_t index = 0; index < columns_.size(); ++index)
       check(writer->WriteColumnChunk(*columns_.array(batch, index)));
+    if (columns_.has_images()) check(writer->WriteColumnChunk(*columns_.images(batch)));
     stream->drop_all();
     check(writer->Close());
     const auto group = std::make_shared<RowGroup>();
@@ -151,6 +152,7 @@ class ParquetEncoder : public Encoder {
       // Arrow finds a category's least and greatest level by hashing all codes: half of the time for little use.
       if (columns_.dictionary(index)) builder.disable_statistics(name);
     }
+    if (columns_.has_images()) builder.disable_statistics(kImageField);  // the least image says nothing
     return builder.build();
   }
 
@@ -183,10 +185,9 @@ class ParquetEncoder : public Encoder {
 
 // About 16 MiB of values.
 int64_t parquet_rows_per_batch(const OutputSchema& schema) {
-  int64_t row_bytes = 1;
-  for (const OutputColumn& column : schema.columns)
-    row_bytes += static_cast<int64_t>(std::max<size_t>(1, bytes_per_value(BinaryColumn(column).type())));
-  return std::clamp<int64_t>((int64_t{16} << 20) / row_bytes / 1024 * 1024, 1 << 14, 1 << 18);
+  constexpr int64_t kBytes = 16 << 20;
+  if (schema.has_images()) return image_rows_per_batch(schema, kBytes);
+  return std::clamp<int64_t>(kBytes / arrow_row_bytes(schema) / 1024 * 1024, 1 << 14, 1 << 18);
 }
 
 std::unique_ptr<Encoder> make_parquet_encoder(const OutputSchema& schema, const EncoderOptions& options) {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "host/encoders/formats.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -130,7 +131,13 @@ RecordLayout::Field RecordLayout::make_field(const OutputColumn& column) {
   return field;
 }
 
-RecordLayout::RecordLayout(const OutputSchema& schema) {
+std::string numpy_shape(const std::string& first, const ImageShape& image) {
+  return "(" + first + std::to_string(image.height) + ", " + std::to_string(image.width) +
+         (image.channels == 1 ? ")" : ", " + std::to_string(image.channels) + ")");
+}
+
+RecordLayout::RecordLayout(const OutputSchema& schema)
+    : image_(schema.image), bytes_per_row_(static_cast<size_t>(schema.image.size())) {
   for (const OutputColumn& column : schema.columns) {
     fields_.push_back(make_field(column));
     fields_.back().offset = bytes_per_row_;
@@ -144,6 +151,10 @@ std::string RecordLayout::description() const {
   for (const Field& field : fields_) names.insert(field.column.column().schema.name);
   std::set<std::string> taken;
   std::string text = "[";
+  if (image_.size() > 0) {
+    text += "('image', '|u1', " + numpy_shape("", image_) + "), ";
+    taken.insert("image");
+  }
   for (size_t index = 0; index < fields_.size(); ++index) {
     std::string name = fields_[index].column.column().schema.name;
     if (name.empty()) name = "column";
@@ -153,8 +164,12 @@ std::string RecordLayout::description() const {
     }
     text.append("(").append(python_literal(name)).append(", '").append(fields_[index].numpy_type).append("'), ");
   }
-  if (!fields_.empty()) text.resize(text.size() - 2);
+  if (text.size() > 1) text.resize(text.size() - 2);
   return text + "]";
+}
+
+std::string RecordLayout::description_of_values() const {
+  return fields_.size() == 1 && image_.size() == 0 ? "'" + fields_.front().numpy_type + "'" : description();
 }
 
 void RecordLayout::write(const Batch& batch, ByteBuffer& out) {
@@ -162,11 +177,18 @@ void RecordLayout::write(const Batch& batch, ByteBuffer& out) {
   const auto block = static_cast<int64_t>(std::max<size_t>(16, kBlockBytes / std::max<size_t>(1, bytes_per_row_)));
   for (int64_t first = 0; first < batch.rows; first += block) {
     const int64_t rows = std::min(block, batch.rows - first);
+    if (image_.size() > 0) write_images(batch, first, rows, to);
     for (size_t index = 0; index < fields_.size(); ++index)
       write_field(fields_[index], index, batch, first, rows, to + fields_[index].offset);
     to += static_cast<size_t>(rows) * bytes_per_row_;
   }
   out.commit(static_cast<size_t>(batch.rows) * bytes_per_row_);
+}
+
+void RecordLayout::write_images(const Batch& batch, int64_t first, int64_t rows, std::byte* out) const {
+  const auto bytes = static_cast<size_t>(image_.size());
+  const uint8_t* image = batch.images() + static_cast<size_t>(first) * bytes;
+  for (int64_t row = 0; row < rows; ++row, image += bytes, out += bytes_per_row_) std::memcpy(out, image, bytes);
 }
 
 void RecordLayout::write_field(const Field& field, size_t index, const Batch& batch, int64_t first, int64_t rows,
@@ -204,6 +226,7 @@ EncodedBatch RecordEncoder::encode(const Batch& batch, ByteBuffer& out) {
 }
 
 int64_t record_rows_per_batch(const OutputSchema& schema) {
+  if (schema.has_images()) return image_rows_per_batch(schema, 1 << 20);
   const auto rows = static_cast<int64_t>((size_t{1} << 20) / std::max<size_t>(1, RecordLayout(schema).bytes_per_row()));
   return std::clamp<int64_t>(rows / 1024 * 1024, 1024, 1 << 16);
 }

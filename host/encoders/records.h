@@ -7,6 +7,7 @@
 //   booleans                                      ?, or i1 when values can be missing           -1
 //   categories, other constants, keys, texts      S<bytes of the longest>, UTF-8, zero-padded   empty
 //   dates and times                               M8[D], M8[s], M8[ms], M8[us], M8[ns]          NaT
+// Where rows are images the first field is 'image', u1 of the shape (height, width) or (height, width, 3).
 #pragma once
 
 #include <string>
@@ -24,6 +25,8 @@ class RecordLayout {
   size_t bytes_per_row() const { return bytes_per_row_; }
   // NumPy's description of the record: "[('age', '<i8'), ...]", a Python literal in ASCII.
   std::string description() const;
+  // That of the one field of a record, "'|u1'"; of a record of several fields, description().
+  std::string description_of_values() const;
   // Appends the batch's rows.
   void write(const Batch& batch, ByteBuffer& out);
 
@@ -39,6 +42,9 @@ class RecordLayout {
   static Field make_field(const OutputColumn& column);
   void write_field(const Field& field, size_t index, const Batch& batch, int64_t first, int64_t rows, std::byte* out);
 
+  void write_images(const Batch& batch, int64_t first, int64_t rows, std::byte* out) const;
+
+  ImageShape image_;
   std::vector<Field> fields_;
   size_t bytes_per_row_ = 0;
   std::string scratch_;
@@ -56,7 +62,10 @@ class RecordEncoder : public Encoder {
   RecordLayout records_;
 };
 
-// A batch's rows: about a MiB of records, a multiple of 1,024.
+// "(28, 28)", or "(28, 28, 3)": an image as a NumPy shape, behind `first` extents.
+std::string numpy_shape(const std::string& first, const ImageShape& image);
+
+// A batch's rows: about a MiB of records, a multiple of 1,024; of images, of 64.
 int64_t record_rows_per_batch(const OutputSchema& schema);
 
 }  // namespace doppel

@@ -1,11 +1,13 @@
+#include <algorithm>
+
 #include "host/encoders/formats.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
 
 const std::vector<Format>& formats() {
-  static const std::vector<Format> all = {parquet_format(), arrow_format(), arrows_format(),
-                                          csv_format(),     npy_format(),   raw_format()};
+  static const std::vector<Format> all = {parquet_format(), arrow_format(), arrows_format(), csv_format(),
+                                          npy_format(),     raw_format(),   idx_format(),    png_format()};
   return all;
 }
 
@@ -28,6 +30,22 @@ const Format* format_of_extension(const std::string& path) {
 void check_uncompressed(const std::string& format, const EncoderOptions& options) {
   if (options.compression == "default" || options.compression == "none") return;
   throw UsageError("format " + format + " has no compression '" + options.compression + "': leave --compression out");
+}
+
+void check_no_images(const std::string& format, const OutputSchema& schema) {
+  if (schema.has_images())
+    throw UsageError("format " + format + " holds no images: give --format idx, npy, png, parquet, arrow or raw");
+}
+
+void check_images(const std::string& format, const OutputSchema& schema) {
+  if (!schema.has_images())
+    throw UsageError("format " + format +
+                     " is of images, and the model's rows are a table's: give parquet, csv or npy");
+}
+
+int64_t image_rows_per_batch(const OutputSchema& schema, int64_t bytes) {
+  const int64_t row_bytes = std::max<int64_t>(schema.image.size(), 1);
+  return std::clamp<int64_t>(bytes / row_bytes / 64 * 64, 64, 1 << 16);
 }
 
 }  // namespace doppel

@@ -54,7 +54,8 @@ TEST_P(EveryFormat, BatchesHaveRoomForRows) {
 
 std::vector<std::string> format_names() {
   std::vector<std::string> names;
-  for (const Format& format : formats()) names.push_back(format.name);
+  for (const Format& format : formats())
+    if (!format.is_of_images) names.push_back(format.name);
   return names;
 }
 
