@@ -1,10 +1,6 @@
-// doppel fit: learns a table and writes a model file.
-#include <unistd.h>
-
+// doppel fit: learns a table, or images, and writes a model file.
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,28 +9,32 @@
 #include "engine/model.h"
 #include "engine/table/constraint_search.h"
 #include "host/cli/commands.h"
+#include "host/cli/fit_images.h"
+#include "host/cli/model_output.h"
 #include "host/cli/schema_file.h"
 #include "host/cli/text_table.h"
 #include "host/encoders/csv_cells.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
 #include "host/progress.h"
+#include "host/readers/images.h"
 #include "host/readers/reader.h"
 #include "host/readers/watched_table.h"
 #include "host/scheduler.h"
-#include "host/writer.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
 
-namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kExamples = R"(
 DATA is CSV (also compressed by gzip, zstd, bzip2 or LZ4), Parquet or Arrow IPC, told by its content. What a column holds is
 inferred from all of its cells; --write-schema writes that down, to be corrected and given back with --schema.
+Or DATA is images, grey or colour and up to 128 x 128: an IDX or NPY file with its labels in a file beside it
+(train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, x.npy and x_labels.npy), or a folder of a folder of PNG files
+a class.
 
 Examples:
   doppel fit adult.csv -o adult.doppel
@@ -43,6 +43,7 @@ Examples:
   doppel fit sales.parquet -o sales.doppel --write-schema s.json   what the columns were taken for ...
   doppel fit sales.parquet -o sales.doppel --schema s.json         ... and with corrections
   doppel fit trips.csv -o trips.doppel --constraint "start<=end" --constraint "fixed {city, country}"
+  doppel fit train-images-idx3-ubyte.gz -o digits.doppel --model pca    a Gaussian of the images of each label
 
 Constraints (--constraint) hold in every row generated, under --where and --given, too. They are kept in the model; rows that
 break one are drawn anew. A<=B, A<B, A>=B and A>B of two numbers or two dates hold where one of them is missing. fixed
@@ -56,7 +57,7 @@ constexpr const char* kReading = "reading";
 constexpr int64_t kLeastChunkBytes = 1 << 20, kMostChunkBytes = 16 << 20;
 
 struct FitCommand {
-  std::string data, output, schema, write_schema, delimiter;
+  std::string data, labels, output, schema, write_schema, delimiter;
   std::vector<std::string> constraints;
   FitOptions fit;
 };
@@ -66,16 +67,6 @@ char parse_delimiter(const std::string& text) {
   if (text == "\\t" || text == "tab") return '\t';
   if (text.size() != 1) throw UsageError("--delimiter '" + text + "': give one character, or tab");
   return text.front();
-}
-
-// Before long work: can the file be written where it is asked for?
-void check_output(const std::string& path) {
-  if (path == "-") throw UsageError("-o -: a model is written to a file, whole or not at all: name one");
-  if (fs::is_directory(path))
-    throw UsageError("-o " + path + " is a folder: name a file, such as " + path + "/m.doppel");
-  const std::string folder = parent_folder(path);
-  if (!fs::is_directory(folder)) throw_file_error("write to", folder, fs::exists(folder) ? ENOTDIR : ENOENT);
-  if (access(folder.c_str(), W_OK | X_OK) != 0) throw_file_error("write to", folder, errno);
 }
 
 std::string quoted(const std::string& text) {
@@ -203,44 +194,26 @@ std::unique_ptr<TableSource> open_data(const FitCommand& command, const CommonOp
   });
 }
 
-struct Written {
-  int64_t bytes = 0;
-  std::string checksum;
-};
-
-Written write_model(const Model& model, const std::string& path) {
-  const std::vector<std::byte> bytes = serialise(model.save());
-  throw_if_interrupted();
-  write_file_atomically(path, bytes);
-  return {static_cast<int64_t>(bytes.size()), model_checksum(bytes)};
-}
-
-Json report(const FitCommand& command, const TableProfile& profile, const Model& model, const Written& written,
+Json report(const FitCommand& command, const TableProfile& profile, const Model& model, const WrittenModel& written,
             const std::string& backend, const StageProgress& progress) {
-  Json seconds = Json::object();
-  double total = 0;
-  for (const StageProgress::Stage& stage : progress.stages()) {
-    seconds[stage.name] = seconds.value(stage.name, 0.0) + stage.seconds;
-    total += stage.seconds;
-  }
-  return {{"command", "fit"},
-          {"data", command.data},
-          {"model", command.output},
-          {"model_kind", model.kind()},
-          {"model_checksum", written.checksum},
-          {"model_bytes", written.bytes},
-          {"rows", profile.rows},
-          {"columns", profile.columns.size()},
-          {"duplicate_rows", profile.duplicate_rows < 0 ? Json(nullptr) : Json(profile.duplicate_rows)},
-          {"target", command.fit.target.empty() ? Json(nullptr) : Json(command.fit.target)},
-          {"seed", command.fit.seed},
-          {"seconds", total},
-          {"stage_seconds", seconds},
-          {"peak_memory_bytes", peak_memory_bytes()},
-          {"backend", backend},
-          {"versions", program_versions()},
-          {"cleaning", cleaning_json(profile)},
-          {"schema", Json(to_json(profile.schema))}};
+  Json json{{"command", "fit"},
+            {"data", command.data},
+            {"model", command.output},
+            {"model_kind", model.kind()},
+            {"model_checksum", written.checksum},
+            {"model_bytes", written.bytes},
+            {"rows", profile.rows},
+            {"columns", profile.columns.size()},
+            {"duplicate_rows", profile.duplicate_rows < 0 ? Json(nullptr) : Json(profile.duplicate_rows)},
+            {"target", command.fit.target.empty() ? Json(nullptr) : Json(command.fit.target)},
+            {"seed", command.fit.seed}};
+  add_seconds(progress, json);
+  json.update(Json{{"peak_memory_bytes", peak_memory_bytes()},
+                   {"backend", backend},
+                   {"versions", program_versions()},
+                   {"cleaning", cleaning_json(profile)},
+                   {"schema", Json(to_json(profile.schema))}});
+  return json;
 }
 
 // "" where the model has no constraints.
@@ -298,10 +271,25 @@ Json hints_json(const std::vector<ConstraintHint>& hints, const TableSchema& sch
   return list;
 }
 
+// Whether DATA is images. Throws UsageError for options of the other kind of data.
+bool is_of_images(const FitCommand& command) {
+  const bool asks_for_table = !command.schema.empty() || !command.write_schema.empty() || !command.delimiter.empty() ||
+                              !command.constraints.empty();
+  if (!holds_images(command.data)) {
+    if (!command.labels.empty()) throw UsageError("--labels is of images, and '" + command.data + "' is a table");
+    return false;
+  }
+  if (asks_for_table)
+    throw UsageError("--schema, --write-schema, --delimiter and --constraint are of tables, and '" + command.data +
+                     "' is images");
+  return true;
+}
+
 void fit(FitCommand command, const CommonOptions& common) {
+  if (is_of_images(command)) return fit_images({command.data, command.labels, command.output, command.fit}, common);
   check_fit_options(command.fit);
-  check_output(command.output);
-  if (!command.write_schema.empty()) check_output(command.write_schema);
+  check_model_output(command.output);
+  if (!command.write_schema.empty()) check_model_output(command.write_schema);
   ProfileOptions profile_options;
   if (!command.schema.empty()) profile_options.overrides = read_schema_file(command.schema);
   const std::unique_ptr<Backend> backend = make_backend(common.backend);
@@ -327,7 +315,7 @@ void fit(FitCommand command, const CommonOptions& common) {
   };
   const std::unique_ptr<Model> model = fit_model(*source, profile, command.fit, *backend);
   progress.update("writing", 0);
-  const Written written = write_model(*model, command.output);
+  const WrittenModel written = write_model(*model, command.output);
   if (!command.write_schema.empty()) write_schema_file(command.write_schema, profile.schema);
   progress.finish();
 
@@ -356,16 +344,21 @@ void fit(FitCommand command, const CommonOptions& common) {
 
 void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<FitCommand>();
-  CLI::App* command = app.add_subcommand("fit", "Learn a table: write a model file that generate makes rows from");
+  CLI::App* command =
+      app.add_subcommand("fit", "Learn a table or images: write a model file that generate makes rows from");
   command->footer(kExamples);
-  command->add_option("DATA", options->data, "The table: CSV, Parquet or Arrow IPC")->required()->type_name("FILE");
+  command
+      ->add_option("DATA", options->data,
+                   "The table: CSV, Parquet or Arrow IPC; or images: IDX, NPY, or a folder of PNG files")
+      ->required()
+      ->type_name("FILE|DIR");
   command->add_option("-o,--output", options->output, "The model file, replaced if it exists")
       ->required()
       ->type_name("M.doppel");
   command
       ->add_option("--model", options->fit.model,
                    "Kind of model: mixture, pca, vae, or auto: a mixture unless the table is too wide for it or "
-                   "--components or --space ask for pca")
+                   "--components or --space ask for pca; of images: pca")
       ->capture_default_str()
       ->type_name("KIND");
   command
@@ -375,14 +368,19 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->capture_default_str()
       ->type_name("N");
   command
-      ->add_option("--epochs", options->fit.epochs,
-                   "Passes over the rows that a VAE trains at most: a number, or auto: what a fixed budget of operations "
-                   "affords; rows held out may end it earlier")
+      ->add_option(
+          "--epochs", options->fit.epochs,
+          "Passes over the rows that a VAE trains at most: a number, or auto: what a fixed budget of operations "
+          "affords; rows held out may end it earlier")
       ->capture_default_str()
       ->type_name("N");
   command->add_option("--latent", options->fit.latent, "Latents of a VAE: a number, or auto")
       ->capture_default_str()
       ->type_name("K");
+  command
+      ->add_option("--labels", options->labels,
+                   "Of images: the file of their labels, IDX or NPY (default: beside them)")
+      ->type_name("FILE");
   command->add_option("--target", options->fit.target, "Column that evaluate learns from each table")
       ->type_name("COLUMN");
   command

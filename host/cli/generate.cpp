@@ -14,6 +14,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
+#include "host/contact_sheet.h"
 #include "host/encoders/encoder.h"
 #include "host/interrupt.h"
 #include "host/output_folder.h"
@@ -43,6 +44,8 @@ Examples:
   doppel generate adult.doppel --rows 5k -o poor.csv --where 'income="<=50K"'     one output for each
   doppel generate adult.doppel --given part.csv -o whole.csv   columns of part.csv as they are, the others drawn for them
   doppel generate adult.doppel --given part.csv -o whole       the same into a folder: resumed, split and verified as any
+  doppel generate digits.doppel --rows 60k -o digits --format idx --contact-sheet digits.png
+  doppel generate digits.doppel --rows 1000 --label 7 --format png -o - | tar x     a folder of PNG files
 
 Conditions (--where) are joined by `and`: COLUMN = != < <= > >= VALUE, COLUMN in {A, B}, COLUMN between A and B (ends
 included), COLUMN is missing, COLUMN is present. There is no `or`: a set says it for one column. Names and values with
@@ -53,10 +56,14 @@ Row i is drawn from the exact distribution given row i of the file (--given), wh
 file larger than an eighth of --memory is read as rows are made, and from its start again for a part or a file in its
 middle. A number that stands for an interval of values counts as one point of it. A folder's manifest keeps the file's
 checksum: --resume takes no other.
+
+Labels (--label), of a model of images: as-data (the default), balanced, or some of them by name, 7 or 0..9 or cat,dog,
+equally probable.
 )";
 
 struct GenerateOptions {
-  std::string model, rows, output, format, compression = "default", rows_per_file, sink, where, given;
+  std::string model, rows, output, format, compression = "default", rows_per_file, sink, where, given, labels,
+                                           contact_sheet;
   uint64_t seed = 0;
   int64_t parts = 1, part = 1;
   bool where_given = false, part_given = false, resume = false, overwrite = false, dry_run = false;
@@ -115,9 +122,11 @@ Destination choose_destination(const GenerateOptions& options) {
   const Destination destination = find_destination(options);
   if (options.given.empty()) {
     if (options.rows.empty()) throw UsageError("how many rows? Give --rows N");
+    if (options.where_given && !options.labels.empty()) throw UsageError("--where is of tables, and --label of images");
     return destination;
   }
   if (options.where_given) throw UsageError("--given and --where exclude each other");
+  if (!options.labels.empty()) throw UsageError("--given is of tables, and --label of images");
   return destination;
 }
 
@@ -142,7 +151,7 @@ Source open_source(const GenerateOptions& options, const CommonOptions& common, 
                    std::unique_ptr<Backend>& backend) {
   const auto [model, checksum] = open_model(options.model);
   backend = make_backend(common.backend);
-  AskedRows asked{options.seed, {}, options.given};
+  AskedRows asked{options.seed, {}, options.labels, options.given};
   if (options.where_given) asked.where = options.where;
   ModelRows made = make_rows(*model, asked, *backend, common);
   const bool is_noted = !options.given.empty() && target == Target::kFolder;
@@ -156,6 +165,7 @@ ManifestHead make_head(const Run& run, int64_t rows_per_file) {
   head.model_checksum = run.source.checksum;
   head.seed = run.options.seed;
   head.where = run.options.where;
+  head.labels = run.options.labels;
   head.given = run.options.given;
   head.given_checksum = run.source.given_checksum;
   head.rows = run.job.rows;
@@ -175,6 +185,7 @@ void say(const CommonOptions& common, const std::string& text) {
 // What --where and --given add to a report.
 void add_conditions(const Run& run, Json& json) {
   if (!run.options.given.empty()) json["given"] = run.options.given;
+  if (!run.options.labels.empty()) json["labels"] = run.options.labels;
   if (!run.options.where_given) return;
   json["where"] = run.options.where;
   json[run.source.rows.is_density ? "where_density" : "where_probability"] = run.source.rows.probability;
@@ -307,19 +318,34 @@ void generate_folder(Run& run) {
   }
 }
 
+// Where the labels go that the format keeps apart from the images; "": nowhere. Throws UsageError where they cannot.
+std::string companion_path(const Run& run, const JobPlan& plan) {
+  const std::string& extension = plan.layout.companion_extension;
+  if (extension.empty()) return "";
+  if (run.destination.target == Target::kStream)
+    throw UsageError("format " + plan.format->name +
+                     " writes labels to a second file, and -o - is one stream: give "
+                     "--format png, arrow, parquet or raw");
+  const std::string& output = run.options.output;
+  const std::string path = output.substr(0, output.size() - plan.format->extension.size()) + extension;
+  check_output_file(path, run.options.overwrite);
+  return path;
+}
+
 // One file or one stream: all rows are one file, whatever its size.
 void generate_single(Run& run) {
   run.job.rows_per_file = std::max<int64_t>(1, run.job.rows);
   const JobPlan plan = plan_job(run.source.generator(), run.job);
   if (run.options.dry_run) return report_plan(run, plan, 1);
   const std::string& output = run.options.output;
+  const std::string companion = companion_path(run, plan);
   try {
     if (run.destination.target == Target::kStream) {
       StreamSink sink(STDOUT_FILENO, "standard output");
       finish_report(run, drive(run, plan, sink), "to standard output");
     } else {
-      SingleFileSink sink(output);
-      finish_report(run, drive(run, plan, sink), "to " + output);
+      SingleFileSink sink(output, companion);
+      finish_report(run, drive(run, plan, sink), "to " + output + (companion.empty() ? "" : " and " + companion));
     }
   } catch (const Error& error) {
     if (error.status() != ExitStatus::kInterrupted) throw;
@@ -366,6 +392,8 @@ void generate(const GenerateOptions& options, const CommonOptions& common) {
   say(common, fs::path(options.model).filename().string() + ", seed " + std::to_string(options.seed) + ", " +
                   run.source.backend);
   describe_conditions(run);
+  if (!options.contact_sheet.empty() && !options.dry_run)
+    write_contact_sheet(run.source.generator(), run.job.rows, options.contact_sheet);
   switch (run.destination.target) {
     case Target::kFolder:
       return generate_folder(run);
@@ -411,6 +439,14 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
       ->add_option("--given", options->given,
                    "CSV, Parquet or Arrow file of some of the columns: they stay as they are, the others are drawn")
       ->type_name("DATA");
+  command
+      ->add_option("--label", options->labels,
+                   "Of images: as-data, balanced, or labels such as 7, 0..9 or cat,dog (see below)")
+      ->type_name("LABELS");
+  command
+      ->add_option("--contact-sheet", options->contact_sheet,
+                   "Of images: a PNG file of the first ones, ten of each label in a line")
+      ->type_name("FILE.png");
   command->add_option("--seed", options->seed, "Seed of the rows")->capture_default_str()->type_name("S");
   command
       ->add_option("--rows-per-file", options->rows_per_file,

@@ -103,7 +103,7 @@ void print_components(const nlohmann::json& model, size_t shown) {
   }
   std::printf("\n%s", table.text().c_str());
   std::printf("%zu components explain %s of the variance of %zu dimensions%s\n", variance.size(), percent(sum).c_str(),
-              latents.size(), variance.size() > shown ? "; --components shows more" : "");
+              model.value("dimensions", latents.size()), variance.size() > shown ? "; --components shows more" : "");
 }
 
 // How the number of members was chosen, where it was.
@@ -122,6 +122,14 @@ void print_trials(const nlohmann::json& trials) {
   std::printf("\n%s", table.text().c_str());
 }
 
+// "rows of 12 columns", "images of 28 x 28, grey".
+std::string describe_rows(const Model& model, const nlohmann::json& description) {
+  if (!description.contains("image")) return "rows of " + std::to_string(model.schema().columns.size()) + " columns";
+  const nlohmann::json& image = description["image"];
+  return "images of " + text_of(image.value("height", nlohmann::json("?"))) + " x " +
+         text_of(image.value("width", nlohmann::json("?"))) + (image.value("channels", 1) == 1 ? ", grey" : ", colour");
+}
+
 void inspect_model(const InspectCommand& command, const CommonOptions& common) {
   const std::vector<std::byte> bytes = read_file(command.path);
   const ModelFile file = parse_model_file(bytes, command.path);
@@ -130,9 +138,9 @@ void inspect_model(const InspectCommand& command, const CommonOptions& common) {
   const std::string checksum = model_checksum(bytes);
   if (!command.write_schema.empty()) write_schema_file(command.write_schema, model->schema());
   if (!common.quiet && common.json != "-") {
-    std::printf("%s: a model of kind %s, learned from %s rows of %zu columns, %s\n", command.path.c_str(),
-                model->kind().c_str(), text_of(description.value("rows", nlohmann::json("?"))).c_str(),
-                model->schema().columns.size(), format_bytes(static_cast<double>(bytes.size())).c_str());
+    std::printf("%s: a model of kind %s, learned from %s %s, %s\n", command.path.c_str(), model->kind().c_str(),
+                text_of(description.value("rows", nlohmann::json("?"))).c_str(),
+                describe_rows(*model, description).c_str(), format_bytes(static_cast<double>(bytes.size())).c_str());
     std::printf("checksum %s\n", checksum.c_str());
     if (description.contains("target") && description["target"].is_string())
       std::printf("target '%s'\n", text_of(description["target"]).c_str());
@@ -174,6 +182,7 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
                 static_cast<long long>(head.rows_per_file), static_cast<long long>(head.parts),
                 head.parts == 1 ? "" : "s");
     if (!head.where.empty()) std::printf("rows where %s\n", head.where.c_str());
+    if (!head.labels.empty()) std::printf("labels %s\n", head.labels.c_str());
     if (!head.given_checksum.empty())
       std::printf("columns given by %s (checksum %s)\n", head.given.c_str(), head.given_checksum.c_str());
     for (const auto& [what, findings] : {std::pair{"missing", &check.missing},
@@ -205,6 +214,7 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
             {"made_by_versions", Json(head.versions)},
             {"versions", program_versions()}};
   if (!head.where.empty()) json["where"] = head.where;
+  if (!head.labels.empty()) json["labels"] = head.labels;
   if (!head.given_checksum.empty()) json.update({{"given", head.given}, {"given_checksum", head.given_checksum}});
   write_json(common, json);
 }

@@ -23,6 +23,8 @@ ModelRows make_rows(const Model& model, const AskedRows& asked, const Backend& b
                          model.constraints(), given_limits(common));
     made.rows.generator = std::move(completed.generator);
     made.given = completed.rows;
+  } else if (!asked.labels.empty()) {
+    made.rows.generator = model.make_generator_of(asked.labels, asked.seed, backend);
   } else if (!asked.where) {
     made.rows.generator = model.make_generator(asked.seed, backend);
   } else {

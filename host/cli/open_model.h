@@ -22,6 +22,7 @@ OpenedModel open_model(const std::string& path);
 struct AskedRows {
   uint64_t seed = 0;
   std::optional<std::string> where;  // conditions
+  std::string labels;                // of images (engine/image/label_choice.h); "": not asked for
   std::string given;                 // file whose rows are completed; "": none
 };
 struct ModelRows {
