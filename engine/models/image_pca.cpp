@@ -23,8 +23,8 @@ constexpr int kVersion = 1;
 constexpr double kNoVariance = 1e-6;             // of a level, in squares of levels: rounding
 constexpr int64_t kMostComponentsOfShare = 512;  // a share of variance takes no more
 constexpr int64_t kBlockLevels = 1 << 18;        // that are centred at a time
-constexpr int64_t kTileRows = 64;                // rows that are turned from columns to images at a time, at least
-constexpr double kDirectionBytes = 40;           // held for a level of a direction while they are found
+constexpr int64_t kTileRows = 256;      // sampled and turned to images at a time: what a mixture's sampler makes
+constexpr double kDirectionBytes = 40;  // held for a level of a direction while they are found
 
 // One Gaussian a label, labels in order; one for all images without labels.
 struct ImageGaussians {
@@ -107,6 +107,7 @@ class ImageRowSampler : public RowSampler {
         seed_(seed),
         prepared_(std::move(prepared)) {
     const auto row_bytes = levels_ * static_cast<int64_t>(sizeof(int32_t));
+    // A sampler on a device prefers more rows at a time.
     const auto preferred = static_cast<int64_t>(prepared_->preferred_bytes());
     tile_rows_ = std::max(preferred / row_bytes / kTileRows * kTileRows, kTileRows);
     tile_ = prepared_->allocate(static_cast<size_t>(tile_rows_ * row_bytes));
@@ -115,7 +116,9 @@ class ImageRowSampler : public RowSampler {
     if (has_labels_) buffers_.emplace_back();
   }
 
-  size_t preferred_bytes() const override { return prepared_->preferred_bytes(); }
+  size_t preferred_bytes() const override {  // of a tile
+    return static_cast<size_t>(tile_rows_) * (static_cast<size_t>(levels_) + (has_labels_ ? sizeof(int32_t) : 0));
+  }
 
   void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
     for (int64_t done = 0; done < rows; done += tile_rows_) {

@@ -50,6 +50,8 @@ FileLabels read_npy_labels(const std::string& path);
 
 // A folder of class folders, whose names are the labels, or of PNG files: no labels then.
 FileLabels read_png_folder(const std::string& path, ImageCollector& to);
+// Whether files of images, also of kinds that are not read, are in a folder or in the folders in it.
+bool holds_image_files(const std::string& folder);
 
 // The text "28 x 28 grey".
 std::string describe(const ImageShape& shape);

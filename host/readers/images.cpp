@@ -206,7 +206,9 @@ void ImageCollector::append_rest(const std::string& path, ByteSource& from, int6
 }
 
 bool holds_images(const std::string& path) {
-  return path != "-" && (fs::is_directory(path) || kind_of(path) != ImageKind::kNone);
+  if (path == "-") return false;
+  if (fs::is_directory(path)) return holds_image_files(path) || !generated_files(path).empty();
+  return kind_of(path) != ImageKind::kNone;
 }
 
 Images read_images(const std::string& path, const ImageReadOptions& options) {

@@ -22,8 +22,8 @@ struct ImageReadOptions {
   int64_t memory_bytes = int64_t{512} << 20;  // that images may occupy
 };
 
-// Whether a path is taken for images: a folder, or a file that begins as IDX, NPY or PNG does. Throws InputError where
-// there is nothing or it cannot be read.
+// Whether a path is taken for images: a folder with files of images in it, or a file that begins as IDX, NPY or PNG
+// does. Throws InputError where there is nothing or it cannot be read.
 bool holds_images(const std::string& path);
 
 // Throws InputError naming the file, what is wrong with it and what to do; UsageError for more images than the memory

@@ -20,15 +20,20 @@ using namespace std::string_view_literals;
 constexpr std::array kOtherImages = {".jpg"sv,  ".jpeg"sv, ".bmp"sv, ".gif"sv, ".tif"sv,
                                      ".tiff"sv, ".webp"sv, ".ppm"sv, ".pgm"sv};
 
-struct Listing {
-  std::vector<std::string> folders, images;  // names, sorted
-};
-
 std::string small_extension(const fs::path& path) {
   std::string extension = path.extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return extension;
 }
+
+bool is_image_file(const fs::path& path) {
+  const std::string extension = small_extension(path);
+  return extension == ".png" || std::find(kOtherImages.begin(), kOtherImages.end(), extension) != kOtherImages.end();
+}
+
+struct Listing {
+  std::vector<std::string> folders, images;  // names, sorted
+};
 
 // Hidden names and files of other kinds (a licence, a list) are left out.
 Listing list_folder_of_images(const fs::path& folder) {
@@ -41,7 +46,7 @@ Listing list_folder_of_images(const fs::path& folder) {
       listing.folders.push_back(name);
     } else if (extension == ".png") {
       listing.images.push_back(name);
-    } else if (std::find(kOtherImages.begin(), kOtherImages.end(), extension) != kOtherImages.end()) {
+    } else if (is_image_file(name)) {
       throw InputError(item.path().string() + ": is no PNG file: convert it (as by ImageMagick's mogrify -format png)");
     }
   }
@@ -63,6 +68,17 @@ void ImageCollector::append_png(const std::string& path) {
   const ImageShape shape = decode_png(bytes, path, kLargestImageSide, pixels);
   expect(path, shape, 1);
   images.pixels.insert(images.pixels.end(), pixels.begin(), pixels.end());
+}
+
+bool holds_image_files(const std::string& folder) {
+  std::error_code error;
+  for (const fs::directory_entry& item : fs::directory_iterator(folder, error)) {
+    if (is_image_file(item.path())) return true;
+    if (!item.is_directory(error)) continue;
+    for (const fs::directory_entry& inner : fs::directory_iterator(item.path(), error))
+      if (is_image_file(inner.path())) return true;
+  }
+  return false;
 }
 
 FileLabels read_png_folder(const std::string& path, ImageCollector& to) {

@@ -130,8 +130,11 @@ expect_error "cut-images-idx3-ubyte: says that it has 300 images"
 head -c 100 m.doppel >cut.doppel
 expect_status 3 "$doppel" generate cut.doppel --rows 5 --sink null
 mkdir empty
-expect_status 3 "$doppel" fit empty -o n.doppel --model pca
-expect_error "without PNG files"
+expect_status 3 "$doppel" fit empty -o n.doppel
+expect_error "is a folder"
+mkdir photos && touch photos/1.jpg
+expect_status 3 "$doppel" fit photos -o n.doppel --model pca
+expect_error "convert it"
 expect_status 0 "$doppel" fit x.npy --labels x-labels-idx1-ubyte -o n.doppel --model pca
 expect_status 3 "$doppel" fit colour.npy --labels x_labels.npy -o n.doppel --model pca
 expect_error "do not belong together"

@@ -187,6 +187,7 @@ TEST_F(ImageReaders, NameTheFaultOfNpy) {
 TEST_F(ImageReaders, NameTheFaultOfAFolder) {
   const Images images = numbered_images(2, {1, 4, 4}, 0);
   EXPECT_NE(refusal(folder_.path()).find("a folder without PNG files"), std::string::npos);
+  EXPECT_FALSE(holds_images(folder_.path()));
   fs::create_directories(path("cat"));
   write_text(path("cat/1.png"), png_text({1, 4, 4}, images.image(0)));
   write_text(path("cat/2.png"), png_text({1, 4, 3}, images.image(1)));
