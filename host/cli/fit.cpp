@@ -1,6 +1,7 @@
 // doppel fit: learns a table, or images, and writes a model file.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -271,11 +272,12 @@ Json hints_json(const std::vector<ConstraintHint>& hints, const TableSchema& sch
   return list;
 }
 
-// Whether DATA is images. Throws UsageError for options of the other kind of data.
+// Whether DATA is images. Throws UsageError for options of the other kind of data. What is not there is no image: options
+// that are wrong for any table are told first.
 bool is_of_images(const FitCommand& command) {
   const bool asks_for_table = !command.schema.empty() || !command.write_schema.empty() || !command.delimiter.empty() ||
                               !command.constraints.empty();
-  if (!holds_images(command.data)) {
+  if (!std::filesystem::exists(command.data) || !holds_images(command.data)) {
     if (!command.labels.empty()) throw UsageError("--labels is of images, and '" + command.data + "' is a table");
     return false;
   }
