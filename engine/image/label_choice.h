@@ -1,6 +1,6 @@
 // Which labels generated images have, as `generate --label` says it:
 //   as-data   as frequent as in the data
-//   balanced  all equally probable
+//   balanced  all equally frequent
 //   7   0..9   cat,dog   0..4,9   labels by name, or from one to another in the order of the model's; equally probable
 #pragma once
 

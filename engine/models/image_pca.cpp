@@ -66,6 +66,7 @@ TableSampler make_image_sampler(const ImageGaussians& model, const std::vector<d
     label.first.push_back(label.first.back() + 1);
   }
   append_alias(outcomes, sampler.member);
+  sampler.balanced = true;
   for (int64_t level = 0; level < levels; ++level) {
     ColumnSampler& column = sampler.columns.emplace_back();
     column.transform = Transform::kLinear;

@@ -4,8 +4,8 @@
 // rounded and clipped to 0 .. 255: a baseline for networks. V and lambda are the leading principal directions of the
 // label's images (leading_directions.h), so that a level has the variance of the data whatever their number.
 //
-// Rows are drawn as those of a mixture with a member a label (kernels/table.h): the same bits on every backend.
-// Without labels there is one Gaussian of all images.
+// Rows are drawn as those of a balanced mixture with a member a label (kernels/table.h): the same bits on every
+// backend, and labels are shared out evenly. Without labels there is one Gaussian of all images.
 #pragma once
 
 #include <memory>

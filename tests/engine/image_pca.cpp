@@ -167,8 +167,8 @@ TEST(ImagePca, LabelsAreThoseAskedFor) {
     return counts;
   };
   EXPECT_EQ(labels_of("b"), (std::map<int32_t, int>{{1, 4000}}));
-  EXPECT_NEAR(labels_of("balanced")[0], 2000, 4 * std::sqrt(1000));
-  EXPECT_NEAR(labels_of("as-data")[0], 4000 / 3., 4 * std::sqrt(4000 * 2 / 9.));
+  EXPECT_NEAR(labels_of("balanced")[0], 2000, 8);  // shared out evenly, not drawn independently
+  EXPECT_NEAR(labels_of("as-data")[0], 4000 / 3., 8);
   EXPECT_THROW(labels_of("c"), UsageError);
   EXPECT_THROW(model->make_generator_where("label=a", 1, cpu()), UsageError);
 }
