@@ -100,6 +100,11 @@ TEST_P(CudaSampleTable, MixturesOfAllShapes) {
       expect_cpu_bytes(random_mixture({5, latents, components, 2, 2}, 23), 8, 0, 70);
 }
 
+TEST_P(CudaSampleTable, Images) {
+  expect_cpu_bytes(image_mixture(3, 147, 20, 30), 9, 5, 130);
+  expect_cpu_bytes(image_mixture(1, 784, 40, 31), 9, 5, 10);
+}
+
 TEST_P(CudaSampleTable, BalancedMixtures) {
   for (int32_t variables : {0, 3, 4, 63, 64})
     expect_cpu_bytes(random_mixture({.members = 3, .variables = variables, .balanced = true}, 29), 7, 1001, 130);

@@ -143,6 +143,10 @@ TEST_P(SampleTable, BalancedMixtures) {
     expect_reference(random_mixture({.members = 3, .variables = variables, .balanced = true}, 29), 7, 3, 300);
 }
 
+TEST_P(SampleTable, Images) {
+  expect_reference(image_mixture(3, 147, 20, 30), 9, 5, 300);
+}
+
 TEST_P(SampleTable, MixturesOfAnyNumberOfLatents) {
   for (int32_t latents : {0, 1, 4, 7, 8, 9, 16, 20, 33})
     for (int32_t components : {0, 1, 7, 20, 40})

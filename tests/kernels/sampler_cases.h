@@ -208,6 +208,35 @@ inline TableSampler wide_mixture(int32_t count, uint64_t seed) {
   return sampler;
 }
 
+// Images as engine/models/image_pca.h makes them: a label a member, and a latent and a column a level.
+inline TableSampler image_mixture(int32_t labels, int32_t levels, int32_t components, uint64_t seed) {
+  TableSampler sampler = random_mixture(
+      {.members = labels, .latents = levels, .components = components, .variables = 1, .levels = 1, .balanced = true},
+      seed);
+  for (float& mean : sampler.mean) mean = 128 + 64 * mean;
+  for (float& weight : sampler.factor) weight *= 64;
+  sampler.emissions[0] = Emission{.states = labels, .above = {}, .first = {0}, .table = {}};
+  for (int32_t label = 0; label < labels; ++label) {
+    sampler.emissions[0].above.push_back(-1);
+    sampler.emissions[0].first.push_back(label + 1);
+    sampler.emissions[0].table.threshold.push_back(0);
+    sampler.emissions[0].table.below.push_back(label);
+    sampler.emissions[0].table.above.push_back(label);
+  }
+  sampler.columns.assign(static_cast<size_t>(levels) + 1, ColumnSampler());
+  for (int32_t level = 0; level < levels; ++level) {
+    ColumnSampler& column = sampler.columns[static_cast<size_t>(level)];
+    column.transform = Transform::kLinear;
+    column.latent = level;
+    column.maximum = 255;
+  }
+  ColumnSampler& label = sampler.columns.back();
+  label.emission = 0;
+  label.state_role.assign(static_cast<size_t>(labels), StateRole::kValue);
+  for (int32_t i = 0; i < labels; ++i) label.state_integer.push_back(i);
+  return sampler;
+}
+
 namespace reference {
 
 inline std::vector<float> normals_of_row(uint64_t seed, uint64_t row, int32_t draws) {
