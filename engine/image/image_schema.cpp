@@ -1,9 +1,6 @@
 #include "engine/image/image_schema.h"
 
 #include <charconv>
-#include <nlohmann/json.hpp>
-
-#include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
@@ -33,23 +30,6 @@ OutputSchema make_image_schema(const ImageShape& shape, const std::vector<std::s
   label.schema.source = type_of_names(label_names);
   label.schema.levels = label_names;
   return schema;
-}
-
-nlohmann::json to_json(const ImageShape& shape) {
-  return {{"channels", shape.channels}, {"height", shape.height}, {"width", shape.width}};
-}
-
-ImageShape image_shape_from_json(const nlohmann::json& json) {
-  constexpr int32_t kLargestSide = 1 << 15;
-  const auto field = [&](const char* name) {
-    const auto at = json.find(name);
-    if (at == json.end() || !at->is_number_integer() || *at < 1 || *at > kLargestSide)
-      throw InputError(std::string("model file: the images' ") + name + " is missing or out of range");
-    return at->get<int32_t>();
-  };
-  const ImageShape shape{field("channels"), field("height"), field("width")};
-  if (shape.channels != 1 && shape.channels != 3) throw InputError("model file: images of neither 1 nor 3 channels");
-  return shape;
 }
 
 }  // namespace doppel

@@ -11,6 +11,7 @@
 #include "engine/image/label_choice.h"
 #include "engine/models/alias_table.h"
 #include "engine/models/fit_report.h"
+#include "engine/models/image_metadata.h"
 #include "engine/models/leading_directions.h"
 #include "kernels/common/error.h"
 
@@ -355,7 +356,10 @@ void append_gaussian(const LabelMoments& label, const Directions& found, int64_t
 }
 
 Json describe_image_fit(const Images& images, const FitOptions& options) {
-  Json json{{"rows", images.count()}, {"image", to_json(images.shape)}, {"label_names", images.label_names}};
+  ModelFile file;
+  save_image_metadata(images.shape, images.label_names, file);
+  Json json = std::move(file.metadata);
+  json["rows"] = images.count();
   json["provenance"] = {
       {"seed", options.seed}, {"components", options.components}, {"versions", {{"doppel", DOPPEL_VERSION}}}};
   return json;
@@ -423,13 +427,10 @@ std::unique_ptr<Model> fit_image_pca(const Images& images, const FitOptions& opt
 std::unique_ptr<Model> load_image_pca(const ModelFile& file) {
   Json about = about_of(file, kVersion);
   ImageGaussians model;
-  if (!about.contains("image") || !about.contains("label_names") || !about["label_names"].is_array())
-    throw InputError("model file: it does not say what images and labels it makes");
-  model.shape = image_shape_from_json(about["image"]);
-  for (const Json& name : about["label_names"]) {
-    if (!name.is_string()) throw InputError("model file: a label's name is no text");
-    model.label_names.push_back(name.get<std::string>());
-  }
+  model.shape = load_image_shape(file);
+  if (model.shape.channels != 1 && model.shape.channels != 3)
+    throw InputError("model file: images of neither 1 nor 3 channels");
+  model.label_names = load_label_names(file);
   const int64_t levels = model.shape.size();
   const Tensor& factor = file.tensor("factor", {-1, levels, -1});
   model.labels = factor.shape[0], model.components = factor.shape[2];
