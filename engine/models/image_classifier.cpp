@@ -153,15 +153,19 @@ ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptio
   return classifier;
 }
 
+Json ImageClassifier::describe() const {
+  Json about = about_;
+  save_image_metadata(image_shape(), label_names_, about);
+  about["channels"] = network_.shape().channels;
+  about["features"] = network_.shape().features;
+  return about;
+}
+
 ModelFile ImageClassifier::save() const {
   ModelFile file;
-  file.metadata = about_;
+  file.metadata = describe();
   file.metadata["kind"] = kClassifierKind;
   file.metadata["version"] = kVersion;
-  const ClassifierShape& shape = network_.shape();
-  save_image_metadata(shape.image, label_names_, file);
-  file.metadata["channels"] = shape.channels;
-  file.metadata["features"] = shape.features;
   save_layers(network_.layers(), "layers", file);
   return file;
 }

@@ -49,7 +49,7 @@ class ImageClassifier {
   // Throws InputError for a file that is no image classifier, of another version, or that contradicts itself.
   static ImageClassifier load(const ModelFile& file);
   ModelFile save() const;
-  const nlohmann::json& describe() const { return about_; }  // of the fit, as in the file's metadata
+  nlohmann::json describe() const;  // the images, the fit and the network, as in the file's metadata
 
   const ImageShape& image_shape() const { return network_.shape().image; }
   int32_t classes() const { return network_.shape().classes; }

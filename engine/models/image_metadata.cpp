@@ -37,9 +37,9 @@ void check_image_shape(const Images& images, const ImageShape& shape) {
     throw InputError("images of " + text_of(images.shape) + " do not go with a model of " + text_of(shape));
 }
 
-void save_image_metadata(const ImageShape& shape, const std::vector<std::string>& label_names, ModelFile& file) {
-  file.metadata["image"] = {{"channels", shape.channels}, {"height", shape.height}, {"width", shape.width}};
-  file.metadata["label_names"] = label_names;
+void save_image_metadata(const ImageShape& shape, const std::vector<std::string>& label_names, Json& metadata) {
+  metadata["image"] = {{"channels", shape.channels}, {"height", shape.height}, {"width", shape.width}};
+  metadata["label_names"] = label_names;
 }
 
 void check_image_model_file(const ModelFile& file, const std::string& kind, int version) {

@@ -19,7 +19,8 @@ std::vector<std::string> label_names_of(const Images& images);
 // Throws InputError unless images are of this shape, which is that of a model.
 void check_image_shape(const Images& images, const ImageShape& shape);
 
-void save_image_metadata(const ImageShape& shape, const std::vector<std::string>& label_names, ModelFile& file);
+void save_image_metadata(const ImageShape& shape, const std::vector<std::string>& label_names,
+                         nlohmann::json& metadata);
 
 // Throw InputError where the file has another kind, version or nonsense.
 void check_image_model_file(const ModelFile& file, const std::string& kind, int version);

@@ -356,9 +356,8 @@ void append_gaussian(const LabelMoments& label, const Directions& found, int64_t
 }
 
 Json describe_image_fit(const Images& images, const FitOptions& options) {
-  ModelFile file;
-  save_image_metadata(images.shape, images.label_names, file);
-  Json json = std::move(file.metadata);
+  Json json;
+  save_image_metadata(images.shape, images.label_names, json);
   json["rows"] = images.count();
   json["provenance"] = {
       {"seed", options.seed}, {"components", options.components}, {"versions", {{"doppel", DOPPEL_VERSION}}}};

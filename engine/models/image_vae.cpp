@@ -258,6 +258,7 @@ ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, con
 
 nlohmann::json ImageVae::describe() const {
   Json about = about_;
+  save_image_metadata(shape().image, label_names_, about);
   about["network"] = {{"convolutional", shape().is_convolutional},
                       {"latent", shape().latent},
                       {"hidden", shape().hidden},
@@ -273,7 +274,6 @@ ModelFile ImageVae::save() const {
   file.metadata = describe();
   file.metadata["kind"] = kImageVaeKind;
   file.metadata["version"] = kVersion;
-  save_image_metadata(shape().image, label_names_, file);
   file.metadata["label_shares"] = label_shares_;
   save_layers(network_.encoder_layers(), "encoder", file);
   save_layers(network_.decoder().layers(), "decoder", file);

@@ -67,7 +67,7 @@ class ImageVae {
   // Throws InputError for a file that is no image VAE, of another version, or that contradicts itself.
   static ImageVae load(const ModelFile& file);
   ModelFile save() const;
-  nlohmann::json describe() const;  // of the fit, the network and the prior, as in the file's metadata
+  nlohmann::json describe() const;  // the images, the fit, the network and the prior, as in the file's metadata
 
   const ImageVaeShape& shape() const { return network_.shape(); }
   const std::vector<std::string>& label_names() const { return label_names_; }

@@ -10,7 +10,7 @@ namespace {
 // And the layer: of fill_with_normals.
 constexpr uint32_t kUseEncoder = 0x64000000u, kUseDecoder = 0x65000000u;
 constexpr double kGain = 2, kHeadGain = 0.1;  // heads start near the prior, pixels near what all images have
-constexpr double kLabelGain = 4;  // stronger than all latents: they need not say again what the label says
+constexpr double kLabelGain = 4;              // stronger than all latents: they need not say again what the label says
 constexpr int32_t kSmall = 8;
 constexpr int64_t kMostChannels = 256;
 constexpr double kFirstMean = 0.5, kFirstLogScale = -1.5;  // of logistic pixels

@@ -3,7 +3,11 @@
 
 #include "engine/constrained_rows.h"
 #include "engine/model.h"
+#include "engine/models/image_classifier.h"
+#include "engine/models/image_classifier_model.h"
 #include "engine/models/image_pca.h"
+#include "engine/models/image_vae.h"
+#include "engine/models/image_vae_model.h"
 #include "engine/models/mixture.h"
 #include "engine/models/pca.h"
 #include "engine/models/vae.h"
@@ -37,6 +41,9 @@ struct ImageKind {
 
 constexpr ImageKind kImageKinds[] = {
     {"pca", kImagePcaKind, check_image_pca_options, fit_image_pca, load_image_pca},
+    {"vae", kImageVaeKind, check_image_vae_options, fit_image_vae, load_image_vae},
+    {"vae-dense", kImageVaeKind, check_image_vae_options, fit_dense_image_vae, load_image_vae},
+    {"cnn", kClassifierKind, check_image_classifier_options, fit_image_classifier, load_image_classifier},
 };
 
 constexpr const char* kAutoKind = "auto";  // to be chosen by the table

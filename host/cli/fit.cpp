@@ -45,6 +45,8 @@ Examples:
   doppel fit sales.parquet -o sales.doppel --schema s.json         ... and with corrections
   doppel fit trips.csv -o trips.doppel --constraint "start<=end" --constraint "fixed {city, country}"
   doppel fit train-images-idx3-ubyte.gz -o digits.doppel --model pca    a Gaussian of the images of each label
+  doppel fit train-images-idx3-ubyte.gz -o digits.doppel --model vae    a network that makes images; vae-dense: a faster one
+  doppel fit train-images-idx3-ubyte.gz -o judge.doppel --model cnn     a network that tells the labels apart
 
 Constraints (--constraint) hold in every row generated, under --where and --given, too. They are kept in the model; rows that
 break one are drawn anew. A<=B, A<B, A>=B and A>B of two numbers or two dates hold where one of them is missing. fixed

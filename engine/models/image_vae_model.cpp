@@ -1,0 +1,152 @@
+#include "engine/models/image_vae_model.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "engine/image/image_schema.h"
+#include "engine/image/label_choice.h"
+#include "engine/models/count_option.h"
+#include "engine/models/image_metadata.h"
+#include "engine/models/image_vae.h"
+#include "kernels/common/error.h"
+
+namespace doppel {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMostEpochs = 40, kMostEpochsAsked = 100'000, kMostLatentAsked = 1024;
+constexpr double kTrainingOperations = 2e13;  // multiply-adds
+constexpr int64_t kPreferredBlocks = 16;      // sampled at a time
+
+std::optional<int64_t> parse_epochs(const FitOptions& options) {
+  return parse_count_option("--epochs", options.epochs, kMostEpochsAsked);
+}
+std::optional<int64_t> parse_latent(const FitOptions& options) {
+  return parse_count_option("--latent", options.latent, kMostLatentAsked);
+}
+
+class ImageVaeRows : public RowSampler {
+ public:
+  ImageVaeRows(const OutputSchema& schema, uint64_t seed, std::unique_ptr<ImageVaeSampler> sampler)
+      : size_(schema.image.size()), has_labels_(!schema.columns.empty()), seed_(seed), sampler_(std::move(sampler)) {}
+  size_t preferred_bytes() const override {
+    return static_cast<size_t>(kPreferredBlocks * kImageBlockRows) *
+           (static_cast<size_t>(size_) + (has_labels_ ? sizeof(int32_t) : 0));
+  }
+  void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
+    sampler_->sample(first_row, rows, batch.images(),
+                     has_labels_ ? static_cast<int32_t*>(batch.buffer(0).values) : nullptr);
+    batch.seed = seed_;
+    batch.first_row = first_row;
+    batch.rows = rows;
+  }
+
+ private:
+  int64_t size_;
+  bool has_labels_;
+  uint64_t seed_;
+  std::unique_ptr<ImageVaeSampler> sampler_;
+};
+
+class ImageVaeGenerator : public Generator {
+ public:
+  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, std::vector<double> weights, uint64_t seed)
+      : schema_(make_image_schema(vae->shape().image, vae->label_names())),
+        vae_(std::move(vae)),
+        weights_(std::move(weights)),
+        seed_(seed) {
+    make_sampler();  // throws what it throws now
+  }
+  const OutputSchema& schema() const override { return schema_; }
+  uint64_t seed() const override { return seed_; }
+  std::unique_ptr<RowSampler> make_sampler() const override {
+    return std::make_unique<ImageVaeRows>(schema_, seed_, vae_->make_sampler(seed_, weights_, 1));
+  }
+  // The decoder's weights, twice, as layers hold gradients, too; and what its layers give for a block.
+  int64_t sampler_bytes(int64_t) const override {
+    const ImageVaeShape& shape = vae_->shape();
+    int64_t weights = shape.hidden * (shape.latent + shape.hidden + shape.reduced().size());
+    int64_t values = 2 * shape.hidden + shape.reduced().size() + shape.image.size() * shape.heads();
+    for (const ConvShape& block : shape.blocks()) {
+      weights += block.weights();
+      values += block.input_size();
+    }
+    return static_cast<int64_t>(sizeof(float)) * (2 * weights + kImageBlockRows * values);
+  }
+
+ private:
+  OutputSchema schema_;
+  std::shared_ptr<const ImageVae> vae_;
+  std::vector<double> weights_;
+  uint64_t seed_;
+};
+
+class ImageVaeModel : public Model {
+ public:
+  explicit ImageVaeModel(ImageVae vae) : vae_(std::make_shared<const ImageVae>(std::move(vae))) {
+    for (const OutputColumn& column : make_image_schema(vae_->shape().image, vae_->label_names()).columns)
+      schema_.columns.push_back(column.schema);
+  }
+  std::string kind() const override { return kImageVaeKind; }
+  const TableSchema& schema() const override { return schema_; }
+  ModelFile save() const override { return vae_->save(); }
+  std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const override {
+    return make_generator_of(kLabelsAsData, seed, backend);
+  }
+  std::shared_ptr<const Generator> make_generator_of(const std::string& labels, uint64_t seed,
+                                                     const Backend&) const override {
+    std::vector<double> weights = choose_labels(labels, vae_->label_names(), vae_->label_shares());
+    return std::make_shared<ImageVaeGenerator>(vae_, std::move(weights), seed);
+  }
+  ConditionedRows make_generator_where(const std::string&, uint64_t, const Backend&) const override {
+    throw UsageError("--where: rows of this model are images: --label says of which label");
+  }
+  Json describe() const override { return vae_->describe(); }
+
+ private:
+  std::shared_ptr<const ImageVae> vae_;
+  TableSchema schema_;
+};
+
+std::unique_ptr<Model> fit(const Images& images, bool is_convolutional, const FitOptions& options,
+                           const Backend& backend) {
+  ImageVaeOptions how;
+  how.is_convolutional = is_convolutional;
+  how.seed = options.seed;
+  how.latent = parse_latent(options).value_or(how.latent);
+  how.progress = options.progress;
+  const auto classes = static_cast<int32_t>(label_names_of(images).size());
+  const ImageVaeShape shape{images.shape, classes,      is_convolutional, how.latent,
+                            how.hidden,   how.channels, how.likelihood};
+  const double of_epoch = static_cast<double>(images.count()) * ImageVaeNetwork<float>::operations_per_row(shape);
+  const auto affordable = static_cast<int64_t>(std::min(kTrainingOperations / std::max(of_epoch, 1.0), 1e9));
+  how.schedule.epochs = parse_epochs(options).value_or(std::clamp<int64_t>(affordable, 1, kMostEpochs));
+  return std::make_unique<ImageVaeModel>(ImageVae::fit(images, how, backend));
+}
+
+}  // namespace
+
+void check_image_vae_options(const FitOptions& options) {
+  parse_epochs(options);
+  parse_latent(options);
+  if (options.components != "auto" || options.members != "auto" || options.space != "scores")
+    throw UsageError("--components, --members and --space are not of --model vae: a VAE has --latent and --epochs");
+  if (!options.target.empty() || !options.constraints.empty())
+    throw UsageError("--target and --constraint are of tables, and the data are images");
+}
+
+std::unique_ptr<Model> fit_image_vae(const Images& images, const FitOptions& options, const Backend& backend) {
+  return fit(images, true, options, backend);
+}
+std::unique_ptr<Model> fit_dense_image_vae(const Images& images, const FitOptions& options, const Backend& backend) {
+  return fit(images, false, options, backend);
+}
+
+std::unique_ptr<Model> load_image_vae(const ModelFile& file) {
+  return std::make_unique<ImageVaeModel>(ImageVae::load(file));
+}
+
+}  // namespace doppel
