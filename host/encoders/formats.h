@@ -21,7 +21,7 @@ void check_uncompressed(const std::string& format, const EncoderOptions& options
 void check_no_images(const std::string& format, const OutputSchema& schema);
 void check_images(const std::string& format, const OutputSchema& schema);
 
-// A batch's rows that are images: about so many bytes, a multiple of 64.
+// A batch's rows that are images: about so many bytes, a multiple of 256, which samplers make no slower than a part of it.
 int64_t image_rows_per_batch(const OutputSchema& schema, int64_t bytes);
 
 }  // namespace doppel

@@ -65,7 +65,7 @@ class RecordEncoder : public Encoder {
 // "(28, 28)", or "(28, 28, 3)": an image as a NumPy shape, behind `first` extents.
 std::string numpy_shape(const std::string& first, const ImageShape& image);
 
-// A batch's rows: about a MiB of records, a multiple of 1,024; of images, of 64.
+// A batch's rows: about a MiB of records, a multiple of 1,024; of images, of 256.
 int64_t record_rows_per_batch(const OutputSchema& schema);
 
 }  // namespace doppel

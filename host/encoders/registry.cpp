@@ -44,8 +44,9 @@ void check_images(const std::string& format, const OutputSchema& schema) {
 }
 
 int64_t image_rows_per_batch(const OutputSchema& schema, int64_t bytes) {
+  constexpr int64_t kRowsTogether = 256;
   const int64_t row_bytes = std::max<int64_t>(schema.image.size(), 1);
-  return std::clamp<int64_t>(bytes / row_bytes / 64 * 64, 64, 1 << 16);
+  return std::clamp<int64_t>(bytes / row_bytes / kRowsTogether * kRowsTogether, kRowsTogether, 1 << 16);
 }
 
 }  // namespace doppel
