@@ -16,7 +16,7 @@ peak_of() { sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p' "$1"; }
 expect_status 0 "$doppel" fit data.csv -o m.doppel --members 4
 
 # 2 million rows, which would take more than all the memory given (see below)
-limit=96000000
+limit=112000000
 expect_status 0 "$doppel" generate m.doppel --rows 2M -o big.csv
 small=(--memory $limit --threads 2)
 expect_status 0 "$doppel" score m.doppel big.csv "${small[@]}" --json score.json
@@ -34,19 +34,19 @@ cmp filled.csv kept.csv || fail "memory changes what impute writes"
 expect_status 0 "$doppel" generate m.doppel --given given.csv -o kept.csv --overwrite --threads 1 --memory 4G
 cmp whole.csv kept.csv || fail "memory changes what generate --given writes"
 head -700001 big.csv >part.csv
-for options in "--memory 96M --threads 2" "--memory 4G --threads 1"; do
+for options in "--memory 112M --threads 2" "--memory 4G --threads 1"; do
   # shellcheck disable=SC2086
   "$doppel" score m.doppel part.csv $options -o "scores${options//[^0-9]/}.csv" --json "scores${options//[^0-9]/}.json" --top 5 -q || fail "score $options"
 done
-cmp scores962.csv scores41.csv || fail "memory changes scores"
+cmp scores1122.csv scores41.csv || fail "memory changes scores"
 results() { grep -vE '"(output|seconds|rows_per_s|peak_memory_bytes)"' "$1"; }
-cmp <(results scores962.json) <(results scores41.json) || fail "memory changes the summary of scores"
+cmp <(results scores1122.json) <(results scores41.json) || fail "memory changes the summary of scores"
 rm -f big.csv filled.csv kept.csv part.csv scores*.csv
 
-expect_status 2 "$doppel" score m.doppel data.csv --top 100000 --memory 96M
+expect_status 2 "$doppel" score m.doppel data.csv --top 100000 --memory 112M
 expect_error "more rows than fit into a quarter of --memory"
 
-# Into a folder, from a file that 96 MB do not keep, and from the same compressed
+# Into a folder, from a file that 112 MB do not keep, and from the same compressed
 head -700001 given.csv >rows.csv
 head -700001 whole.csv >expected.csv
 generate=("$doppel" generate m.doppel --given rows.csv --rows-per-file 80k --format csv)
@@ -56,9 +56,9 @@ cmp expected.csv <(whole_of one) || fail "rows differ from those of one file"
 [[ $(ls one | grep -c part-) == 9 ]] || fail "files: $(ls one)"
 grep -q '"given":"rows.csv","given_checksum":"[0-9a-f]\{32\}"' one/manifest.jsonl || fail "manifest: $(head -1 one/manifest.jsonl)"
 gzip -k rows.csv
-expect_status 0 "$doppel" generate m.doppel --given rows.csv.gz -o zipped.csv --memory 96M
+expect_status 0 "$doppel" generate m.doppel --given rows.csv.gz -o zipped.csv --memory 112M
 cmp expected.csv zipped.csv || fail "a compressed file gives other rows"
-for part in 3 1 2; do expect_status 0 "${generate[@]}" -o parts --parts 3 --part $part --memory 96M; done
+for part in 3 1 2; do expect_status 0 "${generate[@]}" -o parts --parts 3 --part $part --memory 112M; done
 cmp <(data_of one) <(data_of parts) || fail "parts change bytes"
 
 # Typed files, whose rows are read in batches
@@ -74,7 +74,7 @@ for extension in parquet arrow; do
 done
 
 # More rows than are given: they start again
-expect_status 0 "${generate[@]}" --rows 1.5M -o cycled --memory 96M
+expect_status 0 "${generate[@]}" --rows 1.5M -o cycled --memory 112M
 cmp <(data_of one | head -600000) <(data_of cycled | head -600000) || fail "fewer rows are not a prefix"
 cmp <(whole_of cycled | tail -n +2 | cut -d, -f1,3 | sed -n '700001,1400000p') <(tail -n +2 rows.csv) || fail "rows given do not start again"
 
@@ -82,7 +82,7 @@ cmp <(whole_of cycled | tail -n +2 | cut -d, -f1,3 | sed -n '700001,1400000p') <
 expect_status 0 "$doppel" verify one
 expect_status 0 "$doppel" inspect one
 expect_output "^columns given by rows.csv \(checksum [0-9a-f]{32}\)$"
-expect_status 0 "$doppel" verify cycled --recompute 30% --model m.doppel --given rows.csv --memory 96M
+expect_status 0 "$doppel" verify cycled --recompute 30% --model m.doppel --given rows.csv --memory 112M
 expect_status 0 "$doppel" verify parts --recompute 100% --model m.doppel --given rows.csv
 expect_status 2 "$doppel" verify one --recompute 30% --model m.doppel
 expect_error "give --given rows.csv"
@@ -103,28 +103,28 @@ expect_status 2 "$doppel" generate m.doppel --given other.csv --rows-per-file 80
 expect_error "differs in the checksum of the rows given"
 expect_status 2 "$doppel" generate m.doppel --rows 700k --rows-per-file 80k --format csv -o one --resume
 expect_error "differs in the checksum of the rows given"
-expect_status 0 "$doppel" generate m.doppel --given same.csv --rows-per-file 80k --format csv -o one --resume --memory 96M
+expect_status 0 "$doppel" generate m.doppel --given same.csv --rows-per-file 80k --format csv -o one --resume --memory 112M
 cmp expected.csv <(whole_of one) || fail "resuming changes bytes"
 # Killed at instants spread over the time that the whole job takes
 start=$(date +%s%N)
-expect_status 0 "${generate[@]}" --rows 1M -o unbroken --memory 96M
+expect_status 0 "${generate[@]}" --rows 1M -o unbroken --memory 112M
 took=$(( ($(date +%s%N) - start) / 1000000 ))
 killed=0
 for ((i = 1; i <= 8; ++i)); do
-  "${generate[@]}" --rows 1M -o killed --resume -q --memory 96M 2>/dev/null &
+  "${generate[@]}" --rows 1M -o killed --resume -q --memory 112M 2>/dev/null &
   sleep "$(printf '%d.%03d' $((took * i / 9 / 1000)) $((took * i / 9 % 1000)))"
   kill -KILL $! 2>/dev/null
   wait $! 2>/dev/null
   [[ $? == 137 ]] && killed=$((killed + 1))
   ((i % 2 == 0)) || continue
-  expect_status 0 "${generate[@]}" --rows 1M -o killed --resume --memory 96M
+  expect_status 0 "${generate[@]}" --rows 1M -o killed --resume --memory 112M
   diff -r unbroken killed || fail "resumed after kill $i: not the same folder"
   rm -r killed
 done
 ((killed > 0)) || fail "no run was killed before its end"
 
 # Interrupted while rows are read: status 130, whole files only
-"${generate[@]}" --rows 2e8 -o long -q --memory 96M 2>stderr.txt &
+"${generate[@]}" --rows 2e8 -o long -q --memory 112M 2>stderr.txt &
 sleep 2
 kill -INT $!
 wait $!
@@ -142,7 +142,7 @@ for file in header.csv empty.csv none.csv; do
 done
 [[ ! -e nothing && ! -e nothing.csv ]] || fail "something was written from nothing"
 sed '$s/,[^,]*$/,many/' rows.csv >bad.csv
-expect_status 3 "$doppel" generate m.doppel --given bad.csv -o nothing --memory 96M
+expect_status 3 "$doppel" generate m.doppel --given bad.csv -o nothing --memory 112M
 expect_error "bad.csv:700001:2: 'many' is not a whole number (column 'weight')"
 [[ ! -e nothing ]] || fail "something was written from a bad file"
 ((failures == 0)) && echo "passed"

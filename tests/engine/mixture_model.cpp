@@ -160,9 +160,9 @@ TEST(MixtureModel, DoublesOfAllSeedsHaveTheSameShares) {
   constexpr int kRows = 20 * 1024;
   const auto model = fit(curved_table(3000), with_members("10"));
   const auto shares = [&](size_t column, uint64_t seed) {
+    const Sampled sampled = sample(*model, kRows, seed);
     std::vector<double> share(5);
-    for (const double code : sample(*model, kRows, seed).columns[column])
-      share[static_cast<size_t>(code)] += 1.0 / kRows;
+    for (const double code : sampled.columns[column]) share[static_cast<size_t>(code)] += 1.0 / kRows;
     return share;
   };
   for (const size_t column : {kFlag, kCode}) {
