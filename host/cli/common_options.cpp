@@ -6,6 +6,7 @@
 #include <string>
 
 #include "host/cli/commands.h"
+#include "host/numbers.h"
 #include "host/writer.h"
 
 namespace doppel {

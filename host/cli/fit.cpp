@@ -13,7 +13,6 @@
 #include "host/cli/fit_images.h"
 #include "host/cli/model_output.h"
 #include "host/cli/schema_file.h"
-#include "host/cli/text_table.h"
 #include "host/encoders/csv_cells.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
@@ -22,6 +21,7 @@
 #include "host/readers/reader.h"
 #include "host/readers/watched_table.h"
 #include "host/scheduler.h"
+#include "host/text_table.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
 
@@ -274,8 +274,8 @@ Json hints_json(const std::vector<ConstraintHint>& hints, const TableSchema& sch
   return list;
 }
 
-// Whether DATA is images. Throws UsageError for options of the other kind of data. What is not there is no image: options
-// that are wrong for any table are told first.
+// Whether DATA is images. Throws UsageError for options of the other kind of data. What is not there is no image:
+// options that are wrong for any table are told first.
 bool is_of_images(const FitCommand& command) {
   const bool asks_for_table = !command.schema.empty() || !command.write_schema.empty() || !command.delimiter.empty() ||
                               !command.constraints.empty();

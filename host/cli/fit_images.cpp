@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "host/cli/model_output.h"
-#include "host/cli/text_table.h"
 #include "host/manifest.h"
 #include "host/progress.h"
 #include "host/readers/images.h"
 #include "host/readers/watched_table.h"
 #include "host/scheduler.h"
+#include "host/text_table.h"
 #include "kernels/backend.h"
 
 namespace doppel {

@@ -17,6 +17,7 @@
 #include "host/contact_sheet.h"
 #include "host/encoders/encoder.h"
 #include "host/interrupt.h"
+#include "host/numbers.h"
 #include "host/output_folder.h"
 #include "host/scheduler.h"
 #include "host/verification.h"

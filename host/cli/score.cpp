@@ -15,10 +15,10 @@
 #include "host/cli/given_file.h"
 #include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
-#include "host/cli/text_table.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
 #include "host/scheduler.h"
+#include "host/text_table.h"
 #include "kernels/common/error.h"
 
 namespace doppel {

@@ -1,7 +1,7 @@
 // Numbers on the command line.
 #include <gtest/gtest.h>
 
-#include "host/cli/commands.h"
+#include "host/numbers.h"
 #include "kernels/common/error.h"
 
 namespace doppel {

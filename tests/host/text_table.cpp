@@ -1,4 +1,4 @@
-#include "host/cli/text_table.h"
+#include "host/text_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-// Numbers as people write them on a command line.
+#include "host/numbers.h"
+
 #include <array>
 #include <cctype>
 #include <limits>
 #include <optional>
 #include <string_view>
 
-#include "host/cli/commands.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
