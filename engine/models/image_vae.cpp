@@ -138,11 +138,8 @@ LatentMembers load_members(const ModelFile& file, int64_t latent, int64_t classe
   if (count < 1 || count > kMostMembersOfFile) throw InputError("model file: its prior has no or too many members");
   const auto of_class = file.tensor("prior.class", {count}).to<int32_t>();
   members.weight = file.tensor("prior.weight", {count}).to<double>();
-  members.mean = file.tensor("prior.mean", {count, latent}).to<float>();
-  members.factor = file.tensor("prior.factor", {count, latent, latent}).to<float>();
-  for (const std::vector<float>* values : {&members.mean, &members.factor})
-    if (!std::all_of(values->begin(), values->end(), [](float value) { return std::isfinite(value); }))
-      throw InputError("model file: a value of its prior is not finite");
+  members.mean = finite_values(file, "prior.mean", {count, latent});
+  members.factor = finite_values(file, "prior.factor", {count, latent, latent});
   for (const double weight : members.weight)
     if (!(weight >= 0 && weight <= 1.0000001)) throw InputError("model file: a weight of its prior is not in [0, 1]");
   if (!std::is_sorted(of_class.begin(), of_class.end()) || of_class.front() != 0 || of_class.back() != classes - 1)
@@ -182,10 +179,7 @@ std::vector<double> load_shares(const ModelFile& file, size_t classes) {
 
 void load_label_weight(const ModelFile& file, const std::string& name, Parameter<float>* weight,
                        const ImageVaeShape& shape) {
-  if (!weight) return;
-  weight->value = file.tensor(name, {shape.classes, shape.hidden}).to<float>();
-  if (!std::all_of(weight->value.begin(), weight->value.end(), [](float value) { return std::isfinite(value); }))
-    throw InputError("model file: a value of '" + name + "' is not finite");
+  if (weight) weight->value = finite_values(file, name, {shape.classes, shape.hidden});
 }
 
 // ---- levels

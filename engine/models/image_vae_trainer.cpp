@@ -1,11 +1,10 @@
 #include "engine/models/image_vae_trainer.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "engine/image/augment.h"
+#include "engine/models/vae_epochs.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/training.h"
 
@@ -116,25 +115,9 @@ std::vector<VaeEpoch> train(ImageVaeNetwork<float>& network, const Images& image
                             const ImageVaeSchedule& schedule, uint64_t seed,
                             const std::function<void(double, const VaeEpoch&)>& progress) {
   Trainer trainer(network, images, split, schedule, seed);
-  const auto epochs_asked = static_cast<double>(schedule.epochs);
-  const auto warm_epochs = static_cast<int64_t>(std::ceil(schedule.warm_up * epochs_asked));
-  const auto patience = std::max<int64_t>(3, static_cast<int64_t>(schedule.patience * epochs_asked));
-  std::vector<VaeEpoch> epochs;
-  std::vector<std::vector<float>> best;
-  double least = std::numeric_limits<double>::infinity();
-  int64_t best_epoch = 0;
-  for (int64_t epoch = 0; epoch < schedule.epochs; ++epoch) {
-    epochs.push_back(trainer.run_epoch(epoch));
-    if (const double loss = epochs.back().held_out.total(); loss < least || epoch < warm_epochs) {
-      least = loss;
-      best_epoch = epoch;
-      best = values_of(network.parameters());
-    }
-    if (progress) progress(static_cast<double>(epoch + 1) / epochs_asked, epochs.back());
-    if (epoch - best_epoch >= patience) break;
-  }
-  set_values(best, network.parameters());
-  return epochs;
+  return run_epochs(
+      {schedule.epochs, 1, schedule.warm_up, schedule.patience}, network.parameters(),
+      [&](int64_t epoch) { return trainer.run_epoch(epoch); }, progress);
 }
 
 VaeLoss measure_loss(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,

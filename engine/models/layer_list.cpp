@@ -38,13 +38,6 @@ std::vector<float> reordered_bias(const NetworkLayer<float>& layer, std::vector<
   return layer.image_out ? reordered(bias, 1, *layer.image_out, 1, to) : bias;
 }
 
-std::vector<float> finite_values(const ModelFile& file, const std::string& name, const std::vector<int64_t>& shape) {
-  std::vector<float> values = file.tensor(name, shape).to<float>();
-  if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }))
-    throw InputError("model file: a value of '" + name + "' is not finite");
-  return values;
-}
-
 Json describe(const char* type, const ConvShape& shape, int64_t inputs, int64_t outputs) {
   return {{"type", type},           {"inputs", inputs},       {"outputs", outputs},
           {"kernel", shape.kernel}, {"stride", shape.stride}, {"padding", shape.padding}};
@@ -87,6 +80,13 @@ std::vector<Parameter<Real>*> parameters_of(const std::vector<NetworkLayer<Real>
     for (Parameter<Real>* parameter : {layer.weight, layer.bias})
       if (parameter) all.push_back(parameter);
   return all;
+}
+
+std::vector<float> finite_values(const ModelFile& file, const std::string& name, const std::vector<int64_t>& shape) {
+  std::vector<float> values = file.tensor(name, shape).to<float>();
+  if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }))
+    throw InputError("model file: a value of '" + name + "' is not finite");
+  return values;
 }
 
 void save_layers(const std::vector<NetworkLayer<float>>& layers, const std::string& prefix, ModelFile& file) {

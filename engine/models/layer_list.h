@@ -42,8 +42,11 @@ NetworkLayer<Real> list_layer(Dense<Real>& layer);
 template <class Real>
 std::vector<Parameter<Real>*> parameters_of(const std::vector<NetworkLayer<Real>>& layers);
 
+// Throws InputError where the tensor is missing, of another shape or not finite.
+std::vector<float> finite_values(const ModelFile& file, const std::string& name, const std::vector<int64_t>& shape);
+
 void save_layers(const std::vector<NetworkLayer<float>>& layers, const std::string& prefix, ModelFile& file);
-// Throws InputError where the file's list is another, or a tensor is missing, of another shape or not finite.
+// Throws InputError where the file's list is another, and what finite_values does.
 void load_layers(const ModelFile& file, const std::string& prefix, const std::vector<NetworkLayer<float>>& layers);
 
 }  // namespace doppel

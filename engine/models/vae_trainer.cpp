@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
+#include "engine/models/vae_epochs.h"
 #include "engine/nn/training.h"
 
 namespace doppel {
@@ -92,27 +92,9 @@ std::vector<VaeEpoch> train(VaeNetwork<float>& network, const VaeShape& shape, c
                             const CodedRows& held_out, const VaeSchedule& schedule, uint64_t seed,
                             const std::function<void(double, const VaeEpoch&)>& progress) {
   Trainer trainer(network, shape, training, held_out, schedule, seed);
-  const auto warm_epochs = static_cast<int64_t>(std::ceil(schedule.warm_up * static_cast<double>(schedule.epochs)));
-  const auto patience =
-      std::max<int64_t>(3, static_cast<int64_t>(schedule.patience * static_cast<double>(schedule.epochs)));
-  std::vector<VaeEpoch> epochs;
-  std::vector<std::vector<float>> best;
-  double least = std::numeric_limits<double>::infinity();
-  int64_t best_epoch = 0;
-  for (int64_t epoch = 0; epoch < schedule.epochs; ++epoch) {
-    epochs.push_back(trainer.run_epoch(epoch));
-    const VaeLoss& held = epochs.back().held_out;
-    const double loss = held.reconstruction + schedule.divergence * held.divergence;
-    if (loss < least || epoch < warm_epochs) {
-      least = loss;
-      best_epoch = epoch;
-      best = values_of(network.parameters());
-    }
-    if (progress) progress(static_cast<double>(epoch + 1) / static_cast<double>(schedule.epochs), epochs.back());
-    if (epoch - best_epoch >= patience) break;
-  }
-  set_values(best, network.parameters());
-  return epochs;
+  return run_epochs(
+      {schedule.epochs, schedule.divergence, schedule.warm_up, schedule.patience}, network.parameters(),
+      [&](int64_t epoch) { return trainer.run_epoch(epoch); }, progress);
 }
 
 std::vector<float> draw_encodings(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& rows,

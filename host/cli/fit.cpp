@@ -362,7 +362,7 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
   command
       ->add_option("--model", options->fit.model,
                    "Kind of model: mixture, pca, vae, or auto: a mixture unless the table is too wide for it or "
-                   "--components or --space ask for pca; of images: pca")
+                   "--components or --space ask for pca; of images: pca, vae, vae-dense or cnn")
       ->capture_default_str()
       ->type_name("KIND");
   command
