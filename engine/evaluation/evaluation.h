@@ -111,6 +111,7 @@ struct DistanceSummary {
   int64_t rows = 0;  // whose nearest one was sought
   double percentile_5 = kUndefined, median = kUndefined;
 };
+DistanceSummary summarise_distances(std::vector<double> distances);
 
 // Does the synthetic table repeat the rows that it was made from? Distance is Gower's: the mean over all columns but
 // keys, texts and empty ones of

@@ -107,21 +107,18 @@ class Search {
 };
 
 // As numpy.percentile: linear between order statistics.
-double percentile(const std::vector<float>& sorted, double share) {
+double percentile(const std::vector<double>& sorted, double share) {
   const double place = share * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<size_t>(place);
   const size_t above = std::min(below + 1, sorted.size() - 1);
   return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-DistanceSummary summarise(std::vector<float> distances, int64_t columns) {
-  DistanceSummary summary;
-  summary.rows = static_cast<int64_t>(distances.size());
-  if (distances.empty()) return summary;
-  std::sort(distances.begin(), distances.end());
-  summary.percentile_5 = percentile(distances, 0.05) / static_cast<double>(columns);
-  summary.median = percentile(distances, 0.5) / static_cast<double>(columns);
-  return summary;
+// Of sums over columns.
+DistanceSummary summarise(const std::vector<float>& sums, int64_t columns) {
+  std::vector<double> distances(sums.begin(), sums.end());
+  for (double& distance : distances) distance /= static_cast<double>(columns);
+  return summarise_distances(std::move(distances));
 }
 
 using RowHash = std::pair<uint64_t, uint64_t>;
@@ -171,6 +168,16 @@ void count_identical_rows(const TableSchema& schema, const Table& real, const Ta
 }
 
 }  // namespace
+
+DistanceSummary summarise_distances(std::vector<double> distances) {
+  DistanceSummary summary;
+  summary.rows = static_cast<int64_t>(distances.size());
+  if (distances.empty()) return summary;
+  std::sort(distances.begin(), distances.end());
+  summary.percentile_5 = percentile(distances, 0.05);
+  summary.median = percentile(distances, 0.5);
+  return summary;
+}
 
 Privacy evaluate_privacy(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
                          const Backend& backend, uint64_t seed) {

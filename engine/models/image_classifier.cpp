@@ -153,6 +153,36 @@ ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptio
   return classifier;
 }
 
+ClassifierOptions ImageClassifier::training() const {
+  ClassifierOptions options;
+  options.channels = network_.shape().channels;
+  options.features = network_.shape().features;
+  try {
+    const Json provenance = about_.value("provenance", Json::object());
+    options.epochs = provenance.value("epochs", options.epochs);
+    options.batch_rows = provenance.value("batch_rows", options.batch_rows);
+    options.rate = provenance.value("rate", options.rate);
+    options.held_out = provenance.value("held_out", options.held_out);
+    options.seed = provenance.value("seed", options.seed);
+    const Json moved = provenance.value("augmentation", Json::object());
+    Augmentation& augmentation = options.augmentation;
+    augmentation.shift = moved.value("shift_pixels", augmentation.shift);
+    augmentation.rotation = moved.value("rotation_degrees", augmentation.rotation);
+    augmentation.scale = moved.value("scale", augmentation.scale);
+    augmentation.flips = moved.value("flips", augmentation.flips);
+  } catch (const Json::exception& error) {
+    throw InputError(std::string("model file: what it says of its training makes no sense: ") + error.what());
+  }
+  if (options.epochs < 0 || options.batch_rows < 1 || !(options.held_out >= 0 && options.held_out < 1))
+    throw InputError("model file: what it says of its training makes no sense");
+  return options;
+}
+
+int64_t ImageClassifier::training_images() const {
+  const Json rows = about_.value("rows", Json());
+  return rows.is_number_integer() ? rows.get<int64_t>() : 0;
+}
+
 Json ImageClassifier::describe() const {
   Json about = about_;
   save_image_metadata(image_shape(), label_names_, about);

@@ -55,6 +55,9 @@ class ImageClassifier {
   int32_t classes() const { return network_.shape().classes; }
   int64_t feature_count() const { return network_.shape().features; }
   const std::vector<std::string>& label_names() const { return label_names_; }
+  // How it was trained, to train another network likewise; of a file that does not say, the defaults.
+  ClassifierOptions training() const;
+  int64_t training_images() const;  // 0 of a file that does not say
 
   // [count, classes], and [count, feature_count()] of what the last layer sees. Throws InputError for images of
   // another shape.

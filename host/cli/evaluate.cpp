@@ -1,4 +1,4 @@
-// doppel evaluate: is a synthetic table as good as the real one?
+// doppel evaluate: is a synthetic table as good as the real one? (Of images: evaluate_images.cpp.)
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,9 +15,11 @@
 #include "engine/table/profile.h"
 #include "engine/table/table.h"
 #include "host/cli/commands.h"
+#include "host/cli/evaluate_images.h"
 #include "host/cli/schema_file.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
+#include "host/readers/images.h"
 #include "host/readers/reader.h"
 #include "host/readers/watched_table.h"
 #include "host/report/report.h"
@@ -36,7 +38,11 @@ constexpr const char* kExamples = R"(
 Scores lie between 0 and 1, 1 is best. Shapes and trends are SDMetrics' column shapes and column pair trends, on all rows.
 With --holdout: what real rows that were not used score in the synthetic table's place, and how many synthetic rows lie
 nearer to the rows they were made from than to those.
-Exit status: 0 evaluated, 4 the overall score is below --min-quality or privacy's share above --max-nearer-share.
+Of images (as doppel fit takes them, or a folder of doppel generate) --model names a classifier learned from real ones:
+what it reads of the synthetic ones beside what was asked for, how they lie among real ones in its features (Fréchet
+distance, precision and recall), how well a network like it learns from them, and the nearest training images.
+Exit status: 0 evaluated, 4 the score is below --min-quality or --min-accuracy, or privacy's share above
+--max-nearer-share.
 
 Examples:
   doppel evaluate --real adult.csv --synthetic double.csv
@@ -44,14 +50,33 @@ Examples:
   doppel evaluate --real train.csv --synthetic double.csv --holdout test.csv --target income
   doppel evaluate --real adult.csv --synthetic double.csv -o report.html        charts and tables, one file for any browser
   doppel evaluate --real adult.csv --synthetic double.csv --min-quality 0.9 --json -
+  doppel evaluate --real train-images-idx3-ubyte.gz --synthetic digits --model cnn.doppel --holdout t10k-images-idx3-ubyte.gz
 )";
 
 struct EvaluateCommand {
-  std::string real, synthetic, holdout, target, schema, report;
+  std::string real, synthetic, holdout, target, schema, report, model;
   uint64_t seed = 0;
-  std::optional<double> minimum_quality, maximum_nearer_share;
-  bool no_detection = false;
+  std::optional<double> minimum_quality, minimum_accuracy, maximum_nearer_share;
+  bool no_detection = false, no_train_on_synthetic = false;
 };
+
+void evaluate_real_images(const EvaluateCommand& command, const CommonOptions& common, int& status) {
+  if (command.model.empty())
+    throw UsageError("--real " + command.real + ": holds images, and a classifier judges them: doppel fit " +
+                     command.real + " --model cnn -o cnn.doppel, then --model cnn.doppel");
+  if (!command.target.empty() || !command.schema.empty() || command.minimum_quality || command.no_detection)
+    throw UsageError("--target, --schema, --min-quality and --no-detection are of tables, and --real " + command.real +
+                     " holds images");
+  evaluate_images({command.real, command.synthetic, command.holdout, command.model, command.report, command.seed,
+                   !command.no_train_on_synthetic, command.minimum_accuracy, command.maximum_nearer_share},
+                  common, status);
+}
+
+void check_table_options(const EvaluateCommand& command) {
+  if (!command.model.empty() || command.minimum_accuracy || command.no_train_on_synthetic)
+    throw UsageError("--model, --min-accuracy and --no-train-on-synthetic are of images, and --real " + command.real +
+                     " is a table: leave them out");
+}
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -228,6 +253,7 @@ bool meets_gates(const EvaluateCommand& command, const Evaluation& evaluation) {
 }
 
 void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& status) {
+  check_table_options(command);
   EvaluateOptions options;
   options.seed = command.seed;
   options.detection = !command.no_detection;
@@ -276,16 +302,22 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
 
 void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
   const auto options = std::make_shared<EvaluateCommand>();
-  CLI::App* command = app.add_subcommand("evaluate", "Score a synthetic table against the real one");
+  CLI::App* command = app.add_subcommand("evaluate", "Score a synthetic table, or images, against the real ones");
   command->footer(kExamples);
-  command->add_option("--real", options->real, "The real table")->required()->type_name("FILE");
-  command->add_option("--synthetic", options->synthetic, "The synthetic table: a file, or a folder of doppel generate")
+  command->add_option("--real", options->real, "The real table, or images")->required()->type_name("FILE|DIR");
+  command
+      ->add_option("--synthetic", options->synthetic,
+                   "The synthetic table, or images: a file, or a folder of doppel generate")
       ->required()
       ->type_name("FILE|DIR");
   auto* holdout = command
                       ->add_option("--holdout", options->holdout,
                                    "Real rows that the synthetic table was not made from, to test on and compare with")
-                      ->type_name("FILE");
+                      ->type_name("FILE|DIR");
+  command
+      ->add_option("--model", options->model,
+                   "Of images: the classifier that judges them (doppel fit IMAGES --model cnn), learned from --real")
+      ->type_name("CNN.doppel");
   command->add_option("--target", options->target, "Column to learn from each table (default: no utility)")
       ->type_name("COLUMN");
   command->add_option("-o,--output", options->report, "Report with charts: one HTML file that needs nothing beside it")
@@ -295,6 +327,11 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SCORE");
   command
+      ->add_option("--min-accuracy", options->minimum_accuracy,
+                   "Of images: exit with status 4 if a lower share of synthetic ones is read as what was asked for")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SHARE");
+  command
       ->add_option("--max-nearer-share", options->maximum_nearer_share,
                    "Exit with status 4 if more synthetic rows are nearer to training than to held-out rows (ideal 0.5)")
       ->check(CLI::Range(0.0, 1.0))
@@ -302,10 +339,17 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
       ->needs(holdout);
   command->add_option("--seed", options->seed, "Seed of splits and learners")->capture_default_str()->type_name("N");
   command->add_flag("--no-detection", options->no_detection, "Leave out the classifier that tells synthetic from real");
+  command->add_flag("--no-train-on-synthetic", options->no_train_on_synthetic,
+                    "Of images with a holdout: leave out training a classifier on the synthetic ones, which takes as long "
+                    "as training --model did");
   add_common_options(*command, common);
   command->callback([options, &common, &status] {
     install_signal_handlers();
-    evaluate(*options, common, status);
+    if (holds_images(options->real)) {
+      evaluate_real_images(*options, common, status);
+    } else {
+      evaluate(*options, common, status);
+    }
   });
 }
 
