@@ -1,11 +1,15 @@
-// Networks of images and what they compute, written for tests/oracle/test_networks.py and bench/peers/networks.py.
+// Networks of images and what they compute, written for tests/oracle/test_networks.py and bench/peers/networks.py; and what
+// an evaluation of images finds.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
+#include "engine/evaluation/image_evaluation.h"
 #include "engine/models/image_classifier.h"
 #include "engine/models/image_vae.h"
+#include "kernels/backend.h"
 #include "tests/engine/image_cases.h"
 
 namespace doppel {
@@ -53,6 +57,43 @@ TEST(NetworksForTheOracle, WriteWhatTheyCompute) {
         Tensor::from(vae.decode(means, images.labels).pixels, computed.tensors["images"].shape);
   }
   write(path + "/computed.doppel", computed);
+}
+
+// What tests/oracle/test_image_evaluation.py looks at.
+TEST(ImageEvaluationForTheOracle, WritesWhatItFinds) {
+  const char* folder = std::getenv("DOPPEL_ORACLE_FOLDER");
+  if (folder == nullptr) GTEST_SKIP() << "tests/oracle/test_image_evaluation.py runs this";
+  const Images all = make_bars(700, {3, 9, 10}, 5, 1);
+  const Images real = part_of(all, 0, 300), synthetic = part_of(all, 300, 200), holdout = part_of(all, 500, 200);
+  ClassifierOptions options;
+  options.epochs = 2;
+  options.channels = 4;
+  options.features = 12;
+  ImageClassifier classifier = ImageClassifier::fit(real, options);
+  ModelFile found;
+  found.metadata = {{"kind", "values"}, {"version", 1}};
+  const auto write_images = [&](const std::string& name, const Images& images) {
+    found.tensors[name + ".pixels"] = Tensor::from(images.pixels, {images.count(), images.shape.size()});
+    found.tensors[name + ".labels"] = Tensor::from(images.labels, {images.count()});
+    found.tensors[name + ".features"] = Tensor::from(classifier.features(images), {images.count(), 12});
+    found.tensors[name + ".probabilities"] = Tensor::from(classifier.probabilities(images), {images.count(), 5});
+  };
+  write_images("real", real);
+  write_images("synthetic", synthetic);
+  write_images("holdout", holdout);
+  ImageEvaluateOptions how;
+  how.train_on_synthetic = false;
+  found.metadata["evaluation"] =
+      to_json(evaluate_images(classifier, real, synthetic, &holdout, *make_backend("cpu"), how)).dump();
+  // By themselves, of all points.
+  const auto backend = make_backend("cpu");
+  const std::vector<float> reals = classifier.features(real), others = classifier.features(synthetic);
+  const PrecisionRecall manifold = precision_and_recall(reals, others, 12, 3);
+  found.metadata["scores"] = {
+      {"frechet_distance", frechet_distance(moments_of(reals, 12), moments_of(others, 12), *backend)},
+      {"precision", manifold.precision},
+      {"recall", manifold.recall}};
+  write(std::string(folder) + "/evaluation.doppel", found);
 }
 
 }  // namespace
