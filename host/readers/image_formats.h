@@ -1,7 +1,9 @@
 // The image readers of this folder, a file a format; for images.cpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,7 @@ class ImageCollector {
   void expect(const std::string& path, const ImageShape& shape, int64_t count);
   // Their levels, up to the file's end. Throws InputError where there are fewer or more.
   void append_rest(const std::string& path, ByteSource& from, int64_t count);
-  void append_png(const std::string& path);
+  void append_png(const std::string& name, std::span<const std::byte> bytes);  // `name` is for messages
 
   Images images;  // labels are filled in at the end
 
@@ -50,6 +52,8 @@ FileLabels read_npy_labels(const std::string& path);
 
 // A folder of class folders, whose names are the labels, or of PNG files: no labels then.
 FileLabels read_png_folder(const std::string& path, ImageCollector& to);
+// The same in a tar archive (host/tar.h), in its order.
+FileLabels read_png_tar(const std::string& path, ImageCollector& to);
 // Whether files of images, also of kinds that are not read, are in a folder or in the folders in it.
 bool holds_image_files(const std::string& folder);
 

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <map>
 #include <optional>
 
 #include "host/readers/image_formats.h"
+#include "host/tar.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -20,11 +22,11 @@ constexpr const char* kLabelsOf[] = {"labels-idx1", "labels.idx1", "labels-idx1"
 constexpr const char* kNpyLabels = "_labels.npy";
 constexpr int64_t kFirstStepBytes = 1 << 16;
 
-enum class ImageKind { kNone, kIdx, kNpy, kPng };
+enum class ImageKind { kNone, kIdx, kNpy, kPng, kTar };
 
 ImageKind kind_of(const std::string& path) {
   ByteSource from(path);
-  char bytes[8];
+  char bytes[kTarBlock];
   const size_t got = from.read(bytes, sizeof bytes);
   const std::string_view first(bytes, got);
   if (got >= 4 && first.starts_with(std::string_view("\0\0", 2)) &&
@@ -32,6 +34,7 @@ ImageKind kind_of(const std::string& path) {
     return ImageKind::kIdx;
   if (first.starts_with("\x93NUMPY")) return ImageKind::kNpy;
   if (first.starts_with("\x89PNG")) return ImageKind::kPng;
+  if (got == kTarBlock && first.substr(offsetof(TarHead, magic)).starts_with("ustar")) return ImageKind::kTar;
   return ImageKind::kNone;
 }
 
@@ -82,6 +85,11 @@ FileLabels find_labels(const std::string& path, const std::string& told, int64_t
 
 FileLabels read_file_of(ImageKind kind, const std::string& path, const std::string& labels, ImageCollector& to) {
   const int64_t before = to.images.count();
+  if (kind == ImageKind::kTar) {
+    if (!labels.empty())
+      throw UsageError("'" + path + "' is an archive, which has its labels in it: name no other");
+    return read_png_tar(path, to);
+  }
   if (kind == ImageKind::kIdx) {
     read_idx_images(path, to);
   } else {
@@ -98,7 +106,7 @@ std::vector<std::string> generated_files(const std::string& folder) {
     const std::string name = item.path().filename().string();
     const bool is_idx = name.find(kImagesOf[0]) != std::string::npos;
     const bool is_npy = name.ends_with(".npy") && !name.ends_with(kNpyLabels);
-    if (name.starts_with("part-") && (is_idx || is_npy)) paths.push_back(item.path().string());
+    if (name.starts_with("part-") && (is_idx || is_npy || name.ends_with(".tar"))) paths.push_back(item.path().string());
   }
   if (error) throw InputError(folder + ": cannot be read: " + error.message());
   std::sort(paths.begin(), paths.end());
@@ -222,7 +230,7 @@ Images read_images(const std::string& path, const ImageReadOptions& options) {
   } else {
     const ImageKind kind = kind_of(path);
     if (kind == ImageKind::kPng) throw InputError(path + ": is one image: name the folder of them");
-    if (kind == ImageKind::kNone) throw InputError(path + ": is neither IDX nor NPY nor a folder of PNG files");
+    if (kind == ImageKind::kNone) throw InputError(path + ": is neither IDX nor NPY nor a folder or an archive of PNG files");
     labels = read_file_of(kind, path, options.labels, collector);
   }
   if (collector.images.count() == 0) throw InputError(path + ": holds no images");

@@ -4,7 +4,8 @@
 //   an NPY file   uint8 [count, height, width] or [count, height, width, 1 or 3]; of NAME.npy the labels are in
 //                 NAME_labels.npy, whole numbers or texts [count]
 //   a folder      of a folder of PNG files a class, called as its label is; or of PNG files without labels; or one that
-//                 doppel generate wrote as idx or npy: its files one after another
+//                 doppel generate wrote as idx, npy or png: its files one after another
+//   a tar archive of PNG files or of such class folders
 // Files may be compressed (byte_source.h). Label names are in ascending order, numbers by their value.
 #pragma once
 
@@ -23,7 +24,7 @@ struct ImageReadOptions {
 };
 
 // Whether a path is taken for images: a folder with files of images in it, or a file that begins as IDX, NPY or PNG
-// does. Throws InputError where there is nothing or it cannot be read.
+// does, or a tar archive. Throws InputError where there is nothing or it cannot be read.
 bool holds_images(const std::string& path);
 
 // Throws InputError naming the file, what is wrong with it and what to do; UsageError for more images than the memory

@@ -57,16 +57,18 @@ Listing list_folder_of_images(const fs::path& folder) {
 }
 
 void read_files(const fs::path& folder, const std::vector<std::string>& names, ImageCollector& to) {
-  for (const std::string& name : names) to.append_png((folder / name).string());
+  for (const std::string& name : names) {
+    const std::string path = (folder / name).string();
+    to.append_png(path, read_file(path));
+  }
 }
 
 }  // namespace
 
-void ImageCollector::append_png(const std::string& path) {
-  const std::vector<std::byte> bytes = read_file(path);
+void ImageCollector::append_png(const std::string& name, std::span<const std::byte> bytes) {
   std::vector<uint8_t> pixels;
-  const ImageShape shape = decode_png(bytes, path, kLargestImageSide, pixels);
-  expect(path, shape, 1);
+  const ImageShape shape = decode_png(bytes, name, kLargestImageSide, pixels);
+  expect(name, shape, 1);
   images.pixels.insert(images.pixels.end(), pixels.begin(), pixels.end());
 }
 

@@ -1,21 +1,12 @@
 #!/usr/bin/env bash
 # Networks of images as a user runs them: fits are repeatable, rows the same from any threads and parts, labels as asked for,
 # a classifier makes none. bash tests/cli/test_image_networks.sh PATH/TO/doppel
+. "$(dirname "${BASH_SOURCE[0]}")/bars.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 data_of() { (cd "$1" && cat part-*); }
 export OMP_NUM_THREADS=1
 
-# 240 grey images of 12 x 12 of three labels, each a bright bar elsewhere
-python3 - <<'EOF' || exit 1
-import random, struct
-random.seed(1)
-count, side = 240, 12
-labels = [i * 7 % 3 for i in range(count)]
-images = [bytes(min(255, 80 * (row // 4 == label) * 3 + random.randrange(40)) for row in range(side) for _ in range(side))
-          for label in labels]
-open("x-images-idx3-ubyte", "wb").write(struct.pack(">BBBB3I", 0, 0, 8, 3, count, side, side) + b"".join(images))
-open("x-labels-idx1-ubyte", "wb").write(struct.pack(">BBBBI", 0, 0, 8, 1, count) + bytes(labels))
-EOF
+bars x 240 1
 
 for model in vae vae-dense cnn; do
   expect_status 0 "$doppel" fit x-images-idx3-ubyte -o $model.doppel --model $model --epochs 3 --seed 2

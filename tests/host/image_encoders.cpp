@@ -139,6 +139,11 @@ TEST_F(ImageEncoders, TarArchivesUnpackToClassFolders) {
       EXPECT_EQ(read.image(next)[4], images.level(row, 4));
       ++next;
     }
+  expect_rows(read_images(path("out")), images, 300);  // archives, in the order of rows
+  expect_rows(read_images(path("out/part-00000.tar")), images, 200);
+  const FakeImages unlabelled({3, 6, 5}, {});
+  write_folder(unlabelled, job_of("png", 30, 30), path("unlabelled"));
+  expect_rows(read_images(path("unlabelled")), unlabelled, 30);
   EXPECT_THROW(write_folder(FakeImages({1, 2, 2}, {"a/b", "a_b"}), job_of("png", 5, 5), path("same")), UsageError);
   EXPECT_THROW(write_folder(FakeImages({1, 2, 2}, {std::string(90, 'x')}), job_of("png", 5, 5), path("long")),
                UsageError);

@@ -300,6 +300,9 @@ TEST_F(ImageReaders, SurviveDamagedFiles) {
   fs::create_directories(path("png/cat"));
   write_text(path("png/cat/1.png"), png_text(images.shape, images.image(0)));
   fuzz(path("png/cat/1.png"), path("png"), 6);
+  ASSERT_EQ(std::system(("tar cf " + path("png.tar") + " -C " + path("png") + " .").c_str()), 0);  // and its folders
+  expect_equal(read_images(path("png.tar")), read_images(path("png")));
+  fuzz(path("png.tar"), path("png.tar"), 7);
 }
 
 }  // namespace
