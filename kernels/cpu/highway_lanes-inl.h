@@ -15,15 +15,19 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Vectors of latents (LatentVector) or parts of one, whatever wider there is.
+// Vectors of latents (LatentVector) or parts of one, the wider of the two that there is.
 struct HighwayLatents {
-  using Tag = hn::CappedTag<float, LatentVector::kLatents>;
+  using Tag = hn::CappedTag<float, kVectorLatents>;
   using Float = hn::Vec<Tag>;
   static constexpr int kLanes = hn::MaxLanes(Tag());
 
   static HWY_INLINE Float set(float x) { return hn::Set(Tag(), x); }
   static HWY_INLINE Float fused(Float a, Float b, Float c) { return hn::MulAdd(a, b, c); }
   static HWY_INLINE Float load(const float* from) { return hn::LoadU(Tag(), from); }
+  static HWY_INLINE Float load(const uint16_t* from) {  // half precision
+    const hn::Rebind<hwy::float16_t, Tag> half;
+    return hn::PromoteTo(Tag(), hn::BitCast(half, hn::LoadU(hn::Rebind<uint16_t, Tag>(), from)));
+  }
   static HWY_INLINE void store(Float x, float* to) { hn::StoreU(x, Tag(), to); }
 };
 

@@ -2,6 +2,7 @@
 // built for, and the odd row elsewhere. std::fma is exactly rounded with or without hardware.
 #pragma once
 
+#include "kernels/common/half.h"
 #include "kernels/common/portable.h"
 
 namespace doppel {
@@ -18,6 +19,7 @@ struct PlainCpuLanes : PlainLanes {
   static Words consecutive_words(uint32_t first) { return first; }
 
   static Float load(const float* from) { return *from; }
+  static Float load(const uint16_t* from) { return float_of_half(*from); }
   static Int load_int(const int32_t* from) { return *from; }
   template <class Value>
   static void store(Value x, Value* to) {

@@ -1,14 +1,15 @@
 // A mixture's tables in the order in which a row needs them.
 #include <algorithm>
+#include <cmath>
+#include <optional>
 
+#include "kernels/common/half.h"
 #include "kernels/common/philox.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cpu/sobol.h"
 
 namespace doppel {
 namespace {
-
-constexpr int32_t kLatents = LatentVector::kLatents;
 
 // Entries first .. last of a table; with pairs of outcomes where they are too many for 16 bits.
 void add_entries(const AliasTable& from, size_t first, size_t last, int32_t outcomes, std::vector<AliasEntry>& entries,
@@ -25,22 +26,27 @@ void add_entries(const AliasTable& from, size_t first, size_t last, int32_t outc
   }
 }
 
-// The weights' vector of one member for latents kLatents * vector and the following, by weight_of(latent).
-template <class Function>
-LatentVector vector_of(const TableSampler& sampler, int32_t vector, Function weight_of) {
-  LatentVector weights{};
-  for (int32_t lane = 0; lane < std::min(kLatents, sampler.latents - kLatents * vector); ++lane)
-    weights.latent[lane] = effective_weight(weight_of(static_cast<size_t>(kLatents * vector + lane)));
-  return weights;
+// A weight in half precision, in bits; none where that is another number.
+std::optional<uint16_t> in_half(float weight) {
+  const uint16_t half = half_of_float(weight);
+  if (std::abs(weight) >= 65536 || float_of_half(half) != weight) return std::nullopt;
+  return half;
 }
 
-// How many components, from the first on, some member uses for a latent of the vector.
-int32_t used_components(const TableSampler& sampler, int32_t vector) {
+struct LatentRange {
+  size_t first, last;  // past the last
+};
+LatentRange latents_of(const PreparedMixture& mixture, int32_t vector) {
+  const int32_t end = kVectorLatents * (vector + 1) - mixture.padding;
+  return {static_cast<size_t>(std::max(end - kVectorLatents, 0)), static_cast<size_t>(end)};
+}
+
+// How many components, from the first on, some member uses for a latent of the range.
+int32_t used_components(const TableSampler& sampler, LatentRange range) {
   const auto latents = static_cast<size_t>(sampler.latents), components = static_cast<size_t>(sampler.components);
-  const auto first = static_cast<size_t>(kLatents * vector), last = std::min(latents, first + kLatents);
   size_t used = 0;
   for (size_t member = 0; member < static_cast<size_t>(sampler.members); ++member)
-    for (size_t latent = first; latent < last; ++latent) {
+    for (size_t latent = range.first; latent < range.last; ++latent) {
       const float* weights = sampler.factor.data() + (member * latents + latent) * components;
       size_t count = components;
       while (count > used && effective_weight(weights[count - 1]) == 0) --count;
@@ -49,29 +55,61 @@ int32_t used_components(const TableSampler& sampler, int32_t vector) {
   return static_cast<int32_t>(used);
 }
 
+// Weights of a vector's latents, the last lanes, by weight_of(latent).
+template <class Function>
+LatentVector<float> vector_of(LatentRange range, Function weight_of) {
+  LatentVector<float> weights{};
+  for (size_t latent = range.first; latent < range.last; ++latent)
+    weights.latent[kVectorLatents - (range.last - latent)] = effective_weight(weight_of(latent));
+  return weights;
+}
+
+// In half precision, if that holds them all.
+void halve_weights(PreparedMixture& mixture) {
+  mixture.half_weights.resize(mixture.weights.size());
+  for (size_t i = 0; i < mixture.weights.size(); ++i)
+    for (int32_t lane = 0; lane < kVectorLatents; ++lane) {
+      const std::optional<uint16_t> half = in_half(mixture.weights[i].latent[lane]);
+      if (!half) return mixture.half_weights.clear();
+      mixture.half_weights[i].latent[lane] = *half;
+    }
+  mixture.weights.clear();
+}
+
+void prepare_residuals(const TableSampler& sampler, PreparedMixture& to) {
+  const auto latents = static_cast<size_t>(sampler.latents);
+  const auto padding = static_cast<size_t>(to.padding), padded = padding + latents;
+  to.residual_draw = residual_draws(sampler);
+  to.residual_draw.insert(to.residual_draw.begin(), padding, -1);
+  if (std::all_of(to.residual_draw.begin(), to.residual_draw.end(), [](int32_t draw) { return draw < 0; })) return;
+  to.residuals.resize(static_cast<size_t>(sampler.members) * padded);
+  for (size_t member = 0; member < static_cast<size_t>(sampler.members); ++member)
+    std::transform(sampler.residual.begin() + static_cast<ptrdiff_t>(member * latents),
+                   sampler.residual.begin() + static_cast<ptrdiff_t>((member + 1) * latents),
+                   to.residuals.begin() + static_cast<ptrdiff_t>(member * padded + padding), effective_weight);
+}
+
 void prepare_weights(const TableSampler& sampler, PreparedMixture& to) {
   const auto latents = static_cast<size_t>(sampler.latents), components = static_cast<size_t>(sampler.components);
-  to.latent_vectors = (sampler.latents + kLatents - 1) / kLatents;
-  to.residual_draw = residual_draws(sampler);
-  to.residual_draw.resize(static_cast<size_t>(to.latent_vectors * kLatents), -1);
+  to.latent_vectors = (sampler.latents + kVectorLatents - 1) / kVectorLatents;
+  to.padding = kVectorLatents * to.latent_vectors - sampler.latents;
   for (int32_t vector = 0; vector < to.latent_vectors; ++vector) {
-    to.used.push_back(used_components(sampler, vector));
-    to.weights_per_member += 2 + static_cast<size_t>(to.used.back());
+    to.used.push_back(used_components(sampler, latents_of(to, vector)));
+    to.weights_per_member += 1 + static_cast<size_t>(to.used.back());
   }
   to.weights.reserve(to.weights_per_member * static_cast<size_t>(sampler.members));
   for (size_t member = 0; member < static_cast<size_t>(sampler.members); ++member) {
     const float* mean = sampler.mean.data() + member * latents;
     const float* factor = sampler.factor.data() + member * latents * components;
-    const float* residual = sampler.residual.data() + member * latents;
     for (int32_t vector = 0; vector < to.latent_vectors; ++vector) {
-      to.weights.push_back(vector_of(sampler, vector, [&](size_t latent) { return mean[latent]; }));
+      const LatentRange range = latents_of(to, vector);
+      to.weights.push_back(vector_of(range, [&](size_t latent) { return mean[latent]; }));
       for (size_t k = 0; k < static_cast<size_t>(to.used[vector]); ++k)
-        to.weights.push_back(
-            vector_of(sampler, vector, [&](size_t latent) { return factor[latent * components + k]; }));
+        to.weights.push_back(vector_of(range, [&](size_t latent) { return factor[latent * components + k]; }));
     }
-    for (int32_t vector = 0; vector < to.latent_vectors; ++vector)
-      to.weights.push_back(vector_of(sampler, vector, [&](size_t latent) { return residual[latent]; }));
   }
+  halve_weights(to);
+  prepare_residuals(sampler, to);
 }
 
 // Entries member after member, so that what a row reads lies together; then those of the nodes above.

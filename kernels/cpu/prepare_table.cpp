@@ -101,7 +101,6 @@ void prepare_segments(const ColumnSampler& from, PreparedColumn& to) {
 
 void prepare_states(const ColumnSampler& from, PreparedColumn& to) {
   to.emission = from.emission;
-  to.state_role = from.state_role;
   const size_t states = from.state_role.size();
   for (size_t state = 0; state < states; ++state) {
     const uint64_t kept = from.state_role[state] == StateRole::kLatent ? ~uint64_t{0} : 0;
@@ -115,7 +114,12 @@ void prepare_states(const ColumnSampler& from, PreparedColumn& to) {
     } else {
       to.states64.push_back({kept, wide});
     }
-    if (states <= 32 && from.state_role[state] == StateRole::kMissing) to.missing_states |= 0x80000000u >> state;
+    const bool missing = from.state_role[state] == StateRole::kMissing;
+    if (states > 32) {
+      to.missing_sign.push_back(missing ? -1 : 0);
+    } else if (missing) {
+      to.missing_states |= 0x80000000u >> state;
+    }
   }
 }
 
@@ -220,13 +224,16 @@ TileScratch::TileScratch(const PreparedTable& table) : memory_(nullptr, [](std::
   const size_t row_states_at = reserve(drawn_numbers);
   const size_t states_at = reserve(row * static_cast<size_t>(table.padded_variables()));
   const size_t listed_at = reserve(table.mixture ? row : 0);
+  const size_t listed_node_at = reserve(table.mixture ? row : 0);
+  const size_t climbing_at = reserve(table.mixture ? row : 0);
   const size_t more_words_at = reserve(table.mixture ? 4 * row : 0);
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
   if (memory_ == nullptr) throw std::bad_alloc();
   std::memset(memory_.get(), 0, bytes);  // the padding is computed with
   std::byte* memory = memory_.get();
   normals = reinterpret_cast<float*>(memory + normals_at);
-  scores = reinterpret_cast<float*>(memory + scores_at);
+  scores =
+      reinterpret_cast<float*>(memory + scores_at) + (table.mixture ? table.mixture->padding * table.tile_rows : 0);
   buckets = reinterpret_cast<int32_t*>(memory + buckets_at);
   values = memory + values_at;
   words = reinterpret_cast<int32_t*>(memory + words_at);
@@ -237,6 +244,8 @@ TileScratch::TileScratch(const PreparedTable& table) : memory_(nullptr, [](std::
   row_states = reinterpret_cast<int32_t*>(memory + row_states_at);
   states = reinterpret_cast<int32_t*>(memory + states_at);
   listed = reinterpret_cast<int32_t*>(memory + listed_at);
+  listed_node = reinterpret_cast<int32_t*>(memory + listed_node_at);
+  climbing = reinterpret_cast<int32_t*>(memory + climbing_at);
   more_words = reinterpret_cast<int32_t*>(memory + more_words_at);
 }
 

@@ -6,9 +6,9 @@
 // each. The processor overlaps the loads of several rows, as no row waits for another and no branch depends on what is
 // drawn; the states drawn again, from a node above, are listed and drawn apart.
 //
-// ns a row, AVX2 (Zen 3, 512 KiB of L2), of 10, 100 and 1000 members: adult (12 variables, 6 latents) 73, 77, 95 and
-// its PCA 38; life expectancy (20, 20) 147, 165, 195 and its PCA 74. Beyond 500 members their tables (0.9 and 2 MB)
-// leave L2. Prefetching them, by row or by tile, gained nothing; CompressStore for the list of rows lost to a loop over
+// What a row costs is, besides arithmetic, the lines of its member's weights: half precision and leaving out zeros keep
+// a thousand members of life expectancy in a L2 of 2 MiB (0.5 MB of weights, 0.3 MB of states), and they are asked for
+// two steps ahead. Asking for the entries, too, lost; so did CompressStore for the list of rows against a loop over
 // bits (GCC copies its table with every use).
 //   build/release/bench/bench_sampling --benchmark_filter='(adult|life).*AVX2'
 #include <algorithm>
@@ -51,14 +51,14 @@ inline void draw_members(const PreparedMixture& mixture, int64_t rows, TileScrat
 
 // The scores of kRows neighbouring rows but for their own noise, to [kRows, padded latents]; weights: of their members.
 // Rows side by side are independent chains, and share what a loop costs.
-template <class L, int kRows>
-DOPPEL_PORTABLE void scores_of_rows(const PreparedMixture& mixture, const LatentVector* weights[kRows],
+template <class L, int kRows, class Weight>
+DOPPEL_PORTABLE void scores_of_rows(const PreparedMixture& mixture, const LatentVector<Weight>* const weights[kRows],
                                     const float* normals, int64_t stride, float* scores) {
   using V = typename L::Latents;
-  constexpr int kParts = LatentVector::kLatents / V::kLanes;
-  const int32_t latents = mixture.latent_vectors * LatentVector::kLatents;
+  constexpr int kParts = kVectorLatents / V::kLanes;
+  const int32_t latents = mixture.latent_vectors * kVectorLatents;
   size_t at = 0;
-  for (int32_t vector = 0; vector < mixture.latent_vectors; ++vector, scores += LatentVector::kLatents) {
+  for (int32_t vector = 0; vector < mixture.latent_vectors; ++vector, scores += kVectorLatents) {
     typename V::Float sums[kRows][kParts];
     const auto weight = [&](int row, int part) { return V::load(weights[row][at].latent + part * V::kLanes); };
     DOPPEL_UNROLL(8)
@@ -78,13 +78,13 @@ DOPPEL_PORTABLE void scores_of_rows(const PreparedMixture& mixture, const Latent
   }
 }
 
-// kLanes rows whose scores are in row_scores: transposed, with their own noise, to scores + latent * stride.
+// kLanes rows whose scores are in row_scores: transposed, with their own noise, to scores + latent * stride (padding's
+// before).
 template <class L>
 DOPPEL_PORTABLE void transpose_scores(const PreparedMixture& mixture, const int32_t* members, const float* normals,
                                       int64_t stride, const float* row_scores, float* scores) {
-  const int32_t latents = mixture.latent_vectors * LatentVector::kLatents;
-  const auto residuals = mixture.weights_per_member - static_cast<size_t>(mixture.latent_vectors);
-  for (int32_t latent = 0; latent < latents; latent += 4) {
+  const int32_t latents = mixture.latent_vectors * kVectorLatents;
+  for (int32_t latent = mixture.padding / 4 * 4; latent < latents; latent += 4) {
     const float* records[L::kLanes];
     typename L::Float sums[4];
     for (int lane = 0; lane < L::kLanes; ++lane) records[lane] = row_scores + lane * latents + latent;
@@ -92,31 +92,42 @@ DOPPEL_PORTABLE void transpose_scores(const PreparedMixture& mixture, const int3
     const int32_t* draws = mixture.residual_draw.data() + latent;
     if (std::max(std::max(draws[0], draws[1]), std::max(draws[2], draws[3])) >= 0) {
       typename L::Float residual[4];
-      for (int lane = 0; lane < L::kLanes; ++lane) {
-        const size_t member = static_cast<size_t>(members[lane]) * mixture.weights_per_member;
-        records[lane] = mixture.weights[member + residuals].latent + latent;
-      }
+      for (int lane = 0; lane < L::kLanes; ++lane)
+        records[lane] = mixture.residuals.data() + int64_t{members[lane]} * latents + latent;
       L::load_records(records, residual);
       for (int i = 0; i < 4; ++i)
         if (draws[i] >= 0) sums[i] = L::fused(residual[i], L::load(normals + draws[i] * stride), sums[i]);
     }
-    for (int i = 0; i < 4; ++i) L::store(sums[i], scores + (latent + i) * stride);
+    for (int i = 0; i < 4; ++i) L::store(sums[i], scores + (latent + i - mixture.padding) * stride);
   }
 }
 
-template <class L>
-void scores_of_mixture(const PreparedMixture& mixture, int64_t rows, int64_t stride, TileScratch& scratch) {
+// Asks for a member's weights before they are needed: they come from L2, and what is computed between two rows is too
+// little to hide that.
+template <class Weight>
+void prefetch_weights(const LatentVector<Weight>* weights, size_t vectors) {
+  const auto* line = reinterpret_cast<const std::byte*>(weights);
+  const auto* end = reinterpret_cast<const std::byte*>(weights + vectors);
+  for (; line < end; line += 64) __builtin_prefetch(line);
+}
+
+template <class L, class Weight>
+void scores_of_mixture(const PreparedMixture& mixture, const std::vector<LatentVector<Weight>>& weights, int64_t rows,
+                       int64_t stride, TileScratch& scratch) {
   static_assert(L::kLanes <= kMostLanes);
   constexpr int kRows = std::min(L::kLanes, 4);
-  const int32_t latents = mixture.latent_vectors * LatentVector::kLatents;
+  const int32_t latents = mixture.latent_vectors * kVectorLatents;
   const auto weights_of = [&](int64_t row) {
-    return mixture.weights.data() + static_cast<size_t>(scratch.members[row]) * mixture.weights_per_member;
+    return weights.data() + static_cast<size_t>(scratch.members[row]) * mixture.weights_per_member;
   };
   for (int64_t row = 0; row < rows; row += L::kLanes) {
     for (int lane = 0; lane < L::kLanes; lane += kRows) {
-      const LatentVector* weights[kRows];
-      for (int i = 0; i < kRows; ++i) weights[i] = weights_of(row + lane + i);
-      scores_of_rows<L, kRows>(mixture, weights, scratch.normals + row + lane, stride,
+      const LatentVector<Weight>* of_row[kRows];
+      for (int i = 0; i < kRows; ++i) {
+        of_row[i] = weights_of(row + lane + i);
+        prefetch_weights(weights_of(std::min(row + lane + i + 2 * kRows, rows - 1)), mixture.weights_per_member);
+      }
+      scores_of_rows<L, kRows>(mixture, of_row, scratch.normals + row + lane, stride,
                                scratch.row_scores + lane * latents);
     }
     transpose_scores<L>(mixture, scratch.members + row, scratch.normals + row, stride, scratch.row_scores,
@@ -232,13 +243,24 @@ void draw_above(const PreparedTable& table, uint64_t seed, uint64_t first_row, T
     const int32_t* above = mixture.above[variable].data();
     const PreparedMixture::Node* nodes = mixture.nodes_above[variable].data();
     for (int64_t i = 0; i < count; ++i) {
-      const int32_t row = scratch.listed[i];
-      const PreparedMixture::Node* node = nodes + above[scratch.members[row]];
-      int32_t& state = states[row];
-      for (const int32_t* word = scratch.more_words + i; state == Emission::kAbove; word += stride) {
-        state = draw_outcome(mixture.entries.data() + node->first, node->entries, *word, mixture.pairs[variable]);
-        node = nodes + node->above;
+      scratch.climbing[i] = static_cast<int32_t>(i);
+      scratch.listed_node[i] = above[scratch.members[scratch.listed[i]]];
+    }
+    // A level of all rows after another: no branch then depends on what is drawn, and their loads overlap.
+    const int32_t* words = scratch.more_words;
+    for (int64_t climbing = count; climbing > 0; words += stride) {
+      int64_t higher = 0;
+      for (int64_t c = 0; c < climbing; ++c) {
+        const int32_t i = scratch.climbing[c];
+        const PreparedMixture::Node node = nodes[scratch.listed_node[i]];
+        const int32_t state =
+            draw_outcome(mixture.entries.data() + node.first, node.entries, words[i], mixture.pairs[variable]);
+        states[scratch.listed[i]] = state;
+        scratch.listed_node[i] = node.above;
+        scratch.climbing[higher] = i;
+        higher += state == Emission::kAbove;
       }
+      climbing = higher;
     }
   }
 }
@@ -248,7 +270,11 @@ template <class L, class One>
 void mixture_of_tile(const PreparedTable& table, uint64_t seed, uint64_t first_row, TileScratch& scratch) {
   const PreparedMixture& mixture = *table.mixture;
   draw_members(mixture, table.tile_rows, scratch);
-  scores_of_mixture<L>(mixture, table.tile_rows, table.tile_rows, scratch);
+  if (mixture.half_weights.empty()) {
+    scores_of_mixture<L>(mixture, mixture.weights, table.tile_rows, table.tile_rows, scratch);
+  } else {
+    scores_of_mixture<L>(mixture, mixture.half_weights, table.tile_rows, table.tile_rows, scratch);
+  }
   draw_states<L>(mixture, table.tile_rows, table.tile_rows, scratch);
   draw_above<L, One>(table, seed, first_row, scratch);
 }
@@ -297,8 +323,12 @@ DOPPEL_PORTABLE uint64_t presence_of_states(const PreparedColumn& column, const 
     for (int row = 0; row < 64; row += L::kLanes)
       missing |= uint64_t{L::bits_where_negative(L::shift_left(bits, L::load_int(states + row)))} << row;
   } else {
-    const StateRole* roles = column.state_role.data();
-    for (int row = 0; row < 64; ++row) missing |= uint64_t{roles[states[row]] == StateRole::kMissing} << row;
+    const int32_t* sign_of = column.missing_sign.data();
+    int32_t signs[64];
+    DOPPEL_UNROLL(8)
+    for (int row = 0; row < 64; ++row) signs[row] = sign_of[states[row]];
+    for (int row = 0; row < 64; row += L::kLanes)
+      missing |= uint64_t{L::bits_where_negative(L::load_int(signs + row))} << row;
   }
   return ~missing;
 }

@@ -76,8 +76,8 @@ struct PreparedColumn {
   bool has_latent = true, has_missing = false;  // some state, or the column itself, is of that kind
   std::vector<StateValue<uint32_t>> states32;
   std::vector<StateValue<uint64_t>> states64;
-  std::vector<StateRole> state_role;
-  uint32_t missing_states = 0;  // bit 31 - state is 1 where it is missing; 0 if there are more than 32
+  std::vector<int32_t> missing_sign;  // [states] -1 where it is missing, 0 elsewhere; empty up to 32 states
+  uint32_t missing_states = 0;        // bit 31 - state is 1 where it is missing; 0 if there are more than 32
 
   bool can_be_missing() const { return has_missing; }
 };
@@ -106,10 +106,12 @@ struct OutcomePair {
 using OutcomePairs = std::vector<OutcomePair>;
 inline constexpr int32_t kMostNarrowOutcomes = 1 << 15;
 
-// Weights of so many latents of one member, computed together.
-struct alignas(32) LatentVector {
-  static constexpr int32_t kLatents = 8;
-  float latent[kLatents];
+// Weights of so many latents of one member, computed together. Weight: float, or uint16_t, the bits of a number in half
+// precision.
+inline constexpr int32_t kVectorLatents = 8;
+template <class Weight>
+struct alignas(kVectorLatents * sizeof(Weight)) LatentVector {
+  Weight latent[kVectorLatents];
 };
 
 // What a mixture has besides columns. What is needed of one member lies together: neighbouring rows are of different
@@ -123,12 +125,16 @@ struct PreparedMixture {
   OutcomePairs member_pairs;  // empty where outcomes are narrow
 
   // A member's weights: for each vector of latents the means, then the factor's for components 0 .. used - 1 (all
-  // members' are zero beyond, which is half of a triangular factor); then the residuals of all latents.
-  int32_t latent_vectors = 0;
-  std::vector<int32_t> used;           // [latent_vectors]
-  std::vector<int32_t> residual_draw;  // [latents, padded to whole vectors] -1: none
-  size_t weights_per_member = 0;       // in vectors
-  std::vector<LatentVector> weights;   // [members, weights_per_member]
+  // members' are zero beyond, which is half of a triangular factor; so padding comes first, where it costs least of
+  // one). Where half precision holds them all, they are in
+  // half_weights: 16 bits each, as what a row costs is mostly the loads of its member's weights.
+  int32_t latent_vectors = 0, padding = 0;           // latents that are nobody's, before the others
+  std::vector<int32_t> used;                         // [latent_vectors]
+  size_t weights_per_member = 0;                     // in vectors
+  std::vector<LatentVector<float>> weights;          // [members, weights_per_member], or empty
+  std::vector<LatentVector<uint16_t>> half_weights;  // likewise: the other of the two
+  std::vector<int32_t> residual_draw;                // [padding + latents] -1: none
+  std::vector<float> residuals;                      // [members, padding + latents], empty where none has a draw
 
   // A member's nodes: how many entries each variable has, then where in `entries` they begin, both padded with zeros.
   int32_t variables = 0, padded_variables = 0;  // to a multiple of kMostLanes
@@ -156,7 +162,7 @@ struct PreparedTable {
   int32_t word_blocks() const { return mixture ? mixture->word_blocks : 0; }
   int32_t padded_variables() const { return mixture ? mixture->padded_variables : 0; }
   int32_t padded_latents() const {
-    return mixture ? mixture->latent_vectors * LatentVector::kLatents : 4 * static_cast<int32_t>(groups.size());
+    return mixture ? mixture->latent_vectors * kVectorLatents : 4 * static_cast<int32_t>(groups.size());
   }
 };
 
@@ -189,20 +195,22 @@ inline constexpr int32_t kDrawnRows = 64;  // rows whose entries are read before
 struct TileScratch {
   explicit TileScratch(const PreparedTable& table);
   float* normals = nullptr;     // [4 * blocks, tile_rows]
-  float* scores = nullptr;      // [padded_latents, tile_rows]
+  float* scores = nullptr;      // [latents, tile_rows], after those of a mixture's padding
   int32_t* buckets = nullptr;   // [tile_rows]
   std::byte* values = nullptr;  // [tile_rows] of the widest storage
 
   // Of a mixture.
-  int32_t* words = nullptr;       // [tile_rows, 4 * word_blocks]
-  int32_t* members = nullptr;     // [tile_rows]
-  float* row_scores = nullptr;    // [kMostLanes, padded_latents]
-  int32_t* low = nullptr;         // [kDrawnRows, padded_variables] low halves of products
-  AliasEntry* drawn = nullptr;    // likewise, the entries that the high halves point to
-  int32_t* row_states = nullptr;  // likewise, the states
-  int32_t* states = nullptr;      // [padded_variables, tile_rows]
-  int32_t* listed = nullptr;      // [tile_rows] rows whose state is drawn again, from the node above
-  int32_t* more_words = nullptr;  // [4, tile_rows] of those
+  int32_t* words = nullptr;        // [tile_rows, 4 * word_blocks]
+  int32_t* members = nullptr;      // [tile_rows]
+  float* row_scores = nullptr;     // [kMostLanes, padded_latents]
+  int32_t* low = nullptr;          // [kDrawnRows, padded_variables] low halves of products
+  AliasEntry* drawn = nullptr;     // likewise, the entries that the high halves point to
+  int32_t* row_states = nullptr;   // likewise, the states
+  int32_t* states = nullptr;       // [padded_variables, tile_rows]
+  int32_t* listed = nullptr;       // [tile_rows] rows whose state is drawn again, from the node above
+  int32_t* listed_node = nullptr;  // [tile_rows] the node that each of those draws from next
+  int32_t* climbing = nullptr;     // [tile_rows] which of those still draw
+  int32_t* more_words = nullptr;   // [4, tile_rows] their words
 
  private:
   std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "kernels/common/error.h"
+#include "kernels/common/half.h"
 #include "tests/kernels/sampler_cases.h"
 
 namespace doppel {
@@ -151,6 +152,22 @@ TEST_P(SampleTable, MixturesOfAnyNumberOfLatents) {
   for (int32_t latents : {0, 1, 4, 7, 8, 9, 16, 20, 33})
     for (int32_t components : {0, 1, 7, 20, 40})
       expect_reference(random_mixture({5, latents, components, 2, 2}, 23), 8, 0, 70);
+}
+
+TEST_P(SampleTable, WeightsInHalfPrecisionAndThoseItDoesNotHold) {
+  for (int32_t latents : {1, 6, 9, 20}) {
+    TableSampler sampler = random_mixture({5, latents, latents, 2, 2}, 31);
+    for (auto* weights : {&sampler.mean, &sampler.factor})
+      for (float& weight : *weights) weight = float_of_half(half_of_float(weight));
+    sampler.factor[0] = 0x1p-24f;  // subnormal
+    EXPECT_FALSE(prepare_table(sampler).mixture->half_weights.empty());
+    expect_reference(sampler, 8, 0, 300);
+    for (const float other : {0x1p-25f, 1 + 0x1p-11f, 65536.0f}) {
+      sampler.factor[0] = other;
+      EXPECT_TRUE(prepare_table(sampler).mixture->half_weights.empty());
+      expect_reference(sampler, 8, 0, 70);
+    }
+  }
 }
 
 TEST_P(SampleTable, MoreMembersAndStatesThanSixteenBitsNumber) {
