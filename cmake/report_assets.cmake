@@ -1,4 +1,4 @@
-# What a report is made of lies inside the library doppel_host: the page's template, style and script (host/report/), and the
+# What a report is made of lies inside the library doppel_host: the pages' templates, style and script (host/report/), and the
 # chart library, bundled here once from the wheel vl-convert-python.
 enable_language(ASM)
 set(report_folder ${PROJECT_SOURCE_DIR}/host/report)
@@ -13,5 +13,6 @@ add_custom_command(OUTPUT ${report_library}
   DEPENDS ${report_folder}/bundle_vega.py COMMENT "Bundling the reports' chart library" VERBATIM)
 target_sources(doppel_host PRIVATE host/report/assets.S)
 target_include_directories(doppel_host PRIVATE ${PROJECT_BINARY_DIR}/report_assets)
-set_property(SOURCE host/report/assets.S PROPERTY OBJECT_DEPENDS
-  "${report_library};${report_folder}/report.html;${report_folder}/report.css;${report_folder}/report.js;${report_folder}/charts.json")
+file(GLOB report_files CONFIGURE_DEPENDS ${report_folder}/*.html ${report_folder}/report.css ${report_folder}/report.js
+  ${report_folder}/charts.json)
+set_property(SOURCE host/report/assets.S PROPERTY OBJECT_DEPENDS "${report_library};${report_files}")

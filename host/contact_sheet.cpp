@@ -1,21 +1,19 @@
 #include "host/contact_sheet.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <vector>
 
-#include "host/png.h"
+#include "host/image_grid.h"
 #include "host/writer.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
 
-constexpr int32_t kInLine = 10, kGap = 2;
+constexpr int32_t kInLine = 10;
 constexpr size_t kMostLines = 100;
 constexpr int64_t kMostRows = 1 << 14, kBatchRows = 256;
-constexpr uint8_t kBackground = 255;
 
 using Line = std::vector<std::vector<uint8_t>>;  // images
 
@@ -53,20 +51,13 @@ void write_contact_sheet(const Generator& generator, int64_t rows, const std::st
   const ImageShape& image = generator.schema().image;
   if (image.size() == 0) throw UsageError("--contact-sheet: rows of this model are a table's, not images");
   const std::vector<Line> lines = fill_lines(generator, rows);
-  const auto height = static_cast<int32_t>(std::max<size_t>(lines.size(), 1));
-  const ImageShape shape{image.channels, height * (image.height + kGap) + kGap, kInLine * (image.width + kGap) + kGap};
-  std::vector<uint8_t> sheet(static_cast<size_t>(shape.size()), kBackground);
-  const auto row_bytes = static_cast<size_t>(image.width * image.channels);
-  for (size_t line = 0; line < lines.size(); ++line)
-    for (size_t i = 0; i < lines[line].size(); ++i)
-      for (int32_t row = 0; row < image.height; ++row) {
-        const int64_t y = kGap + static_cast<int64_t>(line) * (image.height + kGap) + row;
-        const int64_t x = kGap + static_cast<int64_t>(i) * (image.width + kGap);
-        std::memcpy(sheet.data() + (y * shape.width + x) * shape.channels,
-                    lines[line][i].data() + static_cast<size_t>(row) * row_bytes, row_bytes);
-      }
+  std::vector<std::vector<const uint8_t*>> pictures;
+  for (const Line& line : lines) {
+    pictures.emplace_back();
+    for (const std::vector<uint8_t>& picture : line) pictures.back().push_back(picture.data());
+  }
   ByteBuffer bytes;
-  encode_png(shape, sheet.data(), 6, bytes);
+  encode_image_grid(image, pictures, kInLine, bytes);
   write_file_atomically(path, {bytes.data(), bytes.size()});
 }
 

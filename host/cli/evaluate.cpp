@@ -50,7 +50,8 @@ Examples:
   doppel evaluate --real train.csv --synthetic double.csv --holdout test.csv --target income
   doppel evaluate --real adult.csv --synthetic double.csv -o report.html        charts and tables, one file for any browser
   doppel evaluate --real adult.csv --synthetic double.csv --min-quality 0.9 --json -
-  doppel evaluate --real train-images-idx3-ubyte.gz --synthetic digits --model cnn.doppel --holdout t10k-images-idx3-ubyte.gz
+  doppel evaluate --real train-images-idx3-ubyte.gz --synthetic digits --model cnn.doppel --holdout t10k-images-idx3-ubyte.gz \
+      -o report.html
 )";
 
 struct EvaluateCommand {

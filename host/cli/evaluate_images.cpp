@@ -13,6 +13,7 @@
 #include "host/progress.h"
 #include "host/readers/images.h"
 #include "host/readers/watched_table.h"
+#include "host/report/image_report.h"
 #include "host/text_table.h"
 #include "host/writer.h"
 #include "kernels/backend.h"
@@ -207,11 +208,18 @@ void evaluate_images(const EvaluateImages& command, const CommonOptions& common,
       evaluate_images(classifier, images.real, images.synthetic, command.holdout.empty() ? nullptr : &images.holdout,
                       *backend, options);
   progress.finish();
+  if (!command.report.empty()) {
+    const std::string page = make_image_report(
+        evaluation, {images.real, images.synthetic}, command.model,
+        {command.real, command.synthetic, command.holdout, common.command_line, command.seed});
+    write_file_atomically(command.report, std::as_bytes(std::span(page)));
+  }
 
   if (!common.quiet && common.json != "-") {
     print_classes(evaluation);
     print_scores(evaluation);
     print_privacy(evaluation.privacy, evaluation.has_holdout);
+    if (!command.report.empty()) std::printf("report: %s\n", command.report.c_str());
   }
   if (!common.quiet)
     for (const std::string& note : evaluation.notes) std::fprintf(stderr, "doppel: note: %s\n", note.c_str());

@@ -1,4 +1,4 @@
-// Files that are part of the program: the report's template, style and script, the charts' Vega-Lite specifications,
+// Files that are part of the program: the reports' templates, style and script, the charts' Vega-Lite specifications,
 // and the library that draws them (its first line is a comment that names its versions).
 #pragma once
 
@@ -6,7 +6,10 @@
 
 namespace doppel {
 
-std::string_view report_template();
+std::string_view page_head();
+std::string_view page_foot();
+std::string_view report_template();        // of tables
+std::string_view image_report_template();  // of images
 std::string_view report_style();
 std::string_view report_script();
 std::string_view chart_specs();

@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <kainjow/mustache.hpp>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <vector>
 
-#include "host/manifest.h"
 #include "host/report/assets.h"
 #include "host/report/charts.h"
-#include "kernels/common/error.h"
+#include "host/report/page.h"
 
 namespace doppel {
 namespace {
@@ -19,32 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kShownPairs = 40;
-constexpr const char* kNone = "–";
 
-// Numbers as text
-
-std::string format_number(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return std::isnan(value) ? kNone : text;
-}
-std::string score_text(double score) {
-  return format_number("%.4f", score);
-}
-std::string percent_text(double share) {
-  return format_number("%.1f %%", 100 * share);
-}
-// 1234567 -> "1,234,567"
-std::string count_text(int64_t count) {
-  std::string text = std::to_string(count);
-  for (int64_t place = static_cast<int64_t>(text.size()) - 3; place > 0; place -= 3) text.insert(place, 1, ',');
-  return text;
-}
-// The last part of a path, which may end in a slash.
-std::string file_name(const std::string& path) {
-  const std::string trimmed = path.substr(0, path.find_last_not_of('/') + 1);
-  return trimmed.substr(trimmed.rfind('/') + 1);  // npos + 1 is 0
-}
 // A section of the template that is there where the score is defined.
 Json optional_score(double score) {
   return std::isnan(score) ? Json(false) : Json(score_text(score));
@@ -224,45 +195,7 @@ Json pair_limit_text(size_t pairs) {
   return "; the " + std::to_string(kMostPairs) + " worst pairs";
 }
 
-std::string versions_text() {
-  std::string text = "doppel " + program_versions().at("doppel").get<std::string>();
-  const std::string_view library = chart_library();  // its first line: "/* Vega 6.2.0, Vega-Lite ...: licence */"
-  const size_t begin = std::string_view("/* ").size(), end = library.find(": ");
-  return text + ", " + std::string(library.substr(begin, end - begin));
-}
-
-// In a script element "</script", "<!--" and the line separators of Unicode mean something beside JSON: no "<" and
-// nothing but ASCII is left.
-std::string script_json(const Json& json) {
-  std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace), escaped;
-  escaped.reserve(text.size());
-  for (const char character : text) {
-    if (character == '<')
-      escaped += "\\u003c";
-    else
-      escaped += character;
-  }
-  return escaped;
-}
-
-kainjow::mustache::data to_mustache(const Json& json) {
-  using kainjow::mustache::data;
-  if (json.is_boolean()) return data(json.get<bool>());
-  if (json.is_array()) {
-    data list(data::type::list);
-    for (const Json& item : json) list.push_back(to_mustache(item));
-    return list;
-  }
-  if (json.is_object()) {
-    data object(data::type::object);
-    for (const auto& [name, value] : json.items()) object.set(name, to_mustache(value));
-    return object;
-  }
-  return data(json.get<std::string>());
-}
-
-Json page_json(const Evaluation& evaluation, const ReportContext& context) {
-  const Json charts = make_charts(evaluation);
+Json page_json(const Evaluation& evaluation, const Json& charts, const ReportContext& context) {
   const Json& drawn = charts.at("charts");
   const Json skipped = skipped_json(evaluation), pairs = worst_pairs_json(evaluation);
   const std::vector<size_t> charted = charted_columns(evaluation);
@@ -309,23 +242,15 @@ Json page_json(const Evaluation& evaluation, const ReportContext& context) {
       {"has_pairs", !pairs.empty()},
       {"shown_pair_count", std::to_string(pairs.size())},
       {"pairs", pairs},
-      {"notes", evaluation.notes},
-      {"command", context.command},
-      {"seed", std::to_string(context.seed)},
-      {"versions", versions_text()}};
-  page["charts_json"] = script_json(charts);
-  page["style"] = report_style();
-  page["script"] = report_script();
-  page["library"] = chart_library();
+      {"notes", evaluation.notes}};
   return page;
 }
 
 }  // namespace
 
 std::string make_report(const Evaluation& evaluation, const ReportContext& context) {
-  kainjow::mustache::mustache page{std::string(report_template())};
-  if (!page.is_valid()) throw Error("report.html: " + page.error_message());
-  return page.render(to_mustache(page_json(evaluation, context)));
+  const Json charts = make_charts(evaluation);
+  return render_page(report_template(), page_json(evaluation, charts, context), charts, context);
 }
 
 }  // namespace doppel

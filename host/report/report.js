@@ -85,7 +85,7 @@ for (const button of document.querySelectorAll("[data-order]")) {
     multiples.append(...[...multiples.children].sort(orders[button.dataset.order]));
   });
 }
-document.getElementById("find").addEventListener("input", (event) => {
+document.getElementById("find")?.addEventListener("input", (event) => {
   const wanted = event.target.value.trim().toLowerCase();
   for (const figure of multiples.children) figure.hidden = !figure.dataset.name.toLowerCase().includes(wanted);
 });

@@ -13,7 +13,7 @@ expect_status 0 "$doppel" fit $train -o pca.doppel --model pca
 expect_status 0 "$doppel" generate pca.doppel --rows 240 -o double --format idx
 evaluate=("$doppel" evaluate --real $train --model cnn.doppel)
 
-expect_status 0 "${evaluate[@]}" --synthetic double --holdout $test --json scores.json
+expect_status 0 "${evaluate[@]}" --synthetic double --holdout $test --json scores.json -o report.html
 expect_output '^accuracy: read as asked for +[0-9.]+ % +[0-9.]+ %$'
 expect_output '^Fréchet distance of features +[0-9.]+ +[0-9.]+$'
 expect_output '^accuracy of one trained on '
@@ -23,8 +23,11 @@ for key in accuracy confusion frechet_distance precision recall accuracy_trained
     most_repeated; do
   grep -q "\"$key\"" scores.json || fail "no $key in JSON"
 done
-cp stdout.txt first.txt
-expect_status 0 "${evaluate[@]}" --synthetic double --holdout $test
+expect_output '^report: report.html$'
+grep -q 'data:image/png;base64,' report.html || fail "no pictures in the report"
+cp stdout.txt first.txt && mv report.html first.html
+expect_status 0 "${evaluate[@]}" --synthetic double --holdout $test --json scores.json -o report.html
+cmp first.html report.html || fail "the same evaluation, another report"
 cmp stdout.txt first.txt || fail "the same evaluation, other figures"
 
 # Every form of images; of one without labels no accuracy is known.

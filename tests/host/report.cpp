@@ -174,7 +174,7 @@ TEST(Report, EscapesNamesOfColumnsLevelsAndFiles) {
     EXPECT_EQ(count(page, "alert(1)</script>"), 0);
     EXPECT_EQ(count(page, "<script"), 3);
     EXPECT_EQ(count(page, "</script"), 3);
-    EXPECT_EQ(count(page, "<!--"), count(std::string(report_template()), "<!--"));
+    EXPECT_EQ(count(page, "<!--"), count(std::string(page_head()), "<!--"));
     EXPECT_EQ(count(page, "title=\"</"), 0);
   }
   // The text itself arrives.

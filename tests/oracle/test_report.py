@@ -1,6 +1,6 @@
-"""Draws every chart of a report by Vega-Lite, outside a browser: each compiles and shows marks.
+"""Draws every chart of the reports by Vega-Lite, outside a browser: each compiles and shows marks.
 
-The program test_host beside doppel writes the report of made tables. Run by CTest; by hand:
+The program test_host beside doppel writes the reports of made tables and images. Run by CTest; by hand:
 .deps/bin/python tests/oracle/test_report.py build/release/doppel [REPORT.html]
 """
 
@@ -22,7 +22,7 @@ PROGRAM = pathlib.Path(ARGUMENTS[0] if ARGUMENTS else "build/release/doppel").re
 REPORT = pathlib.Path(ARGUMENTS[1]) if len(ARGUMENTS) > 1 else None
 VEGA_LITE = "6.4"  # as host/report/bundle_vega.py bundles
 MARKS = {"density": 2, "dates": 2, "levels": 4, "utility": 12, "components": 100, "correlation": 9, "difference": 9, "trends": 9,
-         "dependences": 2}  # the fewest that a chart of this kind shows
+         "dependences": 2, "confusion": 9, "classes": 6}  # the fewest that a chart of this kind shows
 VOID = {"meta", "input", "br", "link", "img", "hr"}
 
 
@@ -44,7 +44,7 @@ class Page(html.parser.HTMLParser):
         if "data-chart" in attributes:
             self.charts.append(attributes["data-chart"])
         self.external += [value for name, value in attributes.items()
-                          if name in ("src", "href", "action") and not value.startswith("#")]
+                          if name in ("src", "href", "action") and not value.startswith(("#", "data:image/png;base64,"))]
         if tag == "script":
             self.scripts.append([attributes.get("type"), ""])
 
@@ -59,6 +59,8 @@ class Page(html.parser.HTMLParser):
 
 
 class Report(unittest.TestCase):
+    FILE = "report.html"
+
     @classmethod
     def setUpClass(cls):
         if REPORT:
@@ -67,7 +69,7 @@ class Report(unittest.TestCase):
             with tempfile.TemporaryDirectory() as folder:
                 subprocess.run([PROGRAM.parent / "tests" / "test_host", "--gtest_filter=ReportForTheOracle*"],
                                env={**os.environ, "DOPPEL_ORACLE_FOLDER": folder}, check=True, stdout=subprocess.DEVNULL)
-                cls.text = pathlib.Path(folder, "report.html").read_text(encoding="utf-8")
+                cls.text = pathlib.Path(folder, cls.FILE).read_text(encoding="utf-8")
         cls.page = Page(cls.text)
         cls.data = json.loads(next(text for kind, text in cls.page.scripts if kind == "application/json"))
 
@@ -90,6 +92,11 @@ class Report(unittest.TestCase):
             self.assertGreaterEqual(len(shapes), MARKS[chart["spec"]], name)
             self.assertNotIn("NaN", svg, name)
         self.assertTrue({chart["spec"] for chart in self.data["charts"].values()} <= set(MARKS))
+
+
+@unittest.skipIf(REPORT, "one report is given")
+class ImageReport(Report):
+    FILE = "image_report.html"
 
 
 if __name__ == "__main__":
