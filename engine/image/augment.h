@@ -16,6 +16,7 @@ struct Augmentation {
 
   bool is_none() const { return shift == 0 && rotation == 0 && scale == 0 && !flips; }
 };
+inline constexpr Augmentation kNoMotion = {0, 0, 0, false};
 
 // Levels / 255 [height, width, channels].
 void levels_of(const uint8_t* image, int64_t size, float* levels);

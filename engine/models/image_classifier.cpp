@@ -17,11 +17,14 @@ using Json = nlohmann::json;
 constexpr int kVersion = 1;
 constexpr int64_t kBlockRows = 256;     // where nothing is learned
 constexpr double kAveragedSteps = 500;  // that the parameters are means of
+constexpr int64_t kStillShare = 8;      // of the epochs one in so many is of images that are not moved
+constexpr double kMostLost = 0.02;      // accuracy of images held out that are moved; half of it of every other mirrored
 
 // Of draws of Stream::kFit.
 constexpr uint32_t kUseSplit = 0x71000000u;
 constexpr uint32_t kUseShuffle = 0x72000000u;  // and the epoch
 constexpr uint32_t kUseMotion = 0x73000000u;   // and the epoch
+constexpr uint32_t kUseTrial = 0x74000000u;
 
 std::vector<std::string> names_of(const Images& images) {
   std::vector<std::string> names = label_names_of(images);
@@ -50,12 +53,16 @@ class Trainer {
     steps_ = options.epochs * ((count + options.batch_rows - 1) / options.batch_rows);
   }
 
+  const Augmentation& augmentation() const { return augmentation_; }
+
   std::vector<ClassifierEpoch> train() {
     std::vector<ClassifierEpoch> epochs;
+    const int64_t still_epochs = (options_.epochs + kStillShare - 1) / kStillShare;
     for (int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
+      if (epoch == still_epochs) augmentation_ = options_.tries_augmentation ? try_augmentation() : options_.augmentation;
       epochs.push_back({run_epoch(static_cast<uint32_t>(epoch)), 0, 0});
       averages_.exchange();
-      look_at_held_out(epochs.back());
+      look_at_held_out(kNoMotion, epochs.back());
       averages_.exchange();
       if (options_.progress)
         options_.progress(static_cast<double>(epoch + 1) / static_cast<double>(options_.epochs), epochs.back());
@@ -72,7 +79,7 @@ class Trainer {
     for (int64_t first = 0; first < count; first += options_.batch_rows) {
       const int64_t rows = std::min(options_.batch_rows, count - first);
       gather(training_, first, rows, [&](int64_t image, float* levels) {
-        augmented_levels_of(images_.image(image), images_.shape, options_.augmentation, options_.seed,
+        augmented_levels_of(images_.image(image), images_.shape, augmentation_, options_.seed,
                             kUseMotion + epoch, static_cast<uint64_t>(image), levels);
       });
       loss +=
@@ -85,13 +92,34 @@ class Trainer {
     return loss / static_cast<double>(std::max<int64_t>(count, 1));
   }
 
-  void look_at_held_out(ClassifierEpoch& epoch) {
+  // What of the augmentation asked for the images held out bear.
+  Augmentation try_augmentation() {
+    Augmentation moved = options_.augmentation, mirrored = kNoMotion;
+    moved.flips = false;
+    mirrored.flips = options_.augmentation.flips;
+    averages_.exchange();
+    const auto accuracy_of = [&](const Augmentation& augmentation) {
+      ClassifierEpoch epoch;
+      look_at_held_out(augmentation, epoch);
+      return epoch.held_out_accuracy;
+    };
+    const double still = accuracy_of(kNoMotion);
+    Augmentation borne = kNoMotion;
+    if (accuracy_of(moved) >= still - kMostLost) borne = moved;
+    borne.flips = mirrored.flips && accuracy_of(mirrored) >= still - kMostLost / 2;
+    averages_.exchange();
+    return borne;
+  }
+
+  void look_at_held_out(const Augmentation& augmentation, ClassifierEpoch& epoch) {
     const auto count = static_cast<int64_t>(held_out_.size());
     const SoftmaxGroups<float> softmax({network_.shape().classes});
     for (int64_t first = 0; first < count; first += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, count - first);
-      gather(held_out_, first, rows,
-             [&](int64_t image, float* levels) { levels_of(images_.image(image), images_.shape.size(), levels); });
+      gather(held_out_, first, rows, [&](int64_t image, float* levels) {
+        augmented_levels_of(images_.image(image), images_.shape, augmentation, options_.seed, kUseTrial,
+                            static_cast<uint64_t>(image), levels);
+      });
       const float* found = network_.forward(batch_.data(), rows);
       epoch.held_out_loss += softmax.loss(found, labels_.data(), rows) / static_cast<double>(count);
       const std::vector<float> probabilities(found, found + rows * network_.shape().classes);
@@ -117,18 +145,19 @@ class Trainer {
   const ClassifierOptions& options_;
   Adam<float> adam_;
   AveragedParameters averages_;
+  Augmentation augmentation_ = kNoMotion;
   std::vector<int64_t> training_, held_out_;
   int64_t steps_ = 0, step_ = 0;
   std::vector<float> batch_;
   std::vector<int32_t> labels_;
 };
 
-Json describe_fit(const Images& images, const ClassifierOptions& options, const std::vector<ClassifierEpoch>& epochs) {
+Json describe_fit(const Images& images, const ClassifierOptions& options, const Augmentation& moved,
+                  const std::vector<ClassifierEpoch>& epochs) {
   Json about;
   about["rows"] = images.count();
   about["provenance"] = {{"seed", options.seed}, {"epochs", options.epochs},     {"batch_rows", options.batch_rows},
                          {"rate", options.rate}, {"held_out", options.held_out}, {"doppel", DOPPEL_VERSION}};
-  const Augmentation& moved = options.augmentation;
   about["provenance"]["augmentation"] = {{"shift_pixels", moved.shift},
                                          {"rotation_degrees", moved.rotation},
                                          {"scale", moved.scale},
@@ -149,7 +178,7 @@ ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptio
   ImageClassifier classifier(shape, std::move(names), options.seed);
   Trainer trainer(classifier.network_, images, options);
   const std::vector<ClassifierEpoch> epochs = trainer.train();
-  classifier.about_ = describe_fit(images, options, epochs);
+  classifier.about_ = describe_fit(images, options, trainer.augmentation(), epochs);
   return classifier;
 }
 
@@ -157,6 +186,7 @@ ClassifierOptions ImageClassifier::training() const {
   ClassifierOptions options;
   options.channels = network_.shape().channels;
   options.features = network_.shape().features;
+  options.tries_augmentation = false;
   try {
     const Json provenance = about_.value("provenance", Json::object());
     options.epochs = provenance.value("epochs", options.epochs);

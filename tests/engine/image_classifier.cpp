@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "kernels/common/error.h"
 #include "tests/engine/image_cases.h"
@@ -22,6 +23,7 @@ ClassifierOptions quick_options() {
   options.channels = 8;
   options.features = 16;
   options.augmentation = {1, 0, 0, false};
+  options.tries_augmentation = false;
   options.seed = 5;
   return options;
 }
@@ -96,6 +98,31 @@ TEST(ImageClassifier, LearnsWhatBarsShow) {
   ASSERT_EQ(probabilities.size(), 800u);
   EXPECT_GT(accuracy(probabilities, test.labels), 0.9);  // by chance 0.25
   EXPECT_EQ(classifier.features(test).size(), 200u * 16);
+}
+
+TEST(ImageClassifier, ImagesAreMovedAndMirroredWhereTheyBearIt) {
+  const Images images = make_bars(900, {1, 12, 12}, 4, 3);  // of directions: a mirrored one is of another class
+  ClassifierOptions options = quick_options();
+  options.epochs = 16;
+  options.held_out = 0.25;
+  options.tries_augmentation = true;
+  options.augmentation = {0.5, 0, 0, true};
+  const ClassifierOptions shifted = ImageClassifier::fit(images, options).training();
+  EXPECT_EQ(shifted.augmentation.shift, 0.5);
+  EXPECT_FALSE(shifted.augmentation.flips);
+  EXPECT_FALSE(shifted.tries_augmentation);
+  EXPECT_EQ(shifted.epochs, 16);
+  options.augmentation = {0, 90, 0, false};
+  EXPECT_EQ(ImageClassifier::fit(images, options).training().augmentation.rotation, 0);
+  Images halves{{1, 12, 12}, {}, {}, {"top", "bottom"}};  // one of them bright: a mirror leaves them as they are
+  std::mt19937_64 random(1);
+  for (int32_t i = 0; i < 400; ++i) {
+    halves.labels.push_back(i % 2);
+    for (int64_t at = 0; at < 144; ++at)
+      halves.pixels.push_back(static_cast<uint8_t>((at / 72 == i % 2 ? 100 : 0) + random() % 150));
+  }
+  options.augmentation = {0, 0, 0, true};
+  EXPECT_TRUE(ImageClassifier::fit(halves, options).training().augmentation.flips);
 }
 
 TEST(ImageClassifier, IsAFunctionOfTheSeed) {

@@ -183,6 +183,7 @@ class ImageEvaluationOfBars : public testing::Test {
     options.channels = 8;
     options.features = 16;
     options.augmentation = {1, 0, 0, false};
+    options.tries_augmentation = false;
     return options;
   }
   ImageEvaluation evaluate(const Images& synthetic, bool train_on_synthetic = false) {
