@@ -44,8 +44,7 @@ class Evaluator {
       FeatureScores scores;
       scores.images = static_cast<int64_t>(features.size()) / classifier_.feature_count();
       scores.real_images = moments.count;
-      scores.frechet_distance =
-          frechet_distance(moments, moments_of(features, classifier_.feature_count()), backend_);
+      scores.frechet_distance = frechet_distance(moments, moments_of(features, classifier_.feature_count()), backend_);
       tell("precision and recall of " + what, 0);
       scores.manifold_images = manifold;
       scores.manifold = precision_and_recall(real_points, part_of(features, manifold), classifier_.feature_count(),
@@ -62,8 +61,8 @@ class Evaluator {
     const int64_t most = real_images > 0 ? std::min(real_images, synthetic.count()) : synthetic.count();
     ImageUtility utility{.real_images = real_images, .test_images = holdout.count(), .epochs = training.epochs};
     utility.synthetic_images = most;
-    const std::string stage = "training on " + std::to_string(most) + " synthetic images, " +
-                              std::to_string(training.epochs) + " epochs";
+    const std::string stage =
+        "training on " + std::to_string(most) + " synthetic images, " + std::to_string(training.epochs) + " epochs";
     tell(stage, 0);
     training.progress = [&](double share, const ClassifierEpoch&) { tell(stage, share); };
     const Images chosen = choose_images(synthetic, choose_rows(synthetic.count(), most, options_.seed));
@@ -103,9 +102,8 @@ class Evaluator {
   // Of images chosen, in the order of their hashes: the first of them are a random choice, too.
   std::vector<float> features_of(const Images& images, int64_t most, const std::string& stage) {
     std::vector<int64_t> numbers = choose_rows(images.count(), most, options_.seed);
-    std::sort(numbers.begin(), numbers.end(), [&](int64_t a, int64_t b) {
-      return hash_row(options_.seed, a) < hash_row(options_.seed, b);
-    });
+    std::sort(numbers.begin(), numbers.end(),
+              [&](int64_t a, int64_t b) { return hash_row(options_.seed, a) < hash_row(options_.seed, b); });
     std::vector<float> features;
     for_each_block(images, numbers, stage, [&](const Images& block) {
       const std::vector<float> of_block = classifier_.features(block);
@@ -127,11 +125,13 @@ void note_what_is_missing(const Images& real, const Images& synthetic, const Ima
                           const ImageEvaluateOptions& options, ImageEvaluation& evaluation) {
   std::vector<std::string>& notes = evaluation.notes;
   if (synthetic.labels.empty())
-    notes.push_back("the synthetic images have no labels beside them: what was asked for is not known, so there is no "
-                    "accuracy of them");
+    notes.push_back(
+        "the synthetic images have no labels beside them: what was asked for is not known, so there is no "
+        "accuracy of them");
   if (holdout == nullptr)
-    notes.push_back("there is nothing to compare with: give --holdout with real images that were not used (accuracy of "
-                    "real images is that of images that the classifier may have learned)");
+    notes.push_back(
+        "there is nothing to compare with: give --holdout with real images that were not used (accuracy of "
+        "real images is that of images that the classifier may have learned)");
   const ImagePrivacy& privacy = evaluation.privacy;
   if (privacy.synthetic_distance.rows < synthetic.count())
     notes.push_back("the nearest training image is sought of " + std::to_string(privacy.synthetic_distance.rows) +
@@ -184,9 +184,8 @@ ImageEvaluation evaluate_images(ImageClassifier& classifier, const Images& real,
                                        : evaluator.read(real, "reading real images");
   evaluation.coverage = count_covered(evaluation.real, evaluation.synthetic);
   evaluator.compare_features(real, synthetic, holdout, evaluation);
-  evaluation.privacy = evaluate_image_privacy(real, synthetic, holdout, options.seed, [&](double share) {
-    evaluator.tell("nearest training images", share);
-  });
+  evaluation.privacy = evaluate_image_privacy(real, synthetic, holdout, options.seed,
+                                              [&](double share) { evaluator.tell("nearest training images", share); });
   if (can_train_on(synthetic, holdout, options))
     evaluation.utility = evaluator.train(synthetic, *holdout, evaluation.real.accuracy);
   note_what_is_missing(real, synthetic, holdout, options, evaluation);

@@ -6,7 +6,8 @@
 // ones' place what the best double of as many images would reach (the floor). Everything is deterministic for a seed
 // and a number of threads. What is sampled, by a hash of (seed, image) as choose_rows has it:
 //   readings             nothing: all images
-//   Fréchet distance     at most kMostFeatureImages a side; with a holdout as many synthetic as held-out images, because
+//   Fréchet distance     at most kMostFeatureImages a side; with a holdout as many synthetic as held-out images,
+//   because
 //                        the distance falls with the number
 //   precision, recall    at most kMostManifoldImages a side, as many on both
 //   nearest images       at most kMostQueries synthetic and held-out images, fewer where images are large, in at most
@@ -98,8 +99,8 @@ struct RepeatedImage {
 // Are synthetic images nearer to the images that they were made from than to others? Distances are Euclidean, exact, of
 // levels from 0 to 1.
 struct ImagePrivacy {
-  int64_t training_images = 0;                    // among which the nearest one was sought
-  DistanceSummary synthetic_distance, holdout_distance;  // to the nearest of them
+  int64_t training_images = 0;                             // among which the nearest one was sought
+  DistanceSummary synthetic_distance, holdout_distance;    // to the nearest of them
   int64_t identical_synthetic = 0, identical_holdout = 0;  // of those sought
   // As in Privacy: of synthetic images, beside as many training as held-out ones. The floor is that of one half of the
   // held-out images beside as many training ones and the other half.

@@ -119,7 +119,8 @@ double frechet_distance(const FeatureMoments& a, const FeatureMoments& b, const 
       double &below = inner[static_cast<size_t>(i * width + j)], &above = inner[static_cast<size_t>(j * width + i)];
       below = above = (below + above) / 2;
     }
-  for (const double value : backend.symmetric_eigen(inner, width).values) distance -= 2 * std::sqrt(std::max(value, 0.0));
+  for (const double value : backend.symmetric_eigen(inner, width).values)
+    distance -= 2 * std::sqrt(std::max(value, 0.0));
   return std::max(distance, 0.0);
 }
 

@@ -95,9 +95,9 @@ std::vector<int64_t> difference(const std::vector<int64_t>& all, const std::vect
 struct ChosenImages {
   std::vector<int64_t> training, compared, rest;  // the compared training images and the rest
   std::vector<int64_t> queries, held_out_queries;
-  std::vector<int64_t> held_out;             // as many as compared training images
-  std::vector<int64_t> askers, other_half;   // of the held-out images, for the floor
-  std::vector<int64_t> compared_with_half;   // training images, as many as in the other half
+  std::vector<int64_t> held_out;            // as many as compared training images
+  std::vector<int64_t> askers, other_half;  // of the held-out images, for the floor
+  std::vector<int64_t> compared_with_half;  // training images, as many as in the other half
 };
 
 ChosenImages choose_images(const Images& real, const Images& synthetic, int64_t held_out, uint64_t seed) {
@@ -143,8 +143,7 @@ ImagePrivacy evaluate_image_privacy(const Images& real, const Images& synthetic,
     const NearerShare share = compare(to_compared, to_held_out);
     privacy.nearer_share = share.nearer;
     privacy.tied_share = share.tied;
-    privacy.copies_share =
-        0.5 + 0.5 * static_cast<double>(privacy.compared_images) / static_cast<double>(real.count());
+    privacy.copies_share = 0.5 + 0.5 * static_cast<double>(privacy.compared_images) / static_cast<double>(real.count());
 
     const Nearest of_holdout = search.nearest(*holdout, chosen.held_out_queries, real, chosen.training);
     privacy.holdout_distance = summarise(of_holdout);

@@ -74,8 +74,8 @@ std::vector<NearestImage> find_nearest_images(const Images& of, const std::vecto
         for (int64_t r = 0; r < rows; ++r) {
           // |rounding of a product| <= size ulp / 2 |a| |b|, and |a| |b| <= (|a|^2 + |b|^2) / 2
           const double squares = square + searched.squares[static_cast<size_t>(r)];
-          const double least = squares * (1 - static_cast<double>(size) * kHalfUlp) -
-                               2.0 * products[static_cast<size_t>(q * rows + r)];
+          const double least =
+              squares * (1 - static_cast<double>(size) * kHalfUlp) - 2.0 * products[static_cast<size_t>(q * rows + r)];
           if (least >= static_cast<double>(nearest[query].squared)) continue;
           const int64_t number = references[static_cast<size_t>(first + r)];
           const int64_t exact = squared_distance(of.image(queries[query]), among.image(number), size);

@@ -18,7 +18,7 @@ constexpr int kVersion = 1;
 constexpr int64_t kBlockRows = 256;     // where nothing is learned
 constexpr double kAveragedSteps = 500;  // that the parameters are means of
 constexpr int64_t kStillShare = 8;      // of the epochs one in so many is of images that are not moved
-constexpr double kMostLost = 0.02;      // accuracy of images held out that are moved; half of it of every other mirrored
+constexpr double kMostLost = 0.02;  // accuracy of images held out that are moved; half of it of every other mirrored
 
 // Of draws of Stream::kFit.
 constexpr uint32_t kUseSplit = 0x71000000u;
@@ -59,7 +59,8 @@ class Trainer {
     std::vector<ClassifierEpoch> epochs;
     const int64_t still_epochs = (options_.epochs + kStillShare - 1) / kStillShare;
     for (int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
-      if (epoch == still_epochs) augmentation_ = options_.tries_augmentation ? try_augmentation() : options_.augmentation;
+      if (epoch == still_epochs)
+        augmentation_ = options_.tries_augmentation ? try_augmentation() : options_.augmentation;
       epochs.push_back({run_epoch(static_cast<uint32_t>(epoch)), 0, 0});
       averages_.exchange();
       look_at_held_out(kNoMotion, epochs.back());
@@ -79,8 +80,8 @@ class Trainer {
     for (int64_t first = 0; first < count; first += options_.batch_rows) {
       const int64_t rows = std::min(options_.batch_rows, count - first);
       gather(training_, first, rows, [&](int64_t image, float* levels) {
-        augmented_levels_of(images_.image(image), images_.shape, augmentation_, options_.seed,
-                            kUseMotion + epoch, static_cast<uint64_t>(image), levels);
+        augmented_levels_of(images_.image(image), images_.shape, augmentation_, options_.seed, kUseMotion + epoch,
+                            static_cast<uint64_t>(image), levels);
       });
       loss +=
           network_.forward_training(batch_.data(), labels_.data(), rows, options_.seed, static_cast<uint32_t>(step_));

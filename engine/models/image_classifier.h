@@ -1,12 +1,12 @@
 // The image classifier, which says of images what they show, and so whether generated ones show what was asked for: a
 // convolutional network (classifier_network.h) trained on labelled images.
 //
-// Training: Adam on shuffled batches of images, the step size falling by a cosine; the parameters kept are means over the
-// last of its steps. After an eighth of the epochs images are moved a little each time, or mirrored, if that does not
-// make them something else: if the network, which has not seen it yet, tells nearly as many of the images held out when
-// they are moved, or mirrored, as when they are not. (Digits bear a motion; clothes that fill the frame do not: the best
-// network of 8 epochs tells 91.1 % of Fashion-MNIST with shifts of a pixel.) Deterministic for a seed and a number of
-// threads.
+// Training: Adam on shuffled batches of images, the step size falling by a cosine; the parameters kept are means over
+// the last of its steps. After an eighth of the epochs images are moved a little each time, or mirrored, if that does
+// not make them something else: if the network, which has not seen it yet, tells nearly as many of the images held out
+// when they are moved, or mirrored, as when they are not. (Digits bear a motion; clothes that fill the frame do not:
+// the best network of 8 epochs tells 91.1 % of Fashion-MNIST with shifts of a pixel.) Deterministic for a seed and a
+// number of threads.
 //
 // The file: metadata "kind": "image-cnn", "version", "image": {"channels", "height", "width"}, "label_names",
 // "channels" of the first block, "features", "layers" (layer_list.h), "history" and "provenance" of the training;
@@ -36,10 +36,10 @@ struct ClassifierEpoch {
 struct ClassifierOptions {
   int64_t epochs = 16;
   int64_t batch_rows = 128;
-  double rate = 2e-3;                     // of Adam, the highest
-  double warm_up = 0.05;                  // share of the steps in which it is reached
-  double held_out = 0.05;                 // share of the images that is only looked at
-  int64_t channels = 32, features = 256;  // ClassifierShape
+  double rate = 2e-3;                           // of Adam, the highest
+  double warm_up = 0.05;                        // share of the steps in which it is reached
+  double held_out = 0.05;                       // share of the images that is only looked at
+  int64_t channels = 32, features = 256;        // ClassifierShape
   Augmentation augmentation = {.flips = true};  // at most
   bool tries_augmentation = true;               // and leaves out what the images do not bear
   uint64_t seed = 0;

@@ -340,9 +340,10 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
       ->needs(holdout);
   command->add_option("--seed", options->seed, "Seed of splits and learners")->capture_default_str()->type_name("N");
   command->add_flag("--no-detection", options->no_detection, "Leave out the classifier that tells synthetic from real");
-  command->add_flag("--no-train-on-synthetic", options->no_train_on_synthetic,
-                    "Of images with a holdout: leave out training a classifier on the synthetic ones, which takes as long "
-                    "as training --model did");
+  command->add_flag(
+      "--no-train-on-synthetic", options->no_train_on_synthetic,
+      "Of images with a holdout: leave out training a classifier on the synthetic ones, which takes as long "
+      "as training --model did");
   add_common_options(*command, common);
   command->callback([options, &common, &status] {
     install_signal_handlers();

@@ -14,6 +14,7 @@
 #include "host/readers/images.h"
 #include "host/readers/watched_table.h"
 #include "host/report/image_report.h"
+#include "host/scheduler.h"
 #include "host/text_table.h"
 #include "host/writer.h"
 #include "kernels/backend.h"
@@ -58,7 +59,9 @@ ReadImages read_all(const EvaluateImages& command, const CommonOptions& common, 
   int64_t memory_bytes = common.memory_bytes / 2;
   const auto read = [&](const std::string& path, Images& images) {
     if (path.empty()) return;
-    if (!holds_images(path)) throw UsageError(path + ": holds no images, and --real " + command.real + " does");
+    if (!holds_images(path))
+      throw UsageError(path + ": holds no images, and --real " + command.real +
+                       " does: give IDX, NPY, PNG files, or a folder of doppel generate --format idx, npy or png");
     images = read_images(path, {"", memory_bytes});
     if (!(images.shape == classifier.image_shape()))
       throw InputError(path + ": its images are of another size or colour than those that " + command.model +
@@ -160,15 +163,16 @@ void print_privacy(const ImagePrivacy& privacy, bool has_holdout) {
   if (has_holdout)
     std::printf(
         "nearer to training images than to held-out ones (%lld of each): %.1f %% of synthetic images\n"
-        "  50 %%: as to images never seen; held-out images: %.1f %%; copies of the training images would be at %.1f %%\n",
-        static_cast<long long>(privacy.compared_images), 100 * privacy.nearer_share,
-        100 * privacy.holdout_nearer_share, 100 * privacy.copies_share);
+        "  50 %%: as to images never seen; held-out images: %.1f %%; copies of the training images would be at %.1f "
+        "%%\n",
+        static_cast<long long>(privacy.compared_images), 100 * privacy.nearer_share, 100 * privacy.holdout_nearer_share,
+        100 * privacy.copies_share);
   for (size_t i = 0; i < std::min(privacy.repeated.size(), kShownRepeated); ++i)
-    std::printf("nearest: synthetic image %lld to training image %lld, at %.4f%s\n",
-                static_cast<long long>(privacy.repeated[i].synthetic),
-                static_cast<long long>(privacy.repeated[i].training), privacy.repeated[i].distance,
-                has_holdout ? (", to the nearest held-out one " + score_text(privacy.repeated[i].to_held_out)).c_str()
-                            : "");
+    std::printf(
+        "nearest: synthetic image %lld to training image %lld, at %.4f%s\n",
+        static_cast<long long>(privacy.repeated[i].synthetic), static_cast<long long>(privacy.repeated[i].training),
+        privacy.repeated[i].distance,
+        has_holdout ? (", to the nearest held-out one " + score_text(privacy.repeated[i].to_held_out)).c_str() : "");
 }
 
 // Says which gates are not met.
@@ -203,15 +207,16 @@ void evaluate_images(const EvaluateImages& command, const CommonOptions& common,
   options.progress("reading files", 0);
   const ReadImages images = read_all(command, common, classifier);
   if (command.minimum_accuracy && images.synthetic.labels.empty())
-    throw UsageError("--min-accuracy: " + command.synthetic + " has no labels beside its images to tell what was asked for");
+    throw UsageError("--min-accuracy: " + command.synthetic +
+                     " has no labels beside its images to tell what was asked for");
   const ImageEvaluation evaluation =
       evaluate_images(classifier, images.real, images.synthetic, command.holdout.empty() ? nullptr : &images.holdout,
                       *backend, options);
   progress.finish();
   if (!command.report.empty()) {
-    const std::string page = make_image_report(
-        evaluation, {images.real, images.synthetic}, command.model,
-        {command.real, command.synthetic, command.holdout, common.command_line, command.seed});
+    const std::string page =
+        make_image_report(evaluation, {images.real, images.synthetic}, command.model,
+                          {command.real, command.synthetic, command.holdout, common.command_line, command.seed});
     write_file_atomically(command.report, std::as_bytes(std::span(page)));
   }
 
@@ -230,6 +235,7 @@ void evaluate_images(const EvaluateImages& command, const CommonOptions& common,
   result["seed"] = command.seed;
   result.update(to_json(evaluation));
   add_seconds(progress, result);
+  result["peak_memory_bytes"] = peak_memory_bytes();
   result["versions"] = program_versions();
   write_json(common, result);
   if (!meets_gates(command, evaluation)) status = static_cast<int>(ExitStatus::kGateNotMet);

@@ -56,7 +56,8 @@ class PngEncoder : public Encoder {
     for (const std::string& label : schema.columns.front().schema.levels) {
       folders_.push_back(folder_of(label));
       if (std::find(folders_.begin(), folders_.end() - 1, folders_.back()) != folders_.end() - 1)
-        throw UsageError("format png: two labels would share the folder '" + folders_.back() + "': give another format");
+        throw UsageError("format png: two labels would share the folder '" + folders_.back() +
+                         "': give another format");
     }
   }
 

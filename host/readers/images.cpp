@@ -86,8 +86,7 @@ FileLabels find_labels(const std::string& path, const std::string& told, int64_t
 FileLabels read_file_of(ImageKind kind, const std::string& path, const std::string& labels, ImageCollector& to) {
   const int64_t before = to.images.count();
   if (kind == ImageKind::kTar) {
-    if (!labels.empty())
-      throw UsageError("'" + path + "' is an archive, which has its labels in it: name no other");
+    if (!labels.empty()) throw UsageError("'" + path + "' is an archive, which has its labels in it: name no other");
     return read_png_tar(path, to);
   }
   if (kind == ImageKind::kIdx) {
@@ -106,7 +105,8 @@ std::vector<std::string> generated_files(const std::string& folder) {
     const std::string name = item.path().filename().string();
     const bool is_idx = name.find(kImagesOf[0]) != std::string::npos;
     const bool is_npy = name.ends_with(".npy") && !name.ends_with(kNpyLabels);
-    if (name.starts_with("part-") && (is_idx || is_npy || name.ends_with(".tar"))) paths.push_back(item.path().string());
+    if (name.starts_with("part-") && (is_idx || is_npy || name.ends_with(".tar")))
+      paths.push_back(item.path().string());
   }
   if (error) throw InputError(folder + ": cannot be read: " + error.message());
   std::sort(paths.begin(), paths.end());
@@ -230,7 +230,8 @@ Images read_images(const std::string& path, const ImageReadOptions& options) {
   } else {
     const ImageKind kind = kind_of(path);
     if (kind == ImageKind::kPng) throw InputError(path + ": is one image: name the folder of them");
-    if (kind == ImageKind::kNone) throw InputError(path + ": is neither IDX nor NPY nor a folder or an archive of PNG files");
+    if (kind == ImageKind::kNone)
+      throw InputError(path + ": is neither IDX nor NPY nor a folder or an archive of PNG files");
     labels = read_file_of(kind, path, options.labels, collector);
   }
   if (collector.images.count() == 0) throw InputError(path + ": holds no images");

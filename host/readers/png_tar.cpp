@@ -82,7 +82,8 @@ FileLabels read_png_tar(const std::string& path, ImageCollector& to) {
     const std::string label = name.parent_path().filename().string();
     if (!label.empty() && label != ".") labels.texts.push_back(label);
     if (++images != labels.count() && labels.count() != 0)
-      throw InputError(path + ": " + file->name + " is in a folder and others are not: give every image a class, or none");
+      throw InputError(path + ": " + file->name +
+                       " is in a folder and others are not: give every image a class, or none");
   }
   return labels;
 }

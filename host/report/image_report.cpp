@@ -31,8 +31,7 @@ std::string short_number(double value) {
 std::string picture(const ImageShape& shape, const std::vector<std::vector<const uint8_t*>>& lines, int32_t in_line) {
   ByteBuffer png;
   encode_image_grid(shape, lines, in_line, png);
-  return "data:image/png;base64," +
-         arrow::util::base64_encode({reinterpret_cast<const char*>(png.data()), png.size()});
+  return "data:image/png;base64," + arrow::util::base64_encode({reinterpret_cast<const char*>(png.data()), png.size()});
 }
 
 // The first images of a class; of all where `label` is negative.
@@ -74,13 +73,13 @@ Json picture_lines(const ImageEvaluation& evaluation, const EvaluatedImages& ima
 Json repeated_json(const ImageEvaluation& evaluation, const EvaluatedImages& images) {
   Json pairs = Json::array();
   for (const RepeatedImage& pair : evaluation.privacy.repeated)
-    pairs.push_back(
-        Json{{"picture",
-              picture(images.real.shape, {{images.synthetic.image(pair.synthetic), images.real.image(pair.training)}}, 2)},
-             {"synthetic", count_text(pair.synthetic)},
-             {"training", count_text(pair.training)},
-             {"distance", short_number(pair.distance)},
-             {"to_held_out", std::isnan(pair.to_held_out) ? Json(false) : Json(short_number(pair.to_held_out))}});
+    pairs.push_back(Json{
+        {"picture",
+         picture(images.real.shape, {{images.synthetic.image(pair.synthetic), images.real.image(pair.training)}}, 2)},
+        {"synthetic", count_text(pair.synthetic)},
+        {"training", count_text(pair.training)},
+        {"distance", short_number(pair.distance)},
+        {"to_held_out", std::isnan(pair.to_held_out) ? Json(false) : Json(short_number(pair.to_held_out))}});
   return pairs;
 }
 
@@ -97,8 +96,8 @@ Json figures_json(const ImageEvaluation& evaluation) {
       score_text(real.mean_confidence));
   add("Balance", "entropy of the classes read, 1 where all are as frequent", score_text(synthetic.balance),
       score_text(real.balance));
-  add("Classes covered", "read at least a tenth as often as in real images", std::to_string(evaluation.coverage.covered),
-      std::to_string(evaluation.coverage.of));
+  add("Classes covered", "read at least a tenth as often as in real images",
+      std::to_string(evaluation.coverage.covered), std::to_string(evaluation.coverage.of));
   const auto add_feature = [&](const std::string& name, const std::string& explained, const auto& text) {
     add(name, explained, text(evaluation.features),
         evaluation.holdout_features ? text(*evaluation.holdout_features) : std::string(kNone));
@@ -181,8 +180,8 @@ std::string make_image_report(const ImageEvaluation& evaluation, const Evaluated
       {"real_accuracy", two_digits(evaluation.real.accuracy)},
       {"has_real_confusion", drawn.contains("confusion-real")},
       {"frechet", short_number(evaluation.features.frechet_distance)},
-      {"floor_frechet", evaluation.holdout_features ? Json(short_number(evaluation.holdout_features->frechet_distance))
-                                                    : Json(false)},
+      {"floor_frechet",
+       evaluation.holdout_features ? Json(short_number(evaluation.holdout_features->frechet_distance)) : Json(false)},
       {"utility", evaluation.utility ? utility_json(*evaluation.utility) : Json(false)},
       {"comparison", comparison_json(evaluation.privacy)},
       {"figures", figures_json(evaluation)},

@@ -1,5 +1,5 @@
-// Networks of images and what they compute, written for tests/oracle/test_networks.py and bench/peers/networks.py; and what
-// an evaluation of images finds.
+// Networks of images and what they compute, written for tests/oracle/test_networks.py and bench/peers/networks.py; and
+// what an evaluation of images finds.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
