@@ -3,7 +3,8 @@
 //   OMP_NUM_THREADS=1 build/release/bench/bench_networks
 //
 // `GFLOP/s` counts the multiply-adds of convolutions and dense layers as two each, and nothing else; `%ceiling` is
-// their share of what oneDNN's product of square matrices attains in the same run.
+// their share of what oneDNN's product of square matrices attains in single precision in the same run: above 100 % in
+// bfloat16.
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -68,9 +69,9 @@ void train_classifier(benchmark::State& state) {
   set_counters(state, kTrainingRows, ClassifierNetwork<float>::operations_per_row(kClassifier));
 }
 
-void classify(benchmark::State& state) {
+void classify(benchmark::State& state, Precision precision) {
   const MadeUpImages images(kClassifiedRows);
-  ClassifierNetwork<float> network(kClassifier, 1);
+  TrainedClassifier network(ClassifierNetwork<float>(kClassifier, 1), precision);
   for (auto _ : state) benchmark::DoNotOptimize(network.forward(images.levels.data(), kClassifiedRows));
   double operations = static_cast<double>(kClassifier.features * (kClassifier.reduced().size() + kClasses));
   for (const ConvShape& block : kClassifier.blocks()) operations += block.operations();
@@ -97,7 +98,7 @@ void train_vae(benchmark::State& state, bool is_convolutional) {
   set_counters(state, kTrainingRows, ImageVaeNetwork<float>::operations_per_row(shape));
 }
 
-void make_images(benchmark::State& state, bool is_convolutional) {
+void make_images(benchmark::State& state, bool is_convolutional, Precision precision) {
   const ImageVaeShape shape = vae_shape(is_convolutional);
   LatentMembers members;
   members.latent = shape.latent;
@@ -108,7 +109,8 @@ void make_images(benchmark::State& state, bool is_convolutional) {
   }
   members.mean.assign(static_cast<size_t>(kClasses * shape.latent), 0.1f);
   members.factor.assign(static_cast<size_t>(kClasses * shape.latent * shape.latent), 0.1f);
-  ImageVaeSampler sampler(ImageDecoder<float>(shape, 1), members, std::vector<double>(kClasses, 1), 1, 1);
+  ImageVaeSampler sampler(TrainedDecoder(ImageDecoder<float>(shape, 1), precision), members,
+                          std::vector<double>(kClasses, 1), 1, 1);
   std::vector<uint8_t> pixels(static_cast<size_t>(kMadeRows * kImage.size()));
   std::vector<int32_t> labels(static_cast<size_t>(kMadeRows));
   uint64_t row = 0;
@@ -122,11 +124,17 @@ void make_images(benchmark::State& state, bool is_convolutional) {
 void add_benchmarks() {
   const auto in_ms = [](auto* one) { one->Unit(benchmark::kMillisecond); };
   in_ms(benchmark::RegisterBenchmark("train/classifier", train_classifier));
-  in_ms(benchmark::RegisterBenchmark("classify", classify));
   for (const bool is_convolutional : {false, true}) {
-    const std::string name = is_convolutional ? "/convolutional" : "/dense";
-    in_ms(benchmark::RegisterBenchmark(("train/vae" + name).c_str(), train_vae, is_convolutional));
-    in_ms(benchmark::RegisterBenchmark(("make/vae" + name).c_str(), make_images, is_convolutional));
+    const std::string name = is_convolutional ? "vae/convolutional" : "vae/dense";
+    in_ms(benchmark::RegisterBenchmark(("train/" + name).c_str(), train_vae, is_convolutional));
+  }
+  const std::vector<std::pair<std::string, Precision>> precisions = {{"", Precision::kSingle},
+                                                                     {"/bf16", Precision::kBfloat16}};
+  for (const auto& [suffix, precision] : precisions) {
+    if (precision == Precision::kBfloat16 && !has_fast_bfloat16()) continue;
+    in_ms(benchmark::RegisterBenchmark(("classify" + suffix).c_str(), classify, precision));
+    in_ms(benchmark::RegisterBenchmark(("make/vae/dense" + suffix).c_str(), make_images, false, precision));
+    in_ms(benchmark::RegisterBenchmark(("make/vae/convolutional" + suffix).c_str(), make_images, true, precision));
   }
   std::printf("Product of square matrices: %.0f GFLOP/s\n", product_flops() * 1e-9);
 }

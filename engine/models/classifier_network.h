@@ -53,6 +53,7 @@ class ClassifierNetwork {
   static constexpr double kDroppedOfBlocks = 0.25, kDroppedOfFeatures = 0.5;
 
  private:
+  friend class TrainedClassifier;
   void reserve(int64_t rows);
   void forward_blocks(const Real* images, int64_t rows);
 

@@ -244,13 +244,18 @@ ImageClassifier ImageClassifier::load(const ModelFile& file) {
   return classifier;
 }
 
+void ImageClassifier::use(Precision precision) {
+  trained_.emplace(network_, precision);
+}
+
 void ImageClassifier::for_each_block(const Images& images, const std::function<void(int64_t, const float*)>& take) {
   check_image_shape(images, image_shape());
+  if (!trained_) use(Precision::kSingle);
   std::vector<float> levels(static_cast<size_t>(kBlockRows * images.shape.size()));
   for (int64_t first = 0; first < images.count(); first += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, images.count() - first);
     levels_of(images.image(first), rows * images.shape.size(), levels.data());
-    take(rows, network_.forward(levels.data(), rows));
+    take(rows, trained_->forward(levels.data(), rows));
   }
 }
 
@@ -267,7 +272,7 @@ std::vector<float> ImageClassifier::features(const Images& images) {
   std::vector<float> all;
   all.reserve(static_cast<size_t>(images.count() * feature_count()));
   for_each_block(images, [&](int64_t rows, const float*) {
-    all.insert(all.end(), network_.features(), network_.features() + rows * feature_count());
+    all.insert(all.end(), trained_->features(), trained_->features() + rows * feature_count());
   });
   return all;
 }

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@
 #include "engine/image/images.h"
 #include "engine/model_file.h"
 #include "engine/models/classifier_network.h"
+#include "engine/models/trained_networks.h"
 
 namespace doppel {
 
@@ -64,6 +66,9 @@ class ImageClassifier {
   ClassifierOptions training() const;
   int64_t training_images() const;  // 0 of a file that does not say
 
+  // Of the networks that answer below; single precision until then.
+  void use(Precision precision);
+
   // [count, classes], and [count, feature_count()] of what the last layer sees. Throws InputError for images of
   // another shape.
   std::vector<float> probabilities(const Images& images);
@@ -72,10 +77,11 @@ class ImageClassifier {
  private:
   ImageClassifier(const ClassifierShape& shape, std::vector<std::string> label_names, uint64_t seed)
       : network_(shape, seed), label_names_(std::move(label_names)) {}
-  // Calls take(rows, probabilities) for block after block.
+  // Calls take(rows, probabilities) for block after block; trained_ then has their features.
   void for_each_block(const Images& images, const std::function<void(int64_t, const float*)>& take);
 
   mutable ClassifierNetwork<float> network_;  // lists its layers by pointers, for files, too
+  std::optional<TrainedClassifier> trained_;  // made when it is first asked
   std::vector<std::string> label_names_;
   nlohmann::json about_;
 };

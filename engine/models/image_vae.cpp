@@ -340,12 +340,13 @@ Images ImageVae::decode(const std::vector<float>& latents, const std::vector<int
 }
 
 std::unique_ptr<ImageVaeSampler> ImageVae::make_sampler(uint64_t seed, const std::vector<double>& label_weights,
-                                                        double temperature) const {
+                                                        double temperature, Precision precision) const {
   for (size_t label = 0; label < label_names_.size(); ++label)
     if (label_weights.at(label) > 0 && label_shares_[label] == 0)
       throw UsageError("no image of the label '" + label_names_[label] + "' was learned from");
-  return std::make_unique<ImageVaeSampler>(
-      network_.decoder(), members_, shape().classes > 0 ? label_weights : std::vector<double>{1}, seed, temperature);
+  return std::make_unique<ImageVaeSampler>(TrainedDecoder(network_.decoder(), precision), members_,
+                                           shape().classes > 0 ? label_weights : std::vector<double>{1}, seed,
+                                           temperature);
 }
 
 // ---- making images
@@ -360,16 +361,16 @@ size_t draw(const double* ends, size_t count, uint32_t word) {
 
 }  // namespace
 
-ImageVaeSampler::ImageVaeSampler(const ImageDecoder<float>& decoder, LatentMembers members,
-                                 std::vector<double> label_weights, uint64_t seed, double temperature)
-    : decoder_(decoder),
+ImageVaeSampler::ImageVaeSampler(TrainedDecoder decoder, LatentMembers members, std::vector<double> label_weights,
+                                 uint64_t seed, double temperature)
+    : decoder_(std::move(decoder)),
       members_(std::move(members)),
       labels_up_to_(label_weights.size()),
       seed_(seed),
       temperature_(temperature),
       latents_(static_cast<size_t>(kImageBlockRows * members_.latent)),
       block_labels_(static_cast<size_t>(kImageBlockRows)),
-      block_pixels_(static_cast<size_t>(kImageBlockRows * decoder.shape().image.size())) {
+      block_pixels_(static_cast<size_t>(kImageBlockRows * decoder_.shape().image.size())) {
   std::partial_sum(label_weights.begin(), label_weights.end(), labels_up_to_.begin());
   if (!(labels_up_to_.back() > 0)) throw UsageError("no label has a weight");
   members_up_to_ = members_.weight;

@@ -28,6 +28,7 @@
 #include "engine/model_file.h"
 #include "engine/models/image_vae_network.h"
 #include "engine/models/image_vae_trainer.h"
+#include "engine/models/trained_networks.h"
 #include "kernels/backend.h"
 
 namespace doppel {
@@ -86,7 +87,7 @@ class ImageVae {
   // latents' deviations from their member's mean are multiplied by `temperature`. Throws UsageError where a label of
   // some weight is of no image that was learned from.
   std::unique_ptr<ImageVaeSampler> make_sampler(uint64_t seed, const std::vector<double>& label_weights,
-                                                double temperature) const;
+                                                double temperature, Precision precision = Precision::kSingle) const;
 
  private:
   ImageVae(const ImageVaeShape& shape, std::vector<std::string> label_names, uint64_t seed)
@@ -104,8 +105,8 @@ class ImageVae {
 // Makes images; for one thread.
 class ImageVaeSampler {
  public:
-  ImageVaeSampler(const ImageDecoder<float>& decoder, LatentMembers members, std::vector<double> label_weights,
-                  uint64_t seed, double temperature);
+  ImageVaeSampler(TrainedDecoder decoder, LatentMembers members, std::vector<double> label_weights, uint64_t seed,
+                  double temperature);
   // Images [rows, height, width, channels] and labels [rows] (or null) of rows from first_row on.
   void sample(uint64_t first_row, int64_t rows, uint8_t* pixels, int32_t* labels);
 
@@ -113,7 +114,7 @@ class ImageVaeSampler {
   void draw_row(uint64_t row, float* latents, int32_t& label) const;
   void draw_block(uint64_t first_row);
 
-  ImageDecoder<float> decoder_;
+  TrainedDecoder decoder_;
   LatentMembers members_;
   std::vector<double> labels_up_to_, members_up_to_;  // cumulated weights, of members within their class
   uint64_t seed_;

@@ -54,6 +54,7 @@ class ImageDecoder {
                 Real* latents_gradient);
 
  private:
+  friend class TrainedDecoder;
   ImageVaeShape shape_;
   Dense<Real> in_, hidden_, out_;
   Embedding<Real> label_;

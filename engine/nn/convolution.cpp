@@ -69,6 +69,16 @@ void add_pixels(const Real* y, int64_t pixels, std::vector<Real>& sums) {
 
 }  // namespace
 
+void add_patches(const ConvShape& s, const float* patches, int64_t rows, float* x) {
+  const int64_t taps = s.kernel * s.kernel, width = s.inputs * taps;
+  for (int64_t row = 0; row < rows; ++row, x += s.input_size()) {
+    for_each_tap(s, [&](int64_t output, int64_t input, int64_t tap) {
+      for (int64_t c = 0; c < s.inputs; ++c) x[input * s.inputs + c] += patches[output * width + c * taps + tap];
+    });
+    patches += s.output_height() * s.output_width() * width;
+  }
+}
+
 // ---- convolution
 
 // The primitives of one number of rows, and the weights in the layouts that they want.
@@ -160,18 +170,14 @@ ConvolutionSteps::Weighted make_gradient(const ConvLayouts& layouts, bool biased
   return {std::move(step), std::move(reorder)};
 }
 
-// x of a few images: patches [output pixels, inputs kernel^2] = y W, each added to where it lies. oneDNN's kernels
-// leave most lanes idle where an image has few channels (of 32 channels to 1, they took ten times as long).
-void add_patches(const ConvShape& s, const float* y, const float* weight, int64_t rows, std::vector<float>& patches,
-                 float* x) {
-  const int64_t pixels = s.output_height() * s.output_width(), taps = s.kernel * s.kernel, width = s.inputs * taps;
+// x of a few images by patches = y W. oneDNN's kernels leave most lanes idle where an image has few channels (of 32
+// channels to 1, they took ten times as long).
+void transpose_by_patches(const ConvShape& s, const float* y, const float* weight, int64_t rows,
+                          std::vector<float>& patches, float* x) {
+  const int64_t pixels = s.output_height() * s.output_width(), width = s.inputs * s.kernel * s.kernel;
   patches.resize(static_cast<size_t>(rows * pixels * width));
   multiply(CblasNoTrans, CblasNoTrans, rows * pixels, width, s.outputs, y, weight, 0.0f, patches.data());
-  const float* patch = patches.data();
-  for (int64_t row = 0; row < rows; ++row, patch += pixels * width, x += s.input_size())
-    for_each_tap(s, [&](int64_t output, int64_t input, int64_t tap) {
-      for (int64_t c = 0; c < s.inputs; ++c) x[input * s.inputs + c] += patch[output * width + c * taps + tap];
-    });
+  add_patches(s, patches.data(), rows, x);
 }
 
 }  // namespace
@@ -205,8 +211,8 @@ void Convolution<float>::transpose(const float* y, const float* weight, int64_t 
     std::vector<float> patches;
     std::fill_n(x, rows * shape_.input_size(), 0.0f);
     for (int64_t first = 0; first < rows; first += block)
-      add_patches(shape_, y + first * shape_.output_size(), weight, std::min(block, rows - first), patches,
-                  x + first * shape_.input_size());
+      transpose_by_patches(shape_, y + first * shape_.output_size(), weight, std::min(block, rows - first), patches,
+                           x + first * shape_.input_size());
     return;
   }
   auto& kept = steps(rows).transpose;

@@ -37,6 +37,10 @@ struct ConvShape {
 
 enum class Rectified : uint8_t { kNo, kYes };  // whether max(., 0) follows, in the same pass
 
+// x of images, which begins as what is added to, += patches [output pixels, inputs kernel^2] of each, every tap to the
+// input pixel that it meets: the transpose of gathering the patches that a convolution's sums are over.
+void add_patches(const ConvShape& shape, const float* patches, int64_t rows, float* x);
+
 // Primitives by the number of rows that they are for. A copy of a layer makes its own: copies are for other threads.
 template <class Steps>
 struct StepsByRows {
@@ -113,6 +117,9 @@ class MaxPool {
   int64_t output_height() const { return height_ / size_; }
   int64_t output_width() const { return width_ / size_; }
   int64_t output_size() const { return output_height() * output_width() * channels_; }
+  ConvShape shape() const {
+    return {channels_, channels_, height_, width_, size_, size_, 0};
+  }  // a convolution's of its windows
   void forward(const Real* x, int64_t rows, Real* y);
   // After forward on as many rows: the first of the largest gets the gradient.
   void backward(const Real* y_gradient, int64_t rows, Real* x_gradient);

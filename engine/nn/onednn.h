@@ -61,9 +61,9 @@ class Step {
   void share(int argument, const dnnl::memory& memory) { arguments_.emplace(argument, memory); }
   const dnnl::memory& memory(int argument) const { return arguments_.at(argument); }
 
-  void run(std::initializer_list<std::pair<int, const float*>> taken) {
+  void run(std::initializer_list<std::pair<int, const void*>> taken) {
     for (const auto& [argument, values] : taken)
-      arguments_.at(argument).set_data_handle(const_cast<float*>(values));  // the primitive knows what it writes
+      arguments_.at(argument).set_data_handle(const_cast<void*>(values));  // the primitive knows what it writes
     primitive_.execute(stream(), arguments_);
     stream().wait();
   }
