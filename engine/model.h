@@ -7,12 +7,15 @@
 #include <memory>
 #include <string>
 
+#include "engine/coder.h"
 #include "engine/density.h"
 #include "engine/generator.h"
+#include "engine/image/label_choice.h"
 #include "engine/image/images.h"
 #include "engine/model_file.h"
 #include "engine/table/constraints.h"
 #include "engine/table/profile.h"
+#include "engine/training_state.h"
 #include "kernels/backend.h"
 
 namespace doppel {
@@ -23,12 +26,21 @@ struct FitOptions {
   std::string components = "auto";  // of pca: a count, a share of variance in (0, 1), "all", or "auto"
   std::string epochs = "auto";      // of vae: a count, at most so many, or "auto"
   std::string latent = "auto";      // of vae: a count of latents, or "auto"
+  std::string prior = "auto";       // of a VAE of images: "normal", "mixture", or "auto": what describes encodings better
+  std::string likelihood = "auto";  // of the same, of pixels: "bernoulli" (auto) or "logistic"
   std::string space = "scores";     // or "standardised": the classic PCA on numbers as they are
   Constraints constraints;          // that every row made holds
   std::string target;               // column name; kept as the default target of `evaluate`
   uint64_t seed = 0;
   int64_t memory_bytes = int64_t{1} << 30;
   std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
+  TrainingKeeper keeper;                                                    // of networks of images
+};
+
+// Images that are asked of a model.
+struct AskedImages {
+  std::string labels = kLabelsAsData;  // image/label_choice.h says the language
+  double temperature = 1;              // that a VAE's latents' deviations from their means are multiplied by, in (0, 2]
 };
 
 // Rows that meet conditions.
@@ -51,14 +63,16 @@ class Model {
   // for conditions that make no sense or that no row meets, and where the model's kind has no such rows.
   virtual ConditionedRows make_generator_where(const std::string& conditions, uint64_t seed,
                                                const Backend& backend) const;
-  // Rows that are images of the labels asked for (image/label_choice.h says the language). Throws UsageError for labels
-  // that the model does not know, and where its rows are no images.
-  virtual std::shared_ptr<const Generator> make_generator_of(const std::string& labels, uint64_t seed,
+  // Rows that are images as asked for. Throws UsageError for labels that the model does not know, for a temperature where
+  // it has none, and where its rows are no images.
+  virtual std::shared_ptr<const Generator> make_generator_of(const AskedImages& asked, uint64_t seed,
                                                              const Backend& backend) const;
   // What every row of these generators holds.
   virtual const Constraints& constraints() const;
   // The model as a density, which knows no constraints. Throws UsageError where its kind has none in closed form.
   virtual std::shared_ptr<const Density> density() const;
+  // The model as a code. Throws UsageError where its kind has none. The model may go.
+  virtual std::shared_ptr<const Coder> coder() const;
   // For `inspect`, as a JSON object:
   //   "rows"                rows learned from
   //   "explained_variance"  share of each component, descending

@@ -32,6 +32,7 @@ std::string head_line(const ManifestHead& head) {
             {"versions", head.versions}};
   if (!head.where.empty()) json["where"] = head.where;
   if (!head.labels.empty()) json["labels"] = head.labels;
+  if (head.temperature != 1) json["temperature"] = head.temperature;
   if (!head.given_checksum.empty()) {
     json["given"] = head.given;
     json["given_checksum"] = head.given_checksum;
@@ -59,6 +60,7 @@ ManifestHead parse_head(const Json& json) {
   head.seed = json.at("seed");
   head.where = json.value("where", "");
   head.labels = json.value("labels", "");
+  head.temperature = json.value("temperature", 1.0);
   head.given = json.value("given", "");
   head.given_checksum = json.value("given_checksum", "");
   head.rows = json.at("rows");
@@ -147,6 +149,7 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
        {differ("model_checksum", written.model_checksum, asked.model_checksum),
         differ("seed", written.seed, asked.seed), differ("where", written.where, asked.where),
         differ("labels", written.labels, asked.labels),
+        differ("temperature", written.temperature, asked.temperature),
         differ("the checksum of the rows given", written.given_checksum, asked.given_checksum),
         differ("rows", written.rows, asked.rows), differ("format", written.format, asked.format),
         differ("compression", written.compression, asked.compression),
@@ -170,6 +173,7 @@ std::string provenance_json(const ManifestHead& head) {
             {"seed", head.seed}};
   if (!head.where.empty()) json["where"] = head.where;
   if (!head.labels.empty()) json["labels"] = head.labels;
+  if (head.temperature != 1) json["temperature"] = head.temperature;
   if (!head.given_checksum.empty()) json["given_checksum"] = head.given_checksum;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

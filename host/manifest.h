@@ -21,6 +21,7 @@ struct ManifestHead {
   uint64_t seed = 0;
   std::string where;   // the conditions that rows meet; "": none
   std::string labels;  // the labels asked of a model of images; "": none
+  double temperature = 1;  // asked of a VAE of images
   std::string given,
       given_checksum;  // the file whose rows are completed (as typed, for people), file_checksum; "": none
   int64_t rows = 0, rows_per_file = 0;

@@ -36,7 +36,7 @@ class ImageClassifierModel : public Model {
   std::shared_ptr<const Generator> make_generator(uint64_t, const Backend&) const override {
     throw UsageError("a model of --model cnn tells images apart and makes none: --model vae and pca do");
   }
-  std::shared_ptr<const Generator> make_generator_of(const std::string&, uint64_t seed,
+  std::shared_ptr<const Generator> make_generator_of(const AskedImages&, uint64_t seed,
                                                      const Backend& backend) const override {
     return make_generator(seed, backend);
   }
@@ -56,8 +56,9 @@ class ImageClassifierModel : public Model {
 void check_image_classifier_options(const FitOptions& options) {
   parse_epochs(options);
   if (options.components != "auto" || options.members != "auto" || options.space != "scores" ||
-      options.latent != "auto")
-    throw UsageError("--components, --members, --space and --latent are not of --model cnn: it has --epochs");
+      options.latent != "auto" || options.prior != "auto" || options.likelihood != "auto")
+    throw UsageError("--components, --members, --space, --latent, --prior and --likelihood are not of --model cnn: it has "
+                     "--epochs");
   if (!options.target.empty() || !options.constraints.empty())
     throw UsageError("--target and --constraint are of tables, and the data are images");
 }

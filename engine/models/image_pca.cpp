@@ -11,7 +11,9 @@
 #include "engine/image/label_choice.h"
 #include "engine/models/alias_table.h"
 #include "engine/models/fit_report.h"
+#include "engine/models/image_gaussians.h"
 #include "engine/models/image_metadata.h"
+#include "engine/models/image_pca_coder.h"
 #include "engine/models/leading_directions.h"
 #include "kernels/common/error.h"
 
@@ -26,19 +28,6 @@ constexpr int64_t kMostComponentsOfShare = 512;  // a share of variance takes no
 constexpr int64_t kBlockLevels = 1 << 18;        // that are centred at a time
 constexpr int64_t kTileRows = 256;      // sampled and turned to images at a time: what a mixture's sampler makes
 constexpr double kDirectionBytes = 40;  // held for a level of a direction while they are found
-
-// One Gaussian a label, labels in order; one for all images without labels.
-struct ImageGaussians {
-  ImageShape shape;
-  std::vector<std::string> label_names;
-  int64_t labels = 0, components = 0;  // labels: of Gaussians
-  std::vector<double> shares;          // [labels] of the images
-  std::vector<float> mean;             // [labels, levels]
-  std::vector<float> factor;           // [labels, levels, components] V sqrt(lambda)
-  std::vector<float> residual;         // [labels, levels]
-  std::vector<double> eigenvalues;     // [labels, components]
-  std::vector<double> variance;        // [labels] of all levels together
-};
 
 // The Gaussians of the labels of a weight > 0 as a mixture whose columns are the levels and, where there are names, the
 // label.
@@ -174,7 +163,10 @@ class ImageGenerator : public Generator {
 
 class ImagePcaModel : public Model {
  public:
-  ImagePcaModel(ImageGaussians gaussians, Json about) : gaussians_(std::move(gaussians)), about_(std::move(about)) {
+  ImagePcaModel(ImageGaussians gaussians, Json about)
+      : shared_(std::make_shared<const ImageGaussians>(std::move(gaussians))),
+        gaussians_(*shared_),
+        about_(std::move(about)) {
     for (const OutputColumn& column : make_image_schema(gaussians_.shape, gaussians_.label_names).columns)
       schema_.columns.push_back(column.schema);
   }
@@ -198,17 +190,20 @@ class ImagePcaModel : public Model {
   }
 
   std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const override {
-    return make_generator_of(kLabelsAsData, seed, backend);
+    return make_generator_of({}, seed, backend);
   }
-  std::shared_ptr<const Generator> make_generator_of(const std::string& labels, uint64_t seed,
+  std::shared_ptr<const Generator> make_generator_of(const AskedImages& asked, uint64_t seed,
                                                      const Backend& backend) const override {
+    if (asked.temperature != 1) throw UsageError("--temperature is of --model vae, and this model is of --model pca");
     return std::make_shared<ImageGenerator>(
-        gaussians_, choose_labels(labels, gaussians_.label_names, gaussians_.shares), seed, backend);
+        gaussians_, choose_labels(asked.labels, gaussians_.label_names, gaussians_.shares), seed, backend);
   }
 
   ConditionedRows make_generator_where(const std::string&, uint64_t, const Backend&) const override {
     throw UsageError("--where: rows of this model are images: --label says of which label");
   }
+
+  std::shared_ptr<const Coder> coder() const override { return make_image_pca_coder(shared_); }
 
   Json describe() const override {
     Json json = about_;
@@ -226,7 +221,8 @@ class ImagePcaModel : public Model {
   }
 
  private:
-  ImageGaussians gaussians_;
+  std::shared_ptr<const ImageGaussians> shared_;
+  const ImageGaussians& gaussians_;
   Json about_;
   TableSchema schema_;
 };
@@ -394,8 +390,9 @@ void check_image_pca_options(const FitOptions& options) {
   if (options.components != "auto" && options.components != "all" && !parse_number(options.components))
     throw UsageError("--components '" + options.components +
                      "': a count, a share of variance between 0 and 1, all or auto");
-  if (options.members != "auto" || options.space != "scores" || options.epochs != "auto" || options.latent != "auto")
-    throw UsageError("--members, --space, --epochs and --latent are not of --model pca of images");
+  if (options.members != "auto" || options.space != "scores" || options.epochs != "auto" || options.latent != "auto" ||
+      options.prior != "auto" || options.likelihood != "auto")
+    throw UsageError("--members, --space, --epochs, --latent, --prior and --likelihood are not of --model pca of images");
   if (!options.target.empty() || !options.constraints.empty())
     throw UsageError("--target and --constraint are of tables, and the data are images");
 }

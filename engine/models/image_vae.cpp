@@ -302,6 +302,15 @@ ImageVae ImageVae::load(const ModelFile& file) {
   return vae;
 }
 
+int64_t ImageVae::working_bytes() const {
+  constexpr int64_t kWithGradients = 2;
+  int64_t weights = 0;
+  for (const Parameter<float>* parameter : network_.parameters()) weights += static_cast<int64_t>(parameter->value.size());
+  int64_t values = 4 * shape().hidden + 2 * shape().reduced().size() + shape().image.size() * (1 + shape().heads());
+  for (const ConvShape& block : shape().blocks()) values += 2 * block.input_size();
+  return static_cast<int64_t>(sizeof(float)) * (kWithGradients * weights + kImageBlockRows * values);
+}
+
 VaeLoss ImageVae::loss(const Images& images, uint64_t seed) {
   check_image_shape(images, shape().image);
   std::vector<int64_t> all(static_cast<size_t>(images.count()));

@@ -71,6 +71,9 @@ class ImageVae {
   nlohmann::json describe() const;  // the images, the fit, the network and the prior, as in the file's metadata
 
   const ImageVaeShape& shape() const { return network_.shape(); }
+  ImageVaeNetwork<float> network() const { return network_; }  // one of the caller's own
+  // About what a network holds to encode and decode blocks of kImageBlockRows.
+  int64_t working_bytes() const;
   const std::vector<std::string>& label_names() const { return label_names_; }
   const std::vector<double>& label_shares() const { return label_shares_; }
   bool has_mixture() const { return has_mixture_; }

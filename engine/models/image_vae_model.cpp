@@ -10,6 +10,7 @@
 #include "engine/models/count_option.h"
 #include "engine/models/image_metadata.h"
 #include "engine/models/image_vae.h"
+#include "engine/models/image_vae_coder.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -20,12 +21,25 @@ using Json = nlohmann::json;
 constexpr int64_t kMostEpochs = 40, kMostEpochsAsked = 100'000, kMostLatentAsked = 1024;
 constexpr double kTrainingOperations = 2e13;  // multiply-adds
 constexpr int64_t kPreferredBlocks = 16;      // sampled at a time
+constexpr double kMostTemperature = 2;
 
 std::optional<int64_t> parse_epochs(const FitOptions& options) {
   return parse_count_option("--epochs", options.epochs, kMostEpochsAsked);
 }
 std::optional<int64_t> parse_latent(const FitOptions& options) {
   return parse_count_option("--latent", options.latent, kMostLatentAsked);
+}
+
+LatentPrior parse_prior(const FitOptions& options) {
+  if (options.prior == "auto") return LatentPrior::kAuto;
+  if (options.prior == "normal") return LatentPrior::kNormal;
+  if (options.prior == "mixture") return LatentPrior::kMixture;
+  throw UsageError("--prior '" + options.prior + "' is none of auto, normal, mixture");
+}
+PixelLikelihood parse_likelihood(const FitOptions& options) {
+  if (options.likelihood == "auto" || options.likelihood == "bernoulli") return PixelLikelihood::kBernoulli;
+  if (options.likelihood == "logistic") return PixelLikelihood::kLogistic;
+  throw UsageError("--likelihood '" + options.likelihood + "' is none of auto, bernoulli, logistic");
 }
 
 class ImageVaeRows : public RowSampler {
@@ -53,17 +67,18 @@ class ImageVaeRows : public RowSampler {
 
 class ImageVaeGenerator : public Generator {
  public:
-  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, std::vector<double> weights, uint64_t seed)
+  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, std::vector<double> weights, double temperature, uint64_t seed)
       : schema_(make_image_schema(vae->shape().image, vae->label_names())),
         vae_(std::move(vae)),
         weights_(std::move(weights)),
+        temperature_(temperature),
         seed_(seed) {
     make_sampler();  // throws what it throws now
   }
   const OutputSchema& schema() const override { return schema_; }
   uint64_t seed() const override { return seed_; }
   std::unique_ptr<RowSampler> make_sampler() const override {
-    return std::make_unique<ImageVaeRows>(schema_, seed_, vae_->make_sampler(seed_, weights_, 1));
+    return std::make_unique<ImageVaeRows>(schema_, seed_, vae_->make_sampler(seed_, weights_, temperature_));
   }
   // The decoder's weights, twice, as layers hold gradients, too; and what its layers give for a block.
   int64_t sampler_bytes(int64_t) const override {
@@ -81,6 +96,7 @@ class ImageVaeGenerator : public Generator {
   OutputSchema schema_;
   std::shared_ptr<const ImageVae> vae_;
   std::vector<double> weights_;
+  double temperature_;
   uint64_t seed_;
 };
 
@@ -94,16 +110,19 @@ class ImageVaeModel : public Model {
   const TableSchema& schema() const override { return schema_; }
   ModelFile save() const override { return vae_->save(); }
   std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const override {
-    return make_generator_of(kLabelsAsData, seed, backend);
+    return make_generator_of({}, seed, backend);
   }
-  std::shared_ptr<const Generator> make_generator_of(const std::string& labels, uint64_t seed,
+  std::shared_ptr<const Generator> make_generator_of(const AskedImages& asked, uint64_t seed,
                                                      const Backend&) const override {
-    std::vector<double> weights = choose_labels(labels, vae_->label_names(), vae_->label_shares());
-    return std::make_shared<ImageVaeGenerator>(vae_, std::move(weights), seed);
+    if (!(asked.temperature > 0 && asked.temperature <= kMostTemperature))
+      throw UsageError("--temperature is above 0 and at most 2: 1 is as learned, less is nearer to the usual");
+    std::vector<double> weights = choose_labels(asked.labels, vae_->label_names(), vae_->label_shares());
+    return std::make_shared<ImageVaeGenerator>(vae_, std::move(weights), asked.temperature, seed);
   }
   ConditionedRows make_generator_where(const std::string&, uint64_t, const Backend&) const override {
     throw UsageError("--where: rows of this model are images: --label says of which label");
   }
+  std::shared_ptr<const Coder> coder() const override { return make_image_vae_coder(vae_); }
   Json describe() const override { return vae_->describe(); }
 
  private:
@@ -117,6 +136,8 @@ std::unique_ptr<Model> fit(const Images& images, bool is_convolutional, const Fi
   how.is_convolutional = is_convolutional;
   how.seed = options.seed;
   how.latent = parse_latent(options).value_or(how.latent);
+  how.prior = parse_prior(options);
+  how.likelihood = parse_likelihood(options);
   how.progress = options.progress;
   const auto classes = static_cast<int32_t>(label_names_of(images).size());
   const ImageVaeShape shape{images.shape, classes,      is_convolutional, how.latent,
@@ -132,6 +153,8 @@ std::unique_ptr<Model> fit(const Images& images, bool is_convolutional, const Fi
 void check_image_vae_options(const FitOptions& options) {
   parse_epochs(options);
   parse_latent(options);
+  parse_prior(options);
+  parse_likelihood(options);
   if (options.components != "auto" || options.members != "auto" || options.space != "scores")
     throw UsageError("--components, --members and --space are not of --model vae: a VAE has --latent and --epochs");
   if (!options.target.empty() || !options.constraints.empty())

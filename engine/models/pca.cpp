@@ -10,6 +10,7 @@
 #include "engine/models/latent_correlation.h"
 #include "engine/models/level_order.h"
 #include "engine/models/marginals.h"
+#include "engine/models/pca_coder.h"
 #include "engine/models/score_axis.h"
 #include "engine/table_generator.h"
 #include "kernels/common/error.h"
@@ -53,6 +54,10 @@ class PcaModel : public Model {
 
   std::shared_ptr<const Generator> make_generator(uint64_t seed, const Backend& backend) const override {
     return make_table_generator(recipe_, seed, backend);
+  }
+
+  std::shared_ptr<const Coder> coder() const override {
+    return make_pca_coder(recipe_, parameters_.vectors, parameters_.eigenvalues, parameters_.components);
   }
 
   Json describe() const override {

@@ -94,7 +94,14 @@ std::shared_ptr<const Density> Model::density() const {
   throw UsageError("a model of kind " + kind() + " has no closed-form density: fit one with --model mixture");
 }
 
-std::shared_ptr<const Generator> Model::make_generator_of(const std::string&, uint64_t, const Backend&) const {
+std::shared_ptr<const Coder> Model::coder() const {
+  throw UsageError("a model of kind " + kind() +
+                   " has no codes: fit --model pca of a table, or --model vae, vae-dense or pca of images");
+}
+
+std::shared_ptr<const Generator> Model::make_generator_of(const AskedImages& asked, uint64_t, const Backend&) const {
+  if (asked.temperature != 1)
+    throw UsageError("--temperature: a model of kind " + kind() + " has none: VAEs of images have");
   throw UsageError("--label: a model of kind " + kind() + " makes no images: --where chooses among rows of a table");
 }
 
@@ -107,6 +114,8 @@ void check_fit_options(const FitOptions& options) {
   const Kind& kind = require_kind(options);
   if (kind.name != std::string(kVaeKind) && (options.epochs != "auto" || options.latent != "auto"))
     throw UsageError("--epochs and --latent are of --model vae");
+  if (options.prior != "auto" || options.likelihood != "auto")
+    throw UsageError("--prior and --likelihood are of --model vae and vae-dense of images");
   kind.check(options);
 }
 

@@ -57,6 +57,8 @@ int run_command_line(int argc, char** argv) {
     add_evaluate_command(app, common, status);
     add_score_command(app, common, status);
     add_impute_command(app, common, status);
+    add_encode_command(app, common, status);
+    add_decode_command(app, common, status);
     add_inspect_command(app, common, status);
     add_verify_command(app, common, status);
     app.set_version_flag("--version", std::string("doppel ") + DOPPEL_VERSION);

@@ -46,6 +46,7 @@ Examples:
   doppel fit trips.csv -o trips.doppel --constraint "start<=end" --constraint "fixed {city, country}"
   doppel fit train-images-idx3-ubyte.gz -o digits.doppel --model pca    a Gaussian of the images of each label
   doppel fit train-images-idx3-ubyte.gz -o digits.doppel --model vae    a network that makes images; vae-dense: a faster one
+  doppel fit photos -o photos.doppel --model vae --likelihood logistic  of a folder of class folders of colour images
   doppel fit train-images-idx3-ubyte.gz -o judge.doppel --model cnn     a network that tells the labels apart
 
 Constraints (--constraint) hold in every row generated, under --where and --given, too. They are kept in the model; rows that
@@ -381,6 +382,18 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
   command->add_option("--latent", options->fit.latent, "Latents of a VAE: a number, or auto")
       ->capture_default_str()
       ->type_name("K");
+  command
+      ->add_option("--prior", options->fit.prior,
+                   "What images of a VAE are made from: normal, mixture (fitted to the encodings of each label's images), "
+                   "or auto: what describes encodings held out better")
+      ->capture_default_str()
+      ->type_name("PRIOR");
+  command
+      ->add_option("--likelihood", options->fit.likelihood,
+                   "What a VAE of images says of a pixel: bernoulli (auto), for pixels that are mostly black or white, or "
+                   "logistic, for levels of grey and colours")
+      ->capture_default_str()
+      ->type_name("LIKELIHOOD");
   command
       ->add_option("--labels", options->labels,
                    "Of images: the file of their labels, IDX or NPY (default: beside them)")

@@ -46,6 +46,7 @@ Examples:
   doppel generate adult.doppel --given part.csv -o whole.csv   columns of part.csv as they are, the others drawn for them
   doppel generate adult.doppel --given part.csv -o whole       the same into a folder: resumed, split and verified as any
   doppel generate digits.doppel --rows 60k -o digits --format idx --contact-sheet digits.png
+  doppel generate digits.doppel --rows 60k -o neat --format idx --temperature 0.7     less variety, fewer bad ones
   doppel generate digits.doppel --rows 1000 --label 7 --format png -o - | tar x     a folder of PNG files
 
 Conditions (--where) are joined by `and`: COLUMN = != < <= > >= VALUE, COLUMN in {A, B}, COLUMN between A and B (ends
@@ -66,6 +67,7 @@ struct GenerateOptions {
   std::string model, rows, output, format, compression = "default", rows_per_file, sink, where, given, labels,
                                            contact_sheet;
   uint64_t seed = 0;
+  double temperature = 1;
   int64_t parts = 1, part = 1;
   bool where_given = false, part_given = false, resume = false, overwrite = false, dry_run = false;
 };
@@ -123,11 +125,13 @@ Destination choose_destination(const GenerateOptions& options) {
   const Destination destination = find_destination(options);
   if (options.given.empty()) {
     if (options.rows.empty()) throw UsageError("how many rows? Give --rows N");
-    if (options.where_given && !options.labels.empty()) throw UsageError("--where is of tables, and --label of images");
+    if (options.where_given && (!options.labels.empty() || options.temperature != 1))
+      throw UsageError("--where is of tables, and --label and --temperature of images");
     return destination;
   }
   if (options.where_given) throw UsageError("--given and --where exclude each other");
-  if (!options.labels.empty()) throw UsageError("--given is of tables, and --label of images");
+  if (!options.labels.empty() || options.temperature != 1)
+    throw UsageError("--given is of tables, and --label and --temperature of images");
   return destination;
 }
 
@@ -152,7 +156,7 @@ Source open_source(const GenerateOptions& options, const CommonOptions& common, 
                    std::unique_ptr<Backend>& backend) {
   const auto [model, checksum] = open_model(options.model);
   backend = make_backend(common.backend);
-  AskedRows asked{options.seed, {}, options.labels, options.given};
+  AskedRows asked{options.seed, {}, options.labels, options.temperature, options.given};
   if (options.where_given) asked.where = options.where;
   ModelRows made = make_rows(*model, asked, *backend, common);
   const bool is_noted = !options.given.empty() && target == Target::kFolder;
@@ -167,6 +171,7 @@ ManifestHead make_head(const Run& run, int64_t rows_per_file) {
   head.seed = run.options.seed;
   head.where = run.options.where;
   head.labels = run.options.labels;
+  head.temperature = run.options.temperature;
   head.given = run.options.given;
   head.given_checksum = run.source.given_checksum;
   head.rows = run.job.rows;
@@ -187,6 +192,7 @@ void say(const CommonOptions& common, const std::string& text) {
 void add_conditions(const Run& run, Json& json) {
   if (!run.options.given.empty()) json["given"] = run.options.given;
   if (!run.options.labels.empty()) json["labels"] = run.options.labels;
+  if (run.options.temperature != 1) json["temperature"] = run.options.temperature;
   if (!run.options.where_given) return;
   json["where"] = run.options.where;
   json[run.source.rows.is_density ? "where_density" : "where_probability"] = run.source.rows.probability;
@@ -319,27 +325,13 @@ void generate_folder(Run& run) {
   }
 }
 
-// Where the labels go that the format keeps apart from the images; "": nowhere. Throws UsageError where they cannot.
-std::string companion_path(const Run& run, const JobPlan& plan) {
-  const std::string& extension = plan.layout.companion_extension;
-  if (extension.empty()) return "";
-  if (run.destination.target == Target::kStream)
-    throw UsageError("format " + plan.format->name +
-                     " writes labels to a second file, and -o - is one stream: give "
-                     "--format png, arrow, parquet or raw");
-  const std::string& output = run.options.output;
-  const std::string path = output.substr(0, output.size() - plan.format->extension.size()) + extension;
-  check_output_file(path, run.options.overwrite);
-  return path;
-}
-
 // One file or one stream: all rows are one file, whatever its size.
 void generate_single(Run& run) {
   run.job.rows_per_file = std::max<int64_t>(1, run.job.rows);
   const JobPlan plan = plan_job(run.source.generator(), run.job);
   if (run.options.dry_run) return report_plan(run, plan, 1);
   const std::string& output = run.options.output;
-  const std::string companion = companion_path(run, plan);
+  const std::string companion = companion_path(plan, output, run.options.overwrite);
   try {
     if (run.destination.target == Target::kStream) {
       StreamSink sink(STDOUT_FILENO, "standard output");
@@ -444,6 +436,12 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
       ->add_option("--label", options->labels,
                    "Of images: as-data, balanced, or labels such as 7, 0..9 or cat,dog (see below)")
       ->type_name("LABELS");
+  command
+      ->add_option("--temperature", options->temperature,
+                   "Of images of a VAE: what latents' deviations from their means are multiplied by, up to 2; less than 1 "
+                   "is less variety")
+      ->capture_default_str()
+      ->type_name("T");
   command
       ->add_option("--contact-sheet", options->contact_sheet,
                    "Of images: a PNG file of the first ones, ten of each label in a line")

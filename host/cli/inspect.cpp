@@ -183,6 +183,7 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
                 head.parts == 1 ? "" : "s");
     if (!head.where.empty()) std::printf("rows where %s\n", head.where.c_str());
     if (!head.labels.empty()) std::printf("labels %s\n", head.labels.c_str());
+    if (head.temperature != 1) std::printf("temperature %g\n", head.temperature);
     if (!head.given_checksum.empty())
       std::printf("columns given by %s (checksum %s)\n", head.given.c_str(), head.given_checksum.c_str());
     for (const auto& [what, findings] : {std::pair{"missing", &check.missing},
@@ -215,6 +216,7 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
             {"versions", program_versions()}};
   if (!head.where.empty()) json["where"] = head.where;
   if (!head.labels.empty()) json["labels"] = head.labels;
+  if (head.temperature != 1) json["temperature"] = head.temperature;
   if (!head.given_checksum.empty()) json.update({{"given", head.given}, {"given_checksum", head.given_checksum}});
   write_json(common, json);
 }

@@ -23,6 +23,7 @@ struct AskedRows {
   uint64_t seed = 0;
   std::optional<std::string> where;  // conditions
   std::string labels;                // of images (engine/image/label_choice.h); "": not asked for
+  double temperature = 1;            // of images of a VAE
   std::string given;                 // file whose rows are completed; "": none
 };
 struct ModelRows {

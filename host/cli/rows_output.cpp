@@ -46,6 +46,18 @@ void check_output_stream(const Format& format, const CommonOptions& common) {
     throw UsageError("standard output is a terminal and " + format.name + " is not text: redirect it");
 }
 
+std::string companion_path(const JobPlan& plan, const std::string& output, bool overwrite) {
+  const std::string& extension = plan.layout.companion_extension;
+  if (extension.empty()) return "";
+  if (output == "-")
+    throw UsageError("format " + plan.format->name +
+                     " writes labels to a second file, and -o - is one stream: give "
+                     "--format png, arrow, parquet or raw");
+  const std::string path = output.substr(0, output.size() - plan.format->extension.size()) + extension;
+  check_output_file(path, overwrite);
+  return path;
+}
+
 JobPlan plan_rows(const Generator& generator, int64_t rows, const RowsOutput& output, const Format& format,
                   const CommonOptions& common) {
   JobOptions job;
@@ -62,12 +74,13 @@ JobResult write_rows(const Generator& generator, const JobPlan& plan, const Rows
                      const CommonOptions& common) {
   Progress progress(plan.rows(), Progress::style_for(common.quiet));
   const bool is_stream = output.path == "-";
+  const std::string companion = companion_path(plan, output.path, output.overwrite);
   try {
     if (is_stream) {
       StreamSink sink(STDOUT_FILENO, "standard output");
       return run_job(generator, plan, sink, progress);
     }
-    SingleFileSink sink(output.path);
+    SingleFileSink sink(output.path, companion);
     return run_job(generator, plan, sink, progress);
   } catch (const Error& error) {
     if (error.status() != ExitStatus::kInterrupted) throw;

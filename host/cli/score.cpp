@@ -1,4 +1,4 @@
-// doppel score: how unlikely are a table's rows, and which of their cells make them so?
+// doppel score: how unlikely are a table's rows, and which of their cells make them so? Images: score_images.h.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -13,8 +13,10 @@
 #include "engine/table/cells.h"
 #include "host/cli/commands.h"
 #include "host/cli/given_file.h"
+#include "host/cli/given_images.h"
 #include "host/cli/open_model.h"
 #include "host/cli/rows_output.h"
+#include "host/cli/score_images.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
 #include "host/scheduler.h"
@@ -44,15 +46,20 @@ Columns that DATA lacks are unknown: scores are those of the columns it has.
 The file written has a row for each row of DATA, in its order: row (from 1), score, surprise (the greatest), cause_1 ...
 (the columns of the greatest surprises), and "contribution.COLUMN" for each column.
 
+An image's score is minus the evidence lower bound of a VAE (under N(0, 1), by four draws of latents) or -log of the
+density of its levels under a pca's Gaussian; its error is the root mean square of the differences of levels between
+the image and what decode makes of its code. The file written has row, label (where the model knows labels), score and error.
+
 Examples:
   doppel score adult.doppel adult.csv                     the strangest rows, and why
   doppel score adult.doppel new.csv -o scores.parquet     every row with every column's contribution
   doppel score adult.doppel new.csv --by surprise         ordered by the strangest cell: swapped or mistyped values
   doppel score adult.doppel new.csv --json - -q           summary for programs
+  doppel score digits.doppel t10k-images-idx3-ubyte.gz --contact-sheet odd.png     ten strangest of each label
 )";
 
 struct ScoreCommand {
-  std::string model, data, by = "score";
+  std::string model, data, labels, by = "score", contact_sheet;
   RowsOutput output;
   int64_t top = 10;
 };
@@ -354,6 +361,12 @@ JobResult make_scores(ScoreGenerator& scores, Totals& totals, const ScoreCommand
 }
 
 void score(const ScoreCommand& command, const CommonOptions& common) {
+  if (is_images(command.data, command.labels))
+    return score_images({command.model, command.data, command.labels, command.by, command.contact_sheet, command.output,
+                         command.top},
+                        common);
+  if (command.by == "error" || !command.contact_sheet.empty())
+    throw UsageError("--by error and --contact-sheet are of images, and '" + command.data + "' is none");
   constexpr int64_t kBytesPerRow = 512;  // of a strange row with its causes
   if (command.top > common.memory_bytes / 4 / kBytesPerRow)
     throw UsageError("--top " + std::to_string(command.top) +
@@ -380,21 +393,28 @@ void score(const ScoreCommand& command, const CommonOptions& common) {
 
 void add_score_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<ScoreCommand>();
-  CLI::App* command = app.add_subcommand("score", "Tell how unlikely the rows of a table are, and because of what");
+  CLI::App* command = app.add_subcommand("score", "Tell how unlikely the rows of a table are, and because of what; or images");
   command->footer(kExamples);
-  command->add_option("MODEL", options->model, "Model file made by doppel fit --model mixture")
+  command->add_option("MODEL", options->model, "Model file made by doppel fit --model mixture; of images: vae, vae-dense or pca")
       ->required()
       ->type_name("M.doppel");
-  command->add_option("DATA", options->data, "CSV, Parquet or Arrow file")->required()->type_name("DATA");
+  command->add_option("DATA", options->data, "CSV, Parquet or Arrow file; or images: IDX, NPY, a folder of PNG files")
+      ->required()
+      ->type_name("DATA");
   add_rows_output(*command, options->output, "Scores and contributions of all rows");
   command->add_option("--top", options->top, "Rows to print")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{0}, int64_t{1'000'000}))
       ->type_name("N");
-  command->add_option("--by", options->by, "Print the rows of the greatest score, or those of the most surprising cell")
+  command->add_option("--by", options->by, "Print the rows of the greatest score, or those of the most surprising cell; of images: score or error")
       ->capture_default_str()
-      ->check(CLI::IsMember({"score", "surprise"}))
+      ->check(CLI::IsMember({"score", "surprise", "error"}))
       ->type_name("WHAT");
+  add_labels_option(*command, options->labels);
+  command
+      ->add_option("--contact-sheet", options->contact_sheet,
+                   "Of images: a PNG file of the foremost, ten of each label in a line")
+      ->type_name("FILE.png");
   add_common_options(*command, common);
   command->callback([options, &common] {
     install_signal_handlers();

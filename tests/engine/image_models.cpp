@@ -59,9 +59,9 @@ TEST(ImageModels, VaesMakeTheSameRowsInAnyBatches) {
 TEST(ImageModels, VaesMakeTheLabelsAskedFor) {
   const std::unique_ptr<Model> model = fit("vae-dense", make_bars(120, {1, 12, 10}, 3, 3));
   const auto backend = make_backend("cpu");
-  for (const int32_t label : make_rows(*model->make_generator_of("bar 1", 5, *backend), 0, {200}).labels)
+  for (const int32_t label : make_rows(*model->make_generator_of({"bar 1"}, 5, *backend), 0, {200}).labels)
     EXPECT_EQ(label, 1);
-  EXPECT_THROW(model->make_generator_of("bar 9", 5, *backend), UsageError);
+  EXPECT_THROW(model->make_generator_of({"bar 9"}, 5, *backend), UsageError);
   EXPECT_THROW(model->make_generator_where("label=bar 1", 5, *backend), UsageError);
 }
 

@@ -160,7 +160,7 @@ TEST(ImagePca, RowsAreFunctionsOfSeedAndNumber) {
 TEST(ImagePca, LabelsAreThoseAskedFor) {
   const auto model = fit(two_labels(60));
   const auto labels_of = [&](const std::string& choice) {
-    const auto generator = model->make_generator_of(choice, 1, cpu());
+    const auto generator = model->make_generator_of({choice}, 1, cpu());
     EXPECT_EQ(generator->schema().columns[0].schema.levels, (std::vector<std::string>{"a", "b"}));
     std::map<int32_t, int> counts;
     for (const int32_t label : sample(*generator, 0, 4000, 256).labels) ++counts[label];
@@ -184,7 +184,7 @@ TEST(ImagePca, ImagesWithoutLabelsAreOneGaussian) {
   const Moments asked = moments_of(images.pixels, {}, 0, 48), made = moments_of(rows.images, {}, 0, 48);
   for (size_t j = 0; j < 48; ++j)
     EXPECT_NEAR(made.mean[j], asked.mean[j], 4 * std::sqrt(asked.covariance[j * 49] / 3000) + 0.01);
-  EXPECT_THROW(model->make_generator_of("balanced", 1, cpu()), UsageError);
+  EXPECT_THROW(model->make_generator_of({"balanced"}, 1, cpu()), UsageError);
 }
 
 TEST(ImagePca, LevelsThatNeverChangeAndLabelsOfOneImageComeOutAsTheyAre) {
@@ -194,9 +194,9 @@ TEST(ImagePca, LevelsThatNeverChangeAndLabelsOfOneImageComeOutAsTheyAre) {
   for (int64_t i = 0; i < 40; ++i)
     images.pixels[static_cast<size_t>(i * 15)] = 255, images.pixels[static_cast<size_t>(i * 15 + 1)] = 0;
   const auto model = fit(images);
-  const Rows rows = sample(*model->make_generator_of("once", 3, cpu()), 0, 100, 100);
+  const Rows rows = sample(*model->make_generator_of({"once"}, 3, cpu()), 0, 100, 100);
   for (size_t i = 0; i < 100; ++i) EXPECT_EQ(0, std::memcmp(rows.images.data() + i * 15, images.image(5), 15));
-  const Rows others = sample(*model->make_generator_of("a..b", 3, cpu()), 0, 100, 100);
+  const Rows others = sample(*model->make_generator_of({"a..b"}, 3, cpu()), 0, 100, 100);
   for (size_t i = 0; i < 100; ++i) {
     EXPECT_EQ(others.images[i * 15], 255);
     EXPECT_EQ(others.images[i * 15 + 1], 0);
