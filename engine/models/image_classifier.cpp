@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "engine/models/image_metadata.h"
+#include "engine/models/training_file.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/training.h"
 #include "kernels/common/error.h"
@@ -56,41 +58,95 @@ class Trainer {
   const Augmentation& augmentation() const { return augmentation_; }
 
   std::vector<ClassifierEpoch> train() {
-    std::vector<ClassifierEpoch> epochs;
     const int64_t still_epochs = (options_.epochs + kStillShare - 1) / kStillShare;
-    for (int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
-      if (epoch == still_epochs)
+    if (options_.keeper.resumed) load(*options_.keeper.resumed);
+    while (count() < options_.epochs) {
+      if (count() == still_epochs && next_ == 0)
         augmentation_ = options_.tries_augmentation ? try_augmentation() : options_.augmentation;
-      epochs.push_back({run_epoch(static_cast<uint32_t>(epoch)), 0, 0});
+      ClassifierEpoch epoch{run_epoch(static_cast<uint32_t>(count())), 0, 0};
       averages_.exchange();
-      look_at_held_out(kNoMotion, epochs.back());
+      look_at_held_out(kNoMotion, epoch);
       averages_.exchange();
+      epochs_.push_back(epoch);
       if (options_.progress)
-        options_.progress(static_cast<double>(epoch + 1) / static_cast<double>(options_.epochs), epochs.back());
+        options_.progress(static_cast<double>(count()) / static_cast<double>(options_.epochs), epoch);
     }
+    keep(true);
     averages_.exchange();
-    return epochs;
+    return epochs_;
   }
 
  private:
+  int64_t count() const { return static_cast<int64_t>(epochs_.size()); }
+
+  void keep(bool is_over) {
+    if (!options_.keeper.after_step) return;
+    options_.keeper.after_step(is_over, [&] {
+      ModelFile state;
+      save(state);
+      return state;
+    });
+  }
+
+  void save(ModelFile& file) {
+    save_parameters(parameters_of(network_.layers()), file);
+    save_adam(adam_, file);
+    save_averages(averages_, file);
+    save_place({next_, step_}, file);
+    file.metadata["training"]["epoch_loss"] = loss_;
+    file.metadata["training"]["augmentation"] = {{"shift", augmentation_.shift},
+                                                 {"rotation", augmentation_.rotation},
+                                                 {"scale", augmentation_.scale},
+                                                 {"flips", augmentation_.flips ? 1 : 0}};
+    Json& epochs = file.metadata["training"]["epochs"] = Json::array();
+    for (const ClassifierEpoch& epoch : epochs_)
+      epochs.push_back({{"training_loss", epoch.training_loss},
+                        {"held_out_loss", epoch.held_out_loss},
+                        {"held_out_accuracy", epoch.held_out_accuracy}});
+  }
+
+  void load(const ModelFile& file) {
+    load_parameters(file, parameters_of(network_.layers()));
+    load_adam(file, adam_);
+    load_averages(file, averages_);
+    const EpochPlace place = load_place(file, static_cast<int64_t>(training_.size()), steps_);
+    next_ = place.row, step_ = place.step;
+    const Json training = file.metadata.value("training", Json::object()), epochs = training.value("epochs", Json());
+    loss_ = load_number(training, "epoch_loss");
+    const Json moved = training.value("augmentation", Json());
+    augmentation_ = {load_number(moved, "shift"), load_number(moved, "rotation"), load_number(moved, "scale"),
+                     load_number(moved, "flips") != 0};
+    if (!epochs.is_array() || static_cast<int64_t>(epochs.size()) > options_.epochs)
+      throw InputError("its epochs are none of this training");
+    for (const Json& epoch : epochs)
+      epochs_.push_back({load_number(epoch, "training_loss"), load_number(epoch, "held_out_loss"),
+                         load_number(epoch, "held_out_accuracy")});
+    const int64_t shuffles = count() + (next_ > 0 ? 1 : 0);
+    for (int64_t epoch = 0; epoch < shuffles; ++epoch)
+      shuffle(training_, options_.seed, kUseShuffle + static_cast<uint32_t>(epoch));
+  }
+
+  // From where it is: a state may be of the middle of an epoch.
   double run_epoch(uint32_t epoch) {
-    shuffle(training_, options_.seed, kUseShuffle + epoch);
+    if (next_ == 0) shuffle(training_, options_.seed, kUseShuffle + epoch);
     const auto count = static_cast<int64_t>(training_.size());
-    double loss = 0;
-    for (int64_t first = 0; first < count; first += options_.batch_rows) {
-      const int64_t rows = std::min(options_.batch_rows, count - first);
-      gather(training_, first, rows, [&](int64_t image, float* levels) {
+    while (next_ < count) {
+      const int64_t rows = std::min(options_.batch_rows, count - next_);
+      gather(training_, next_, rows, [&](int64_t image, float* levels) {
         augmented_levels_of(images_.image(image), images_.shape, augmentation_, options_.seed, kUseMotion + epoch,
                             static_cast<uint64_t>(image), levels);
       });
-      loss +=
+      loss_ +=
           network_.forward_training(batch_.data(), labels_.data(), rows, options_.seed, static_cast<uint32_t>(step_));
       network_.backward(batch_.data(), labels_.data(), rows);
       const double done = static_cast<double>(step_++) / static_cast<double>(steps_);
       adam_.step(options_.rate * cosine_rate(done + 1e-9, options_.warm_up));
       averages_.add_step();
+      next_ += rows;
+      keep(false);
     }
-    return loss / static_cast<double>(std::max<int64_t>(count, 1));
+    next_ = 0;
+    return std::exchange(loss_, 0) / static_cast<double>(std::max<int64_t>(count, 1));
   }
 
   // What of the augmentation asked for the images held out bear.
@@ -148,7 +204,10 @@ class Trainer {
   AveragedParameters averages_;
   Augmentation augmentation_ = kNoMotion;
   std::vector<int64_t> training_, held_out_;
+  std::vector<ClassifierEpoch> epochs_;
   int64_t steps_ = 0, step_ = 0;
+  int64_t next_ = 0;  // row of the epoch
+  double loss_ = 0;   // of the epoch, a sum
   std::vector<float> batch_;
   std::vector<int32_t> labels_;
 };

@@ -25,6 +25,7 @@
 #include "engine/model_file.h"
 #include "engine/models/classifier_network.h"
 #include "engine/models/trained_networks.h"
+#include "engine/training_state.h"
 
 namespace doppel {
 
@@ -46,6 +47,7 @@ struct ClassifierOptions {
   bool tries_augmentation = true;               // and leaves out what the images do not bear
   uint64_t seed = 0;
   std::function<void(double share, const ClassifierEpoch&)> progress;  // after each epoch; may be empty
+  TrainingKeeper keeper;
 };
 
 // For one thread at a time: a network keeps what it works with.

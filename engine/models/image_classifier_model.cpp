@@ -66,6 +66,7 @@ void check_image_classifier_options(const FitOptions& options) {
 std::unique_ptr<Model> fit_image_classifier(const Images& images, const FitOptions& options, const Backend&) {
   ClassifierOptions how;
   how.seed = options.seed;
+  how.keeper = options.keeper;
   const ClassifierShape shape{images.shape, static_cast<int32_t>(label_names_of(images).size()), how.channels,
                               how.features};
   const double of_epoch = static_cast<double>(images.count()) * ClassifierNetwork<float>::operations_per_row(shape);

@@ -230,13 +230,14 @@ ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, con
   for (const int32_t label : images.labels)
     vae.label_shares_[static_cast<size_t>(label)] += 1 / static_cast<double>(images.count());
   const ImageSplit split = split_images(images.count(), options.held_out, options.seed);
-  vae.epochs_ =
-      train(vae.network_, images, split, options.schedule, options.seed, [&](double share, const VaeEpoch& epoch) {
-        if (!options.progress) return;
-        char stage[80];
-        std::snprintf(stage, sizeof stage, "training, %.2f nats an image held out", epoch.held_out.total());
-        options.progress(stage, share);
-      });
+  vae.epochs_ = train(vae.network_, images, split, options.schedule, options.seed, options.keeper,
+                      [&](double share, const VaeEpoch& epoch) {
+                        if (!options.progress) return;
+                        char stage[96];
+                        std::snprintf(stage, sizeof stage, "training, %.2f nats an image learned, %.2f held out",
+                                      epoch.training.total(), epoch.held_out.total());
+                        options.progress(stage, share);
+                      });
   FittedPrior prior = fit_prior(vae.network_, images, split, options, backend);
   vae.has_mixture_ = options.prior == LatentPrior::kMixture ||
                      (options.prior == LatentPrior::kAuto && prior.mixture_density >= prior.normal_density);

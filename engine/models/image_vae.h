@@ -47,6 +47,7 @@ struct ImageVaeOptions {
   LatentPrior prior = LatentPrior::kAuto;
   uint64_t seed = 0;
   std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
+  TrainingKeeper keeper;
 };
 
 // Members of all classes; of the normal prior there is one a class.

@@ -139,6 +139,7 @@ std::unique_ptr<Model> fit(const Images& images, bool is_convolutional, const Fi
   how.prior = parse_prior(options);
   how.likelihood = parse_likelihood(options);
   how.progress = options.progress;
+  how.keeper = options.keeper;
   const auto classes = static_cast<int32_t>(label_names_of(images).size());
   const ImageVaeShape shape{images.shape, classes,      is_convolutional, how.latent,
                             how.hidden,   how.channels, how.likelihood};

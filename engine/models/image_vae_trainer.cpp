@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "engine/image/augment.h"
+#include "engine/models/training_file.h"
 #include "engine/models/vae_epochs.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/training.h"
@@ -63,18 +64,42 @@ class Trainer {
     steps_ = schedule.epochs * ((count + schedule.batch_rows - 1) / schedule.batch_rows);
   }
 
-  VaeEpoch run_epoch(int64_t epoch) {
-    shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
+  // From where it is: a state may be of the middle of an epoch.
+  VaeEpoch run_epoch(int64_t epoch, const std::function<void()>& after_step) {
+    if (next_ == 0) shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
     const auto count = static_cast<int64_t>(order_.size());
-    VaeLoss sum;
-    for (int64_t first = 0; first < count; first += schedule_.batch_rows) {
-      const int64_t rows = std::min(schedule_.batch_rows, count - first);
-      batch_.gather(images_, order_, first, rows);
+    while (next_ < count) {
+      const int64_t rows = std::min(schedule_.batch_rows, count - next_);
+      batch_.gather(images_, order_, next_, rows);
       const VaeLoss loss = step(rows);
-      add(loss, sum);
+      add(loss, sum_);
+      next_ += rows;
+      after_step();
     }
-    const VaeLoss training = mean_loss(sum, count);
+    const VaeLoss training = mean_loss(sum_, count);
+    next_ = 0;
+    sum_ = {};
     return {training, split_.held_out.empty() ? training : measure_loss(network_, images_, split_.held_out, seed_)};
+  }
+
+  void save(ModelFile& file) {
+    save_parameters(network_.parameters(), file);
+    save_adam(adam_, file);
+    save_place({next_, step_}, file);
+    file.metadata["training"]["epoch_loss"] = {{"reconstruction", sum_.reconstruction}, {"divergence", sum_.divergence}};
+  }
+
+  // A state after so many whole epochs.
+  void load(const ModelFile& file, int64_t epochs) {
+    load_parameters(file, network_.parameters());
+    load_adam(file, adam_);
+    const EpochPlace place = load_place(file, static_cast<int64_t>(order_.size()), steps_);
+    next_ = place.row, step_ = place.step;
+    const nlohmann::json loss = file.metadata.value("training", nlohmann::json::object()).value("epoch_loss", nlohmann::json());
+    sum_ = {load_number(loss, "reconstruction"), load_number(loss, "divergence")};
+    const int64_t shuffles = epochs + (next_ > 0 ? 1 : 0);
+    for (int64_t epoch = 0; epoch < shuffles; ++epoch)
+      shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
   }
 
  private:
@@ -97,6 +122,8 @@ class Trainer {
   Adam<float> adam_;
   std::vector<int64_t> order_;
   int64_t steps_ = 0, step_ = 0;
+  int64_t next_ = 0;  // row of the epoch
+  VaeLoss sum_;       // of the epoch
   ImageRows batch_;
   std::vector<float> noise_;
 };
@@ -112,12 +139,26 @@ ImageSplit split_images(int64_t count, double held_out_share, uint64_t seed) {
 }
 
 std::vector<VaeEpoch> train(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
-                            const ImageVaeSchedule& schedule, uint64_t seed,
+                            const ImageVaeSchedule& schedule, uint64_t seed, const TrainingKeeper& keeper,
                             const std::function<void(double, const VaeEpoch&)>& progress) {
   Trainer trainer(network, images, split, schedule, seed);
-  return run_epochs(
-      {schedule.epochs, 1, schedule.warm_up, schedule.patience}, network.parameters(),
-      [&](int64_t epoch) { return trainer.run_epoch(epoch); }, progress);
+  VaeEpochs epochs({schedule.epochs, 1, schedule.warm_up, schedule.patience}, network.parameters());
+  if (keeper.resumed) {
+    epochs.load(*keeper.resumed);
+    trainer.load(*keeper.resumed, epochs.count());
+  }
+  const auto keep = [&](bool is_over) {
+    if (!keeper.after_step) return;
+    keeper.after_step(is_over, [&] {
+      ModelFile state;
+      trainer.save(state);
+      epochs.save(state);
+      return state;
+    });
+  };
+  epochs.run([&](int64_t epoch) { return trainer.run_epoch(epoch, [&] { keep(false); }); }, progress);
+  keep(true);
+  return epochs.finish();
 }
 
 VaeLoss measure_loss(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,

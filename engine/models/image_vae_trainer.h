@@ -10,6 +10,7 @@
 #include "engine/image/images.h"
 #include "engine/models/image_vae_network.h"
 #include "engine/models/vae_loss.h"
+#include "engine/training_state.h"
 
 namespace doppel {
 
@@ -27,9 +28,9 @@ struct ImageSplit {
 };
 ImageSplit split_images(int64_t count, double held_out_share, uint64_t seed);
 
-// progress(share done, last epoch) may be empty.
+// progress(share done, last epoch) may be empty. Throws InputError where the keeper's state is of another training.
 std::vector<VaeEpoch> train(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
-                            const ImageVaeSchedule& schedule, uint64_t seed,
+                            const ImageVaeSchedule& schedule, uint64_t seed, const TrainingKeeper& keeper,
                             const std::function<void(double, const VaeEpoch&)>& progress);
 
 // Mean loss of images, a draw of latents each as the seed says.

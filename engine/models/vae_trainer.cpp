@@ -92,9 +92,9 @@ std::vector<VaeEpoch> train(VaeNetwork<float>& network, const VaeShape& shape, c
                             const CodedRows& held_out, const VaeSchedule& schedule, uint64_t seed,
                             const std::function<void(double, const VaeEpoch&)>& progress) {
   Trainer trainer(network, shape, training, held_out, schedule, seed);
-  return run_epochs(
-      {schedule.epochs, schedule.divergence, schedule.warm_up, schedule.patience}, network.parameters(),
-      [&](int64_t epoch) { return trainer.run_epoch(epoch); }, progress);
+  VaeEpochs epochs({schedule.epochs, schedule.divergence, schedule.warm_up, schedule.patience}, network.parameters());
+  epochs.run([&](int64_t epoch) { return trainer.run_epoch(epoch); }, progress);
+  return epochs.finish();
 }
 
 std::vector<float> draw_encodings(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& rows,

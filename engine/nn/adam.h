@@ -17,6 +17,11 @@ class Adam {
   // Moves the parameters against their gradients, and sets those to 0.
   void step(double rate);
 
+  // What it keeps from step to step, for a file: first and second moments of each parameter, and the number of steps.
+  std::vector<std::vector<Real>>& first_moments() { return first_; }
+  std::vector<std::vector<Real>>& second_moments() { return second_; }
+  int64_t& steps() { return steps_; }
+
  private:
   std::vector<Parameter<Real>*> parameters_;
   std::vector<std::vector<Real>> first_, second_;  // moments

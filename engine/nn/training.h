@@ -23,6 +23,10 @@ class AveragedParameters {
   void add_step();
   void exchange();  // parameters and their means; the second call brings them back
 
+  // What it keeps from step to step, for a file.
+  std::vector<std::vector<float>>& means() { return means_; }
+  int64_t& steps() { return steps_; }
+
  private:
   std::vector<Parameter<float>*> parameters_;
   std::vector<std::vector<float>> means_;

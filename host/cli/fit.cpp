@@ -49,6 +49,9 @@ Examples:
   doppel fit photos -o photos.doppel --model vae --likelihood logistic  of a folder of class folders of colour images
   doppel fit train-images-idx3-ubyte.gz -o judge.doppel --model cnn     a network that tells the labels apart
 
+The training of networks of images writes M.doppel.checkpoint every two minutes and when it is interrupted (Ctrl-C):
+the same command with --resume goes on, to the model that it would have come to. The finished model removes it.
+
 Constraints (--constraint) hold in every row generated, under --where and --given, too. They are kept in the model; rows that
 break one are drawn anew. A<=B, A<B, A>=B and A>B of two numbers or two dates hold where one of them is missing. fixed
 {A, B, ...} of categories, whole or decimal numbers, or dates: only combinations that DATA has. A name with blanks or
@@ -64,6 +67,7 @@ struct FitCommand {
   std::string data, labels, output, schema, write_schema, delimiter;
   std::vector<std::string> constraints;
   FitOptions fit;
+  bool resumes = false;
 };
 
 char parse_delimiter(const std::string& text) {
@@ -281,7 +285,8 @@ bool is_of_images(const FitCommand& command) {
   const bool asks_for_table = !command.schema.empty() || !command.write_schema.empty() || !command.delimiter.empty() ||
                               !command.constraints.empty();
   if (!std::filesystem::exists(command.data) || !holds_images(command.data)) {
-    if (!command.labels.empty()) throw UsageError("--labels is of images, and '" + command.data + "' is a table");
+    if (!command.labels.empty() || command.resumes)
+      throw UsageError("--labels and --resume are of images, and '" + command.data + "' is a table");
     return false;
   }
   if (asks_for_table)
@@ -291,7 +296,8 @@ bool is_of_images(const FitCommand& command) {
 }
 
 void fit(FitCommand command, const CommonOptions& common) {
-  if (is_of_images(command)) return fit_images({command.data, command.labels, command.output, command.fit}, common);
+  if (is_of_images(command))
+    return fit_images({command.data, command.labels, command.output, command.fit, command.resumes}, common);
   check_fit_options(command.fit);
   check_model_output(command.output);
   if (!command.write_schema.empty()) check_model_output(command.write_schema);
@@ -398,6 +404,8 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->add_option("--labels", options->labels,
                    "Of images: the file of their labels, IDX or NPY (default: beside them)")
       ->type_name("FILE");
+  command->add_flag("--resume", options->resumes,
+                    "Of networks of images: go on from M.doppel.checkpoint, which an interrupted fit leaves");
   command->add_option("--target", options->fit.target, "Column that evaluate learns from each table")
       ->type_name("COLUMN");
   command

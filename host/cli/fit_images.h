@@ -11,6 +11,7 @@ namespace doppel {
 struct ImageFit {
   std::string data, labels, output;  // labels: their file; "": found beside the images
   FitOptions fit;
+  bool resumes = false;  // from the checkpoint of an interrupted fit
 };
 
 // Reads the images, learns, writes the model file and tells about it. Throws as read_images and fit_image_model do.

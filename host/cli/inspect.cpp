@@ -122,6 +122,21 @@ void print_trials(const nlohmann::json& trials) {
   std::printf("\n%s", table.text().c_str());
 }
 
+// What each epoch of a network's training came to.
+void print_history(const nlohmann::json& history) {
+  if (history.empty() || !history.front().is_object()) return;
+  const std::string unit = history.front().contains("held_out_nats_per_image") ? "image" : "row";
+  const bool has_accuracy = history.front().contains("held_out_accuracy");
+  TextTable table({">epoch", ">nats/" + unit + " learned", ">held out", has_accuracy ? ">told right" : ""});
+  for (size_t i = 0; i < history.size(); ++i) {
+    const nlohmann::json& epoch = history[i];
+    table.add({std::to_string(i + 1), number(epoch.value("training_nats_per_" + unit, 0.0)),
+               number(epoch.value("held_out_nats_per_" + unit, 0.0)),
+               has_accuracy ? percent(epoch.value("held_out_accuracy", 0.0)) : ""});
+  }
+  std::printf("\n%s", table.text().c_str());
+}
+
 // "rows of 12 columns", "images of 28 x 28, grey".
 std::string describe_rows(const Model& model, const nlohmann::json& description) {
   if (!description.contains("image")) return "rows of " + std::to_string(model.schema().columns.size()) + " columns";
@@ -150,6 +165,9 @@ void inspect_model(const InspectCommand& command, const CommonOptions& common) {
     print_columns(model->schema(), description.value("cleaning", nlohmann::json::array()));
     print_components(description, static_cast<size_t>(command.components));
     print_trials(description.value("trials", nlohmann::json::array()));
+    // A table's VAE has its history under "epochs".
+    for (const char* key : {"history", "epochs"})
+      print_history(description.value(key, nlohmann::json::array()));
   }
   Json tensors = Json::object();
   for (const auto& [name, tensor] : file.tensors)

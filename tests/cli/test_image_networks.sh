@@ -30,6 +30,57 @@ assert {label for path in sys.argv[1:] for label in open(path, "rb").read()[8:]}
 EOF
 done
 
+# A fit that is interrupted half-way goes on to the same model.
+for model in vae-dense cnn; do
+  other=("$doppel" fit x-images-idx3-ubyte --model $model -o long.doppel --resume)
+  long=("$doppel" fit x-images-idx3-ubyte --model $model --epochs 40 --seed 2)
+  start=$(date +%s%N)
+  expect_status 0 "${long[@]}" -o whole.doppel
+  took=$(($(date +%s%N) - start))
+  share=2
+  until [[ -e long.doppel.checkpoint ]] || ((share > 64)); do
+    rm -f long.doppel
+    "${long[@]}" -o long.doppel 2>stderr.txt >stdout.txt &
+    fit=$!
+    sleep "$(awk "BEGIN {print $took / 1e9 / $share}")"
+    kill -INT $fit
+    wait $fit
+    status=$?
+    share=$((share * 2))
+  done
+  [[ $status == 130 && ! -e long.doppel ]] || fail "status $status of a fit of $model that was interrupted"
+  expect_error "'long.doppel.checkpoint' keeps what was learned: the same command with --resume goes on"
+  expect_status 2 "${long[@]}" -o long.doppel
+  expect_error "--resume goes on, or delete it to start anew"
+  expect_status 2 "${other[@]}" --epochs 40 --seed 3
+  expect_error "is of another training: --seed (2, now 3)"
+  expect_status 2 "${other[@]}" --epochs 41 --seed 2
+  expect_error "is of another training: --epochs (\"40\", now \"41\")"
+  cp x-labels-idx1-ubyte kept
+  printf '\0' | dd of=x-labels-idx1-ubyte bs=1 seek=9 conv=notrunc 2>dd.txt
+  expect_status 2 "${long[@]}" -o long.doppel --resume
+  expect_error "is of another training: the checksum of the images"
+  mv kept x-labels-idx1-ubyte
+  head -c -1 long.doppel.checkpoint > other.doppel.checkpoint
+  expect_status 3 "${long[@]}" -o other.doppel --resume
+  expect_error "other.doppel.checkpoint: not a usable model file"
+  expect_status 0 "${long[@]}" -o long.doppel --resume
+  cmp whole.doppel long.doppel || fail "a resumed fit of $model is another model"
+  [[ -e long.doppel.checkpoint ]] && fail "a checkpoint is left behind"
+done
+expect_status 0 "$doppel" inspect long.doppel
+expect_output '^ *40 +[+-][0-9.]+ +[+-][0-9.]+ +[0-9.]+ %$'
+expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model pca --resume
+expect_error "--resume is of networks"
+for option in "--prior flat" "--likelihood gaussian"; do
+  # shellcheck disable=SC2086
+  expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model vae $option
+done
+expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model cnn --prior normal
+expect_status 0 "$doppel" fit x-images-idx3-ubyte -o logistic.doppel --model vae-dense --epochs 1 --likelihood logistic --prior normal
+expect_status 0 "$doppel" inspect logistic.doppel --json logistic.json
+python3 -c 'import json; m = json.load(open("logistic.json")); assert (m["prior"], m["network"]["likelihood"]) == ("normal", "logistic")' || fail "options of the VAE are not kept"
+
 expect_status 2 "$doppel" generate cnn.doppel --rows 10 -o none
 expect_error "tells images apart and makes none"
 expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model vae --members 3
