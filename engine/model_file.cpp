@@ -135,9 +135,9 @@ class Parser {
   Parser(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
 
   ModelFile parse() {
-    check_integrity();
-    const Json header = parse_json(text_of(bytes_.subspan(kLengthBytes, length_)), "its header");
-    if (!header.is_object()) fail("its header is not a JSON object");
+    check_length();
+    check_checksum();
+    const Json header = parse_header();
     ModelFile model;
     const auto metadata = header.find("__metadata__");
     if (metadata == header.end() || !metadata->is_object() || !metadata->contains("doppel") ||
@@ -145,10 +145,13 @@ class Parser {
       fail("it has no description of a model");
     model.metadata = parse_json(metadata->at("doppel").get_ref<const std::string&>(), "its description");
     if (!model.metadata.is_object()) fail("its description is not a JSON object");
-    for (const auto& [tensor_name, entry] : header.items())
-      if (tensor_name != "__metadata__") model.tensors[tensor_name] = parse_tensor(tensor_name, entry);
-    check_coverage();
+    model.tensors = parse_all(header);
     return model;
+  }
+
+  std::map<std::string, Tensor> parse_foreign() {
+    check_length();
+    return parse_all(parse_header());
   }
 
  private:
@@ -156,17 +159,34 @@ class Parser {
     throw InputError(name_ + ": not a usable model file: " + what);
   }
 
-  void check_integrity() {
+  void check_length() {
     if (bytes_.size() < kLengthBytes) fail("it is shorter than the length of a header");
     length_ = read_length(bytes_);
     if (length_ > kMaximumHeaderBytes) fail("its header would be longer than 100 MB; was it made by doppel fit?");
     if (length_ > bytes_.size() - kLengthBytes) fail("it is truncated: copy it again");
+  }
+
+  void check_checksum() const {
     if (!has_checksum(bytes_)) fail("it does not begin as doppel fit writes it");
     const std::string written(text_of(bytes_.subspan(kChecksumOffset, kChecksumDigits)));
     const std::string actual = model_checksum(bytes_);
     if (written != actual)
       fail("it is damaged or truncated: its checksum is " + actual + ", and " + written +
            " is written in it; copy it again");
+  }
+
+  Json parse_header() const {
+    Json header = parse_json(text_of(bytes_.subspan(kLengthBytes, length_)), "its header");
+    if (!header.is_object()) fail("its header is not a JSON object");
+    return header;
+  }
+
+  std::map<std::string, Tensor> parse_all(const Json& header) {
+    std::map<std::string, Tensor> tensors;
+    for (const auto& [tensor_name, entry] : header.items())
+      if (tensor_name != "__metadata__") tensors[tensor_name] = parse_tensor(tensor_name, entry);
+    check_coverage();
+    return tensors;
   }
 
   Json parse_json(std::string_view text, const char* what) const {
@@ -285,6 +305,10 @@ std::vector<std::byte> serialise(const ModelFile& model) {
 
 ModelFile parse_model_file(std::span<const std::byte> bytes, const std::string& name) {
   return Parser(bytes, name).parse();
+}
+
+std::map<std::string, Tensor> parse_tensors(std::span<const std::byte> bytes, const std::string& name) {
+  return Parser(bytes, name).parse_foreign();
 }
 
 std::string model_checksum(std::span<const std::byte> bytes) {

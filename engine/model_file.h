@@ -35,6 +35,8 @@ struct ModelFile {
 // out-of-range offsets, a header over 100 MB. `name` is for messages.
 std::vector<std::byte> serialise(const ModelFile& model);
 ModelFile parse_model_file(std::span<const std::byte> bytes, const std::string& name);
+// The tensors of any safetensors file: without our metadata and checksum.
+std::map<std::string, Tensor> parse_tensors(std::span<const std::byte> bytes, const std::string& name);
 // XXH3-128 of everything but the checksum itself, in hex: the identity of a model, written into manifests.
 std::string model_checksum(std::span<const std::byte> bytes);
 

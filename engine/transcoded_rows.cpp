@@ -47,7 +47,8 @@ void put_codes(const std::vector<double>& codes, int64_t width, Storage storage,
 
 class CodeGenerator : public Generator {
  public:
-  explicit CodeGenerator(std::shared_ptr<const Coder> coder) : coder_(std::move(coder)), schema_(code_schema(*coder_)) {}
+  explicit CodeGenerator(std::shared_ptr<const Coder> coder)
+      : coder_(std::move(coder)), schema_(code_schema(*coder_)) {}
   const OutputSchema& schema() const override { return schema_; }
   uint64_t seed() const override { return 0; }
 
@@ -77,7 +78,8 @@ class ImageCodes : public CodeGenerator {
       const int64_t width = all_.coder_->width(), count = all_.images_.count();
       const size_t labels = has_labels(*all_.coder_) ? 1 : 0;
       for (int64_t done = 0; done < rows;) {
-        const auto first = static_cast<int64_t>((first_row + static_cast<uint64_t>(done)) % static_cast<uint64_t>(count));
+        const auto first =
+            static_cast<int64_t>((first_row + static_cast<uint64_t>(done)) % static_cast<uint64_t>(count));
         const int64_t some = std::min(rows - done, count - first);
         codes_.resize(static_cast<size_t>(some * width));
         worker_->encode(all_.images_, first, some, codes_.data());
@@ -234,17 +236,19 @@ class DecodedRows : public Generator {
   };
 
   TableConverter converter() const {
-    return {*given_, code_schema_, [&given = *given_](int64_t row, size_t column) { return given.locate(row, column); }};
+    return {*given_, code_schema_,
+            [&given = *given_](int64_t row, size_t column) { return given.locate(row, column); }};
   }
 
   // Codes of another model, or none: said in the words of codes.
   void check_columns() const {
     const std::vector<RawField>& fields = given_->fields();
-    const bool are_codes = fields.size() == code_schema_.columns.size() &&
-                           std::all_of(code_schema_.columns.begin(), code_schema_.columns.end(), [&](const auto& wanted) {
-                             return std::any_of(fields.begin(), fields.end(),
-                                                [&](const RawField& field) { return field.name == wanted.name; });
-                           });
+    const bool are_codes =
+        fields.size() == code_schema_.columns.size() &&
+        std::all_of(code_schema_.columns.begin(), code_schema_.columns.end(), [&](const auto& wanted) {
+          return std::any_of(fields.begin(), fields.end(),
+                             [&](const RawField& field) { return field.name == wanted.name; });
+        });
     if (are_codes) return;
     std::string has;
     constexpr size_t kShown = 6;
@@ -302,7 +306,8 @@ Images labelled_for(const Coder& coder, Images images, const std::string& name) 
     return images;
   }
   if (images.labels.empty())
-    throw InputError(name + ": has no labels beside it, and the model describes an image together with its label: name " +
+    throw InputError(name +
+                     ": has no labels beside it, and the model describes an image together with its label: name " +
                      "their file with --labels");
   const std::vector<std::string>& known = coder.rows().columns.front().schema.levels;
   std::unordered_map<std::string, int32_t> numbers;
@@ -320,9 +325,10 @@ Images labelled_for(const Coder& coder, Images images, const std::string& name) 
 }
 
 TranscodedRows encode_table(std::shared_ptr<const Coder> coder, std::unique_ptr<TableSource> source,
-                       const GivenLimits& limits) {
+                            const GivenLimits& limits) {
   if (coder->rows().has_images())
-    throw InputError(source->name() + ": is a table, and the model is of images: give it images, or a model of a table");
+    throw InputError(source->name() +
+                     ": is a table, and the model is of images: give it images, or a model of a table");
   return coded(std::make_shared<const TableCodes>(std::move(coder), std::move(source), limits));
 }
 
@@ -331,7 +337,7 @@ TranscodedRows encode_images(std::shared_ptr<const Coder> coder, Images images) 
 }
 
 TranscodedRows decode_codes(std::shared_ptr<const Coder> coder, std::unique_ptr<TableSource> source,
-                       const GivenLimits& limits) {
+                            const GivenLimits& limits) {
   return coded(std::make_shared<const DecodedRows>(std::move(coder), std::move(source), limits));
 }
 

@@ -28,9 +28,9 @@ Images labelled_for(const Coder& coder, Images images, const std::string& name);
 // throw InputError for a cell that is none of its column's, for columns other than there should be, for a code that is
 // missing or not finite, and for no rows. Rows beyond the last are the first again.
 TranscodedRows encode_table(std::shared_ptr<const Coder> coder, std::unique_ptr<TableSource> source,
-                       const GivenLimits& limits);
+                            const GivenLimits& limits);
 TranscodedRows encode_images(std::shared_ptr<const Coder> coder, Images images);  // of labelled_for
 TranscodedRows decode_codes(std::shared_ptr<const Coder> coder, std::unique_ptr<TableSource> source,
-                       const GivenLimits& limits);
+                            const GivenLimits& limits);
 
 }  // namespace doppel

@@ -148,8 +148,7 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
   for (const std::string& difference :
        {differ("model_checksum", written.model_checksum, asked.model_checksum),
         differ("seed", written.seed, asked.seed), differ("where", written.where, asked.where),
-        differ("labels", written.labels, asked.labels),
-        differ("temperature", written.temperature, asked.temperature),
+        differ("labels", written.labels, asked.labels), differ("temperature", written.temperature, asked.temperature),
         differ("the checksum of the rows given", written.given_checksum, asked.given_checksum),
         differ("rows", written.rows, asked.rows), differ("format", written.format, asked.format),
         differ("compression", written.compression, asked.compression),

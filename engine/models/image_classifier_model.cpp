@@ -57,8 +57,9 @@ void check_image_classifier_options(const FitOptions& options) {
   parse_epochs(options);
   if (options.components != "auto" || options.members != "auto" || options.space != "scores" ||
       options.latent != "auto" || options.prior != "auto" || options.likelihood != "auto")
-    throw UsageError("--components, --members, --space, --latent, --prior and --likelihood are not of --model cnn: it has "
-                     "--epochs");
+    throw UsageError(
+        "--components, --members, --space, --latent, --prior and --likelihood are not of --model cnn: it has "
+        "--epochs");
   if (!options.target.empty() || !options.constraints.empty())
     throw UsageError("--target and --constraint are of tables, and the data are images");
 }

@@ -123,7 +123,8 @@ class ImagePcaCoder : public Coder {
       const float* residual = model_.residual.data() + label * levels;
       double log_determinant = 0;
       for (size_t j = 0; j < levels; ++j) {
-        const double variance = std::max(static_cast<double>(residual[j]) * static_cast<double>(residual[j]), kRounding);
+        const double variance =
+            std::max(static_cast<double>(residual[j]) * static_cast<double>(residual[j]), kRounding);
         density.precision.push_back(1 / variance);
         log_determinant += std::log(variance);
       }
@@ -179,7 +180,8 @@ class ImagePcaCoder : public Coder {
 }  // namespace
 
 std::shared_ptr<const Coder> make_image_pca_coder(std::shared_ptr<const ImageGaussians> model) {
-  if (model->components == 0) throw UsageError("the model has no components, and so no codes: fit it with --components");
+  if (model->components == 0)
+    throw UsageError("the model has no components, and so no codes: fit it with --components");
   return std::make_shared<ImagePcaCoder>(std::move(model));
 }
 

@@ -270,11 +270,11 @@ ModelFile ImageVae::save() const {
   file.metadata["kind"] = kImageVaeKind;
   file.metadata["version"] = kVersion;
   file.metadata["label_shares"] = label_shares_;
-  save_layers(network_.encoder_layers(), "encoder", file);
+  if (has_encoder_) save_layers(network_.encoder_layers(), "encoder", file);
   save_layers(network_.decoder().layers(), "decoder", file);
   if (shape().classes > 0) {
     const std::vector<int64_t> extents = {shape().classes, shape().hidden};
-    file.tensors["encoder.label"] = Tensor::from(network_.label_weight()->value, extents);
+    if (has_encoder_) file.tensors["encoder.label"] = Tensor::from(network_.label_weight()->value, extents);
     file.tensors["decoder.label"] = Tensor::from(network_.decoder().label_weight()->value, extents);
   }
   if (has_mixture_) save_members(members_, file);
@@ -287,9 +287,10 @@ ImageVae ImageVae::load(const ModelFile& file) {
   const ImageVaeShape shape = load_shape(file, names.size());
   ImageVae vae(shape, std::move(names), 0);
   vae.label_shares_ = load_shares(file, vae.label_names_.size());
-  load_layers(file, "encoder", vae.network_.encoder_layers());
+  vae.has_encoder_ = file.metadata.contains("encoder");
+  if (vae.has_encoder_) load_layers(file, "encoder", vae.network_.encoder_layers());
   load_layers(file, "decoder", vae.network_.decoder().layers());
-  load_label_weight(file, "encoder.label", vae.network_.label_weight(), shape);
+  if (vae.has_encoder_) load_label_weight(file, "encoder.label", vae.network_.label_weight(), shape);
   load_label_weight(file, "decoder.label", vae.network_.decoder().label_weight(), shape);
   const Json prior = file.metadata.value("prior", Json());
   if (prior != "mixture" && prior != "normal") throw InputError("model file: 'prior' is not 'normal' or 'mixture'");
@@ -306,13 +307,20 @@ ImageVae ImageVae::load(const ModelFile& file) {
 int64_t ImageVae::working_bytes() const {
   constexpr int64_t kWithGradients = 2;
   int64_t weights = 0;
-  for (const Parameter<float>* parameter : network_.parameters()) weights += static_cast<int64_t>(parameter->value.size());
+  for (const Parameter<float>* parameter : network_.parameters())
+    weights += static_cast<int64_t>(parameter->value.size());
   int64_t values = 4 * shape().hidden + 2 * shape().reduced().size() + shape().image.size() * (1 + shape().heads());
   for (const ConvShape& block : shape().blocks()) values += 2 * block.input_size();
   return static_cast<int64_t>(sizeof(float)) * (kWithGradients * weights + kImageBlockRows * values);
 }
 
+void ImageVae::require_encoder() const {
+  if (!has_encoder_)
+    throw UsageError("the model was imported without an encoder: it makes images and decodes codes, and encodes none");
+}
+
 VaeLoss ImageVae::loss(const Images& images, uint64_t seed) {
+  require_encoder();
   check_image_shape(images, shape().image);
   std::vector<int64_t> all(static_cast<size_t>(images.count()));
   std::iota(all.begin(), all.end(), int64_t{0});
@@ -320,6 +328,7 @@ VaeLoss ImageVae::loss(const Images& images, uint64_t seed) {
 }
 
 std::vector<float> ImageVae::encode(const Images& images) {
+  require_encoder();
   check_image_shape(images, shape().image);
   std::vector<int64_t> all(static_cast<size_t>(images.count()));
   std::iota(all.begin(), all.end(), int64_t{0});

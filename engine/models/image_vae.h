@@ -10,7 +10,8 @@
 //
 // The file: metadata "kind": "image-vae", "version", "image", "label_names" (image_metadata.h), "label_shares" of the
 // images learned from, "network": {"convolutional", "latent", "hidden", "channels", "likelihood"}, "prior": "normal" or
-// "mixture", "encoder" and "decoder" (layer_list.h), "history" and "provenance"; tensors encoder.I.weight and so on,
+// "mixture", "encoder" and "decoder" (layer_list.h; of an imported decoder there is no "encoder"), "history" and
+// "provenance"; tensors encoder.I.weight and so on,
 // encoder.label and decoder.label [classes, hidden], which are added to the first dense layer's outputs, and of a
 // mixture
 //   prior.class [members], prior.weight [members] that sum to 1 a class, prior.mean [members, latent], prior.factor
@@ -80,6 +81,7 @@ class ImageVae {
   bool has_mixture() const { return has_mixture_; }
   const std::vector<VaeEpoch>& epochs() const { return epochs_; }  // of the fit; none of a file
 
+  void require_encoder() const;  // throws UsageError where there is none, as the next two do
   // Mean loss of images: its total is minus the evidence lower bound under N(0, I), by a draw of latents an image.
   VaeLoss loss(const Images& images, uint64_t seed);
   // Means of latents [count, latent].
@@ -100,7 +102,7 @@ class ImageVae {
   mutable ImageVaeNetwork<float> network_;  // lists its layers by pointers, for files, too
   std::vector<std::string> label_names_;
   std::vector<double> label_shares_;
-  bool has_mixture_ = false;
+  bool has_mixture_ = false, has_encoder_ = true;
   LatentMembers members_;
   std::vector<VaeEpoch> epochs_;
   nlohmann::json about_;

@@ -33,14 +33,13 @@ class ImageVaeCoder : public Coder {
   class Worker : public CoderWorker {
    public:
     explicit Worker(const ImageVae& vae)
-        : network_(vae.network()), has_labels_(vae.shape().classes > 0), size_(vae.shape().image.size()) {}
+        : vae_(vae), network_(vae.network()), has_labels_(vae.shape().classes > 0), size_(vae.shape().image.size()) {}
 
     void encode(const Images& images, int64_t first, int64_t rows, double* codes) override {
       const int64_t latent = network_.shape().latent;
       for_each_block(first, rows, [&](int64_t block, int64_t begin, int64_t end) {
         const float* heads = encode_block(images, block);
-        for (int64_t row = begin; row < end; ++row)
-          codes = std::copy_n(heads + row * 2 * latent, latent, codes);
+        for (int64_t row = begin; row < end; ++row) codes = std::copy_n(heads + row * 2 * latent, latent, codes);
       });
     }
 
@@ -80,6 +79,7 @@ class ImageVaeCoder : public Coder {
 
     // Heads [kImageBlockRows, 2 latent]. A block beyond the images' end repeats the last one.
     const float* encode_block(const Images& images, int64_t block) {
+      vae_.require_encoder();
       levels_.resize(static_cast<size_t>(kImageBlockRows * size_));
       labels_.resize(static_cast<size_t>(kImageBlockRows));
       for (int64_t row = 0; row < kImageBlockRows; ++row) {
@@ -134,6 +134,7 @@ class ImageVaeCoder : public Coder {
             images.image(block * kImageBlockRows + row), decoded_.data() + row * size_, size_);
     }
 
+    const ImageVae& vae_;
     ImageVaeNetwork<float> network_;
     bool has_labels_;
     int64_t size_;  // of an image

@@ -86,7 +86,8 @@ class Trainer {
     save_parameters(network_.parameters(), file);
     save_adam(adam_, file);
     save_place({next_, step_}, file);
-    file.metadata["training"]["epoch_loss"] = {{"reconstruction", sum_.reconstruction}, {"divergence", sum_.divergence}};
+    file.metadata["training"]["epoch_loss"] = {{"reconstruction", sum_.reconstruction},
+                                               {"divergence", sum_.divergence}};
   }
 
   // A state after so many whole epochs.
@@ -95,7 +96,8 @@ class Trainer {
     load_adam(file, adam_);
     const EpochPlace place = load_place(file, static_cast<int64_t>(order_.size()), steps_);
     next_ = place.row, step_ = place.step;
-    const nlohmann::json loss = file.metadata.value("training", nlohmann::json::object()).value("epoch_loss", nlohmann::json());
+    const nlohmann::json loss =
+        file.metadata.value("training", nlohmann::json::object()).value("epoch_loss", nlohmann::json());
     sum_ = {load_number(loss, "reconstruction"), load_number(loss, "divergence")};
     const int64_t shuffles = epochs + (next_ > 0 ? 1 : 0);
     for (int64_t epoch = 0; epoch < shuffles; ++epoch)

@@ -31,8 +31,8 @@ double mean_score(double low, double high) {
 
 // A column that has values, or gaps that follow a latent.
 struct CodedColumn {
-  int32_t column = 0;  // of the table
-  int32_t latent = -1;  // -1: it has but one value, or none that codes say of
+  int32_t column = 0;               // of the table
+  int32_t latent = -1;              // -1: it has but one value, or none that codes say of
   std::vector<double> level_score;  // [levels] of categories; NaN: never seen
   int32_t gap_latent = -1;
   double missing_score = 0, present_score = 0;
@@ -109,7 +109,8 @@ class PcaCoder : public Coder {
     std::vector<double> scores(levels, std::nan(""));
     for (size_t segment = 0; segment < column.base.size(); ++segment) {
       const double low = segment > 0 ? static_cast<double>(column.lower[segment]) : -kInfinity;
-      const double high = segment + 1 < column.lower.size() ? static_cast<double>(column.lower[segment + 1]) : kInfinity;
+      const double high =
+          segment + 1 < column.lower.size() ? static_cast<double>(column.lower[segment + 1]) : kInfinity;
       scores.at(static_cast<size_t>(column.base[segment])) = mean_score(low, high);
     }
     return scores;
@@ -139,8 +140,7 @@ class PcaCoder::Worker : public CoderWorker {
       if (std::find(known_.begin(), known_.end(), '\0') != known_.end()) complete_scores();
       std::fill_n(codes, all_.components_, 0.0);
       for (size_t j = 0; j < all_.latents_; ++j)
-        for (size_t k = 0; k < all_.components_; ++k)
-          codes[k] += all_.vectors_[j * all_.components_ + k] * scores_[j];
+        for (size_t k = 0; k < all_.components_; ++k) codes[k] += all_.vectors_[j * all_.components_ + k] * scores_[j];
     }
   }
 
@@ -202,8 +202,8 @@ class PcaCoder::Worker : public CoderWorker {
       if (known_[j] != '\0')
         for (size_t k = 0; k < n; ++k) latent_[k] += all_.factor_[j * n + k] * (scores_[j] / all_.noise_[j]);
     for (const CBLAS_TRANSPOSE side : {CblasNoTrans, CblasTrans})
-      cblas_dtrsv(CblasRowMajor, CblasLower, side, CblasNonUnit, static_cast<int>(n), lower.data(),
-                  static_cast<int>(n), latent_.data(), 1);
+      cblas_dtrsv(CblasRowMajor, CblasLower, side, CblasNonUnit, static_cast<int>(n), lower.data(), static_cast<int>(n),
+                  latent_.data(), 1);
     for (size_t j = 0; j < all_.latents_; ++j)
       if (known_[j] == '\0')
         scores_[j] = cblas_ddot(static_cast<int>(n), all_.factor_.data() + j * n, 1, latent_.data(), 1);
@@ -237,8 +237,8 @@ class PcaCoder::Worker : public CoderWorker {
     const CodedColumn& coded = all_.columns_[at];
     const ColumnSampler& sampler = all_.plain_[at];
     SampledValue value;
-    value.is_missing = coded.gap_latent >= 0 && scores_[static_cast<size_t>(coded.gap_latent)] <
-                                                    static_cast<double>(sampler.missing_threshold);
+    value.is_missing = coded.gap_latent >= 0 &&
+                       scores_[static_cast<size_t>(coded.gap_latent)] < static_cast<double>(sampler.missing_threshold);
     if (!value.is_missing) {
       const double score = coded.latent >= 0 ? scores_[static_cast<size_t>(coded.latent)] : 0;
       value = all_.axes_[at] ? all_.axes_[at]->value_at(static_cast<float>(score)) : linear_value(sampler, score);
@@ -257,9 +257,9 @@ class PcaCoder::Worker : public CoderWorker {
   }
 
   const PcaCoder& all_;
-  std::vector<double> scores_;                           // [latents] of a row
-  std::vector<char> known_;                              // likewise
-  std::vector<double> latent_;                           // [components]
+  std::vector<double> scores_;                                 // [latents] of a row
+  std::vector<char> known_;                                    // likewise
+  std::vector<double> latent_;                                 // [components]
   std::map<std::vector<char>, std::vector<double>> patterns_;  // by the latents known
 };
 

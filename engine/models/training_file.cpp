@@ -19,14 +19,12 @@ const Json& training_of(const ModelFile& file) {
 
 void save_values(const std::vector<std::vector<float>>& values, const std::string& name, ModelFile& file) {
   for (size_t i = 0; i < values.size(); ++i)
-    file.tensors[name + "." + std::to_string(i)] =
-        Tensor::from(values[i], {static_cast<int64_t>(values[i].size())});
+    file.tensors[name + "." + std::to_string(i)] = Tensor::from(values[i], {static_cast<int64_t>(values[i].size())});
 }
 
 void load_values(const ModelFile& file, const std::string& name, std::vector<std::vector<float>>& values) {
   for (size_t i = 0; i < values.size(); ++i)
-    values[i] =
-        file.tensor(name + "." + std::to_string(i), {static_cast<int64_t>(values[i].size())}).to<float>();
+    values[i] = file.tensor(name + "." + std::to_string(i), {static_cast<int64_t>(values[i].size())}).to<float>();
 }
 
 void save_parameters(const std::vector<Parameter<float>*>& parameters, ModelFile& file) {

@@ -1,5 +1,5 @@
-// The parts of a training's state (engine/training_state.h) in a file. Everything is read back to the bit; what does not
-// fit the training at hand is an InputError.
+// The parts of a training's state (engine/training_state.h) in a file. Everything is read back to the bit; what does
+// not fit the training at hand is an InputError.
 #pragma once
 
 #include <cstdint>

@@ -31,8 +31,8 @@ void VaeEpochs::run(const std::function<VaeEpoch(int64_t)>& run_epoch,
   while (!is_over()) {
     const int64_t epoch = count();
     const VaeEpoch result = run_epoch(epoch);
-    const double least = best_epoch_ < 0 ? std::numeric_limits<double>::infinity()
-                                         : loss_of(epochs_[static_cast<size_t>(best_epoch_)]);
+    const double least =
+        best_epoch_ < 0 ? std::numeric_limits<double>::infinity() : loss_of(epochs_[static_cast<size_t>(best_epoch_)]);
     epochs_.push_back(result);
     if (loss_of(result) < least || epoch < warm_epochs) {
       best_epoch_ = epoch;

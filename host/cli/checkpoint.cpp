@@ -50,7 +50,8 @@ void Checkpoint::after_step(bool is_over, const std::function<ModelFile()>& stat
 }
 
 void Checkpoint::throw_interrupted() const {
-  throw Error("'" + path_ + "' keeps what was learned: the same command with --resume goes on", ExitStatus::kInterrupted);
+  throw Error("'" + path_ + "' keeps what was learned: the same command with --resume goes on",
+              ExitStatus::kInterrupted);
 }
 
 void Checkpoint::write(ModelFile state) {

@@ -15,7 +15,8 @@ class Checkpoint {
   static constexpr int kEverySeconds = 120;
 
   // `of` says what the training depends on, a field each.
-  Checkpoint(const std::string& model_path, nlohmann::json of) : path_(model_path + ".checkpoint"), of_(std::move(of)) {}
+  Checkpoint(const std::string& model_path, nlohmann::json of)
+      : path_(model_path + ".checkpoint"), of_(std::move(of)) {}
   const std::string& path() const { return path_; }
   bool exists() const;
   // Throws InputError where the file is damaged, UsageError naming the first field in which it is of another training.

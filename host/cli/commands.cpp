@@ -59,6 +59,7 @@ int run_command_line(int argc, char** argv) {
     add_impute_command(app, common, status);
     add_encode_command(app, common, status);
     add_decode_command(app, common, status);
+    add_import_command(app, common, status);
     add_inspect_command(app, common, status);
     add_verify_command(app, common, status);
     app.set_version_flag("--version", std::string("doppel ") + DOPPEL_VERSION);

@@ -34,6 +34,7 @@ void add_score_command(CLI::App& app, CommonOptions& common, int& status);
 void add_impute_command(CLI::App& app, CommonOptions& common, int& status);
 void add_encode_command(CLI::App& app, CommonOptions& common, int& status);
 void add_decode_command(CLI::App& app, CommonOptions& common, int& status);
+void add_import_command(CLI::App& app, CommonOptions& common, int& status);
 void add_verify_command(CLI::App& app, CommonOptions& common, int& status);
 
 }  // namespace doppel

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "engine/transcoded_rows.h"
 #include "engine/model.h"
+#include "engine/transcoded_rows.h"
 #include "host/cli/commands.h"
 #include "host/cli/given_file.h"
 #include "host/cli/given_images.h"
@@ -83,10 +83,9 @@ void encode(const CodingCommand& command, const CommonOptions& common) {
   const Format& format = check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
   const std::shared_ptr<const Coder> coder = opened.model->coder();
-  const TranscodedRows coded =
-      is_images(command.data, command.labels)
-          ? encode_images(coder, read_images_for(*coder, command.data, command.labels, common))
-          : encode_table(coder, open_given(command.data, common), given_limits(common));
+  const TranscodedRows coded = is_images(command.data, command.labels)
+                                   ? encode_images(coder, read_images_for(*coder, command.data, command.labels, common))
+                                   : encode_table(coder, open_given(command.data, common), given_limits(common));
   write_coded("encode", command, common, format, coded, coder->width(), opened.checksum);
 }
 

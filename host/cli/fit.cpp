@@ -389,15 +389,17 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->capture_default_str()
       ->type_name("K");
   command
-      ->add_option("--prior", options->fit.prior,
-                   "What images of a VAE are made from: normal, mixture (fitted to the encodings of each label's images), "
-                   "or auto: what describes encodings held out better")
+      ->add_option(
+          "--prior", options->fit.prior,
+          "What images of a VAE are made from: normal, mixture (fitted to the encodings of each label's images), "
+          "or auto: what describes encodings held out better")
       ->capture_default_str()
       ->type_name("PRIOR");
   command
-      ->add_option("--likelihood", options->fit.likelihood,
-                   "What a VAE of images says of a pixel: bernoulli (auto), for pixels that are mostly black or white, or "
-                   "logistic, for levels of grey and colours")
+      ->add_option(
+          "--likelihood", options->fit.likelihood,
+          "What a VAE of images says of a pixel: bernoulli (auto), for pixels that are mostly black or white, or "
+          "logistic, for levels of grey and colours")
       ->capture_default_str()
       ->type_name("LIKELIHOOD");
   command

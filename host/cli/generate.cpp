@@ -437,9 +437,10 @@ void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
                    "Of images: as-data, balanced, or labels such as 7, 0..9 or cat,dog (see below)")
       ->type_name("LABELS");
   command
-      ->add_option("--temperature", options->temperature,
-                   "Of images of a VAE: what latents' deviations from their means are multiplied by, up to 2; less than 1 "
-                   "is less variety")
+      ->add_option(
+          "--temperature", options->temperature,
+          "Of images of a VAE: what latents' deviations from their means are multiplied by, up to 2; less than 1 "
+          "is less variety")
       ->capture_default_str()
       ->type_name("T");
   command

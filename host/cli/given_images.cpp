@@ -20,8 +20,7 @@ Images read_images_for(const Coder& coder, const std::string& data, const std::s
 }
 
 void add_labels_option(CLI::App& command, std::string& labels) {
-  command
-      .add_option("--labels", labels, "Of images: the file of their labels, IDX or NPY (default: beside them)")
+  command.add_option("--labels", labels, "Of images: the file of their labels, IDX or NPY (default: beside them)")
       ->type_name("FILE");
 }
 

@@ -166,8 +166,7 @@ void inspect_model(const InspectCommand& command, const CommonOptions& common) {
     print_components(description, static_cast<size_t>(command.components));
     print_trials(description.value("trials", nlohmann::json::array()));
     // A table's VAE has its history under "epochs".
-    for (const char* key : {"history", "epochs"})
-      print_history(description.value(key, nlohmann::json::array()));
+    for (const char* key : {"history", "epochs"}) print_history(description.value(key, nlohmann::json::array()));
   }
   Json tensors = Json::object();
   for (const auto& [name, tensor] : file.tensors)

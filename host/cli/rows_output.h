@@ -25,7 +25,8 @@ const Format& check_rows_output(const RowsOutput& output, const CommonOptions& c
 void check_output_file(const std::string& path, bool overwrite);
 void check_output_stream(const Format& format, const CommonOptions& common);
 
-// Where the labels of images go that the format keeps apart from them; "": nowhere. Throws UsageError where they cannot.
+// Where the labels of images go that the format keeps apart from them; "": nowhere. Throws UsageError where they
+// cannot.
 std::string companion_path(const JobPlan& plan, const std::string& output, bool overwrite);
 
 // Rows 0 .. rows - 1 of the generator as one file; throws as plan_job does.

@@ -362,9 +362,9 @@ JobResult make_scores(ScoreGenerator& scores, Totals& totals, const ScoreCommand
 
 void score(const ScoreCommand& command, const CommonOptions& common) {
   if (is_images(command.data, command.labels))
-    return score_images({command.model, command.data, command.labels, command.by, command.contact_sheet, command.output,
-                         command.top},
-                        common);
+    return score_images(
+        {command.model, command.data, command.labels, command.by, command.contact_sheet, command.output, command.top},
+        common);
   if (command.by == "error" || !command.contact_sheet.empty())
     throw UsageError("--by error and --contact-sheet are of images, and '" + command.data + "' is none");
   constexpr int64_t kBytesPerRow = 512;  // of a strange row with its causes
@@ -393,9 +393,12 @@ void score(const ScoreCommand& command, const CommonOptions& common) {
 
 void add_score_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<ScoreCommand>();
-  CLI::App* command = app.add_subcommand("score", "Tell how unlikely the rows of a table are, and because of what; or images");
+  CLI::App* command =
+      app.add_subcommand("score", "Tell how unlikely the rows of a table are, and because of what; or images");
   command->footer(kExamples);
-  command->add_option("MODEL", options->model, "Model file made by doppel fit --model mixture; of images: vae, vae-dense or pca")
+  command
+      ->add_option("MODEL", options->model,
+                   "Model file made by doppel fit --model mixture; of images: vae, vae-dense or pca")
       ->required()
       ->type_name("M.doppel");
   command->add_option("DATA", options->data, "CSV, Parquet or Arrow file; or images: IDX, NPY, a folder of PNG files")
@@ -406,7 +409,10 @@ void add_score_command(CLI::App& app, CommonOptions& common, int&) {
       ->capture_default_str()
       ->check(CLI::Range(int64_t{0}, int64_t{1'000'000}))
       ->type_name("N");
-  command->add_option("--by", options->by, "Print the rows of the greatest score, or those of the most surprising cell; of images: score or error")
+  command
+      ->add_option(
+          "--by", options->by,
+          "Print the rows of the greatest score, or those of the most surprising cell; of images: score or error")
       ->capture_default_str()
       ->check(CLI::IsMember({"score", "surprise", "error"}))
       ->type_name("WHAT");

@@ -58,7 +58,8 @@ class ImageScores : public Generator {
     void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
       const int64_t count = all_.images_.count();
       for (int64_t done = 0; done < rows;) {
-        const auto first = static_cast<int64_t>((first_row + static_cast<uint64_t>(done)) % static_cast<uint64_t>(count));
+        const auto first =
+            static_cast<int64_t>((first_row + static_cast<uint64_t>(done)) % static_cast<uint64_t>(count));
         const int64_t some = std::min(rows - done, count - first);
         worker_->score(all_.images_, first, some, all_.scores_.data() + first);
         for (int64_t i = 0; i < some; ++i) fill_row(first + i, done + i, batch);
@@ -153,12 +154,13 @@ void print_strange_images(const Images& images, const std::vector<ImageScore>& s
   TextTable table({">row", "label", ">score, nats", ">error, levels"});
   for (const int64_t image : strangest) {
     const ImageScore& score = scores[static_cast<size_t>(image)];
-    table.add({std::to_string(image + 1), label_of(images, image), format_score(score.nats), format_score(score.error)});
+    table.add(
+        {std::to_string(image + 1), label_of(images, image), format_score(score.nats), format_score(score.error)});
   }
   std::fputs(table.text().c_str(), stdout);
 }
 
-Json summarise(const std::vector<ImageScore>& scores, double ImageScore::* what, const std::string& unit) {
+Json summarise(const std::vector<ImageScore>& scores, double ImageScore::*what, const std::string& unit) {
   std::vector<double> values;
   for (const ImageScore& score : scores) values.push_back(score.*what);
   ValueSummary summary;

@@ -16,7 +16,7 @@ expect() {  # expect STATUS STREAM PATTERN ARGUMENTS...: the status, and a line 
   fi
 }
 expect 0 out 'Usage|usage' --help
-for command in fit generate evaluate score impute inspect verify; do
+for command in fit generate evaluate score impute encode decode import inspect verify; do
   expect 0 out "^  $command " --help
   expect 0 out '^Examples:' "$command" --help
   expect 0 out "^  doppel $command [^ ]" "$command" --help

@@ -21,7 +21,9 @@ FitOptions options_of(const std::string& model) {
   return options;
 }
 
-Images some_images() { return make_bars(300, {1, 12, 10}, 3, 3); }
+Images some_images() {
+  return make_bars(300, {1, 12, 10}, 3, 3);
+}
 
 TEST(Codes, OfImagesDoNotDependOnHowManyAreAskedFor) {
   const Images images = some_images();
