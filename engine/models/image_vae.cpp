@@ -1,7 +1,6 @@
 #include "engine/models/image_vae.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -9,10 +8,11 @@
 #include "engine/models/image_metadata.h"
 #include "engine/models/latent_mixture.h"
 #include "engine/models/triangular.h"
+#include "engine/nn/likelihoods.h"
 #include "engine/nn/onednn.h"
 #include "kernels/common/error.h"
-#include "kernels/common/math.h"
 #include "kernels/common/philox.h"
+#include "kernels/cpu/sample_table.h"
 #include "kernels/random.h"
 
 namespace doppel {
@@ -182,35 +182,12 @@ void load_label_weight(const ModelFile& file, const std::string& name, Parameter
   if (weight) weight->value = finite_values(file, name, {shape.classes, shape.hidden});
 }
 
-// ---- levels
-
-// 255 sigmoid(logit), rounded, at so many logits in a range outside of which it is 0 or 255.
-struct SigmoidLevels {
-  static constexpr int32_t kEntries = 1 << 14;
-  static constexpr float kReach = 6.5f;
-  SigmoidLevels() {
-    for (int32_t i = 0; i < kEntries; ++i) {
-      const double logit = (2 * (i + 0.5) / kEntries - 1) * kReach;
-      level[static_cast<size_t>(i)] = static_cast<uint8_t>(std::lround(255 / (1 + std::exp(-logit))));
-    }
-  }
-  std::array<uint8_t, kEntries> level;
-};
-
 }  // namespace
 
 void levels_of_outputs(PixelLikelihood likelihood, const float* outputs, int64_t count, uint8_t* levels) {
-  if (likelihood == PixelLikelihood::kLogistic) {
-    for (int64_t i = 0; i < count; ++i)
-      levels[i] = static_cast<uint8_t>(255 * std::clamp(outputs[2 * i], 0.0f, 1.0f) + 0.5f);
-    return;
-  }
-  static const SigmoidLevels table;
-  constexpr float kPerLogit = SigmoidLevels::kEntries / (2 * SigmoidLevels::kReach);
-  for (int64_t i = 0; i < count; ++i) {
-    const float place = (outputs[i] + SigmoidLevels::kReach) * kPerLogit;
-    levels[i] = table.level[static_cast<size_t>(std::clamp(place, 0.0f, SigmoidLevels::kEntries - 1.0f))];
-  }
+  if (likelihood == PixelLikelihood::kBernoulli) return levels_of_logits(outputs, count, levels);
+  for (int64_t i = 0; i < count; ++i)
+    levels[i] = static_cast<uint8_t>(255 * std::clamp(outputs[2 * i], 0.0f, 1.0f) + 0.5f);
 }
 
 // ---- the model
@@ -372,6 +349,10 @@ std::unique_ptr<ImageVaeSampler> ImageVae::make_sampler(uint64_t seed, const std
 
 namespace {
 
+int32_t normal_blocks(int64_t latent) {
+  return static_cast<int32_t>((latent + 3) / 4);
+}
+
 // What the words below `up_to` of [0, total) fall on, by the upper ends of intervals.
 size_t draw(const double* ends, size_t count, uint32_t word) {
   const double place = static_cast<double>(word) * 0x1p-32 * ends[count - 1];
@@ -389,7 +370,14 @@ ImageVaeSampler::ImageVaeSampler(TrainedDecoder decoder, LatentMembers members, 
       temperature_(temperature),
       latents_(static_cast<size_t>(kImageBlockRows * members_.latent)),
       block_labels_(static_cast<size_t>(kImageBlockRows)),
-      block_pixels_(static_cast<size_t>(kImageBlockRows * decoder_.shape().image.size())) {
+      block_pixels_(static_cast<size_t>(kImageBlockRows * decoder_.shape().image.size())),
+      normals_(static_cast<size_t>(4 * kImageBlockRows * (1 + normal_blocks(members_.latent)))),
+      factor_columns_(members_.factor.size()) {
+  const auto n = static_cast<size_t>(members_.latent);
+  for (size_t member = 0; member < members_.weight.size(); ++member)
+    for (size_t i = 0; i < n; ++i)
+      for (size_t k = 0; k <= i; ++k)
+        factor_columns_[(member * n + k) * n + i] = members_.factor[(member * n + i) * n + k];
   std::partial_sum(label_weights.begin(), label_weights.end(), labels_up_to_.begin());
   if (!(labels_up_to_.back() > 0)) throw UsageError("no label has a weight");
   members_up_to_ = members_.weight;
@@ -398,34 +386,29 @@ ImageVaeSampler::ImageVaeSampler(TrainedDecoder decoder, LatentMembers members, 
                      members_up_to_.begin() + members_.first[c]);
 }
 
-void ImageVaeSampler::draw_row(uint64_t row, float* latents, int32_t& label) const {
+int32_t ImageVaeSampler::draw_row(uint64_t row, const float* normals, float* latents) const {
   const auto choice = philox_words(seed_, row, 0, Stream::kRows);
-  const size_t of = draw(labels_up_to_.data(), labels_up_to_.size(), choice[0]);
-  label = static_cast<int32_t>(of);
-  const auto first = static_cast<size_t>(members_.first[of]), last = static_cast<size_t>(members_.first[of + 1]);
+  const size_t label = draw(labels_up_to_.data(), labels_up_to_.size(), choice[0]);
+  const auto first = static_cast<size_t>(members_.first[label]), last = static_cast<size_t>(members_.first[label + 1]);
   const size_t member = first + draw(members_up_to_.data() + first, last - first, choice[1]);
   const auto n = static_cast<size_t>(members_.latent);
-  std::array<float, 4> normals;
-  const float* mean = members_.mean.data() + member * n;
-  const float* factor = members_.factor.data() + member * n * n;
-  std::copy_n(mean, n, latents);
-  const auto temperature = static_cast<float>(temperature_);
-  for (size_t k = 0; k < n; ++k) {
-    if (k % 4 == 0) {
-      const auto words = philox_words(seed_, row, 1 + static_cast<uint32_t>(k / 4), Stream::kRows);
-      for (size_t pair = 0; pair < 4; pair += 2)
-        portable::box_muller<PlainLanes>(static_cast<int32_t>(words[pair]), static_cast<int32_t>(words[pair + 1]),
-                                         normals[pair], normals[pair + 1]);
-    }
-    const float normal = temperature * normals[k % 4];
-    for (size_t i = k; i < n; ++i) latents[i] += factor[i * n + k] * normal;
+  std::copy_n(members_.mean.data() + member * n, n, latents);
+  const float* column = factor_columns_.data() + member * n * n;
+  for (size_t k = 0; k < n; ++k, column += n) {
+    const float normal = static_cast<float>(temperature_) * normals[static_cast<int64_t>(k) * kImageBlockRows];
+    for (size_t i = 0; i < n; ++i) latents[i] += column[i] * normal;  // 0 above the diagonal
   }
+  return static_cast<int32_t>(label);
 }
 
 void ImageVaeSampler::draw_block(uint64_t first_row) {
+  // Those of block 0, too, whose words choose: they are not looked at.
+  instruction_sets().front().normals(seed_, first_row, kImageBlockRows, 1 + normal_blocks(members_.latent),
+                                     normals_.data());
   for (int64_t row = 0; row < kImageBlockRows; ++row)
-    draw_row(first_row + static_cast<uint64_t>(row), latents_.data() + row * members_.latent,
-             block_labels_[static_cast<size_t>(row)]);
+    block_labels_[static_cast<size_t>(row)] =
+        draw_row(first_row + static_cast<uint64_t>(row), normals_.data() + 4 * kImageBlockRows + row,
+                 latents_.data() + row * members_.latent);
   const ImageVaeShape& shape = decoder_.shape();
   const onednn::OneThread one_thread;  // its sums do not depend on how many there are
   const float* outputs = decoder_.forward(latents_.data(), block_labels_.data(), kImageBlockRows);

@@ -117,7 +117,8 @@ class ImageVaeSampler {
   void sample(uint64_t first_row, int64_t rows, uint8_t* pixels, int32_t* labels);
 
  private:
-  void draw_row(uint64_t row, float* latents, int32_t& label) const;
+  // Latents of a row from normals kImageBlockRows apart; returns its label.
+  int32_t draw_row(uint64_t row, const float* normals, float* latents) const;
   void draw_block(uint64_t first_row);
 
   TrainedDecoder decoder_;
@@ -128,6 +129,8 @@ class ImageVaeSampler {
   std::vector<float> latents_;
   std::vector<int32_t> block_labels_;
   std::vector<uint8_t> block_pixels_;
+  std::vector<float> normals_;         // [1 + blocks of four, 4, kImageBlockRows]
+  std::vector<float> factor_columns_;  // [members, latent, latent]: the factors' transposes
 };
 
 // Levels of pixels from what a decoder gives: means of the likelihood, rounded; count levels.
