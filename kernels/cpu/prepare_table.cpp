@@ -101,6 +101,7 @@ void prepare_segments(const ColumnSampler& from, PreparedColumn& to) {
 
 void prepare_states(const ColumnSampler& from, PreparedColumn& to) {
   to.emission = from.emission;
+  to.state_role = from.state_role;
   const size_t states = from.state_role.size();
   for (size_t state = 0; state < states; ++state) {
     const uint64_t kept = from.state_role[state] == StateRole::kLatent ? ~uint64_t{0} : 0;

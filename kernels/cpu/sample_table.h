@@ -76,6 +76,7 @@ struct PreparedColumn {
   bool has_latent = true, has_missing = false;  // some state, or the column itself, is of that kind
   std::vector<StateValue<uint32_t>> states32;
   std::vector<StateValue<uint64_t>> states64;
+  std::vector<StateRole> state_role;
   std::vector<int32_t> missing_sign;  // [states] -1 where it is missing, 0 elsewhere; empty up to 32 states
   uint32_t missing_states = 0;        // bit 31 - state is 1 where it is missing; 0 if there are more than 32
 
