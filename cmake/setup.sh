@@ -20,7 +20,7 @@ peer_packages=(pyarrow==26.0.1 numpy==2.4.6 pandas==2.3.3 python-dateutil==2.9.0
   scipy==1.17.1 scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 sdmetrics==0.32.0
   copulas==0.14.1 plotly==7.1.0 packaging==26.3 tqdm==4.70.1 sdv==2.0.0 rdt==2.0.0 Faker==40.54.0 PyYAML==6.0.3 graphviz==0.21
   platformdirs==4.14.7 typing_extensions==4.16.0 boto3==1.44.5 botocore==1.44.5 s3transfer==0.19.3 jmespath==1.1.0
-  urllib3==2.8.0)
+  urllib3==2.8.0 onnxruntime==1.32.0 onnx==1.16.2 protobuf==5.29.5 flatbuffers==25.12.19)  # ONNX's: for Debian's NumPy, too
 
 what=${1:-build}
 case $what in
