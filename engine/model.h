@@ -10,7 +10,7 @@
 #include "engine/coder.h"
 #include "engine/density.h"
 #include "engine/generator.h"
-#include "engine/image/label_choice.h"
+#include "engine/image/asked_images.h"
 #include "engine/image/images.h"
 #include "engine/model_file.h"
 #include "engine/table/constraints.h"
@@ -35,12 +35,6 @@ struct FitOptions {
   int64_t memory_bytes = int64_t{1} << 30;
   std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
   TrainingKeeper keeper;                                                    // of networks of images
-};
-
-// Images that are asked of a model.
-struct AskedImages {
-  std::string labels = kLabelsAsData;  // image/label_choice.h says the language
-  double temperature = 1;              // that a VAE's latents' deviations from their means are multiplied by, in (0, 2]
 };
 
 // Rows that meet conditions.

@@ -31,8 +31,7 @@ std::string head_line(const ManifestHead& head) {
             {"part", head.part},
             {"versions", head.versions}};
   if (!head.where.empty()) json["where"] = head.where;
-  if (!head.labels.empty()) json["labels"] = head.labels;
-  if (head.temperature != 1) json["temperature"] = head.temperature;
+  json.update(asked_images_json(head.images));
   if (!head.given_checksum.empty()) {
     json["given"] = head.given;
     json["given_checksum"] = head.given_checksum;
@@ -59,8 +58,8 @@ ManifestHead parse_head(const Json& json) {
   head.model_checksum = json.at("model_checksum");
   head.seed = json.at("seed");
   head.where = json.value("where", "");
-  head.labels = json.value("labels", "");
-  head.temperature = json.value("temperature", 1.0);
+  head.images = {json.value("labels", kLabelsAsData), json.value("temperature", 1.0),
+                 precision_of_name(json.value("precision", "f32"))};
   head.given = json.value("given", "");
   head.given_checksum = json.value("given_checksum", "");
   head.rows = json.at("rows");
@@ -148,7 +147,10 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
   for (const std::string& difference :
        {differ("model_checksum", written.model_checksum, asked.model_checksum),
         differ("seed", written.seed, asked.seed), differ("where", written.where, asked.where),
-        differ("labels", written.labels, asked.labels), differ("temperature", written.temperature, asked.temperature),
+        differ("labels", written.images.labels, asked.images.labels),
+        differ("temperature", written.images.temperature, asked.images.temperature),
+        differ("precision", std::string(precision_name(written.images.precision)),
+               std::string(precision_name(asked.images.precision))),
         differ("the checksum of the rows given", written.given_checksum, asked.given_checksum),
         differ("rows", written.rows, asked.rows), differ("format", written.format, asked.format),
         differ("compression", written.compression, asked.compression),
@@ -161,6 +163,24 @@ std::string first_difference(const ManifestHead& written, const ManifestHead& as
   return "";
 }
 
+nlohmann::ordered_json asked_images_json(const AskedImages& asked) {
+  Json json = Json::object();
+  if (asked.labels != kLabelsAsData) json["labels"] = asked.labels;
+  if (asked.temperature != 1) json["temperature"] = asked.temperature;
+  if (asked.precision != Precision::kSingle) json["precision"] = precision_name(asked.precision);
+  return json;
+}
+
+const char* precision_name(Precision precision) {
+  return precision == Precision::kSingle ? "f32" : "bf16";
+}
+
+Precision precision_of_name(const std::string& name) {
+  for (const Precision precision : {Precision::kSingle, Precision::kBfloat16})
+    if (name == precision_name(precision)) return precision;
+  throw UsageError("--precision '" + name + "' is none of f32, bf16");
+}
+
 nlohmann::json program_versions() {
   return {{"doppel", DOPPEL_VERSION}, {"arrow", ARROW_VERSION_STRING}, {"libpng", png_library_version()}};
 }
@@ -171,8 +191,7 @@ std::string provenance_json(const ManifestHead& head) {
             {"model_checksum", head.model_checksum},
             {"seed", head.seed}};
   if (!head.where.empty()) json["where"] = head.where;
-  if (!head.labels.empty()) json["labels"] = head.labels;
-  if (head.temperature != 1) json["temperature"] = head.temperature;
+  json.update(asked_images_json(head.images));
   if (!head.given_checksum.empty()) json["given_checksum"] = head.given_checksum;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

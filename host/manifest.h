@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/image/asked_images.h"
 #include "host/writer.h"
 
 namespace doppel {
@@ -19,9 +20,8 @@ struct ManifestHead {
   std::string model;           // file name, for people
   std::string model_checksum;  // engine/model_file.h
   uint64_t seed = 0;
-  std::string where;   // the conditions that rows meet; "": none
-  std::string labels;  // the labels asked of a model of images; "": none
-  double temperature = 1;  // asked of a VAE of images
+  std::string where;  // the conditions that rows meet; "": none
+  AskedImages images;
   std::string given,
       given_checksum;  // the file whose rows are completed (as typed, for people), file_checksum; "": none
   int64_t rows = 0, rows_per_file = 0;
@@ -62,6 +62,12 @@ std::optional<Manifest> read_manifest(const std::string& path);
 // The name of the first field in which two jobs differ, with both values ("seed (1, now 2)"), or "" when they agree.
 // The names of the model's and of the given file do not count; `same_part` false leaves the part's number out.
 std::string first_difference(const ManifestHead& written, const ManifestHead& asked, bool same_part);
+
+// What was asked of a model of images beyond the usual, as manifests and reports have it: "labels", "temperature",
+// "precision".
+nlohmann::ordered_json asked_images_json(const AskedImages& asked);
+const char* precision_name(Precision precision);       // "f32", "bf16"
+Precision precision_of_name(const std::string& name);  // throws UsageError
 
 nlohmann::json program_versions();
 // What an encoder may put into a file's own metadata: model, seed, conditions and versions. The same in every file of a

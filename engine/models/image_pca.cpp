@@ -194,7 +194,8 @@ class ImagePcaModel : public Model {
   }
   std::shared_ptr<const Generator> make_generator_of(const AskedImages& asked, uint64_t seed,
                                                      const Backend& backend) const override {
-    if (asked.temperature != 1) throw UsageError("--temperature is of --model vae, and this model is of --model pca");
+    if (asked.temperature != 1 || asked.precision != Precision::kSingle)
+      throw UsageError("--temperature and --precision are of --model vae, and this model is of --model pca");
     return std::make_shared<ImageGenerator>(
         gaussians_, choose_labels(asked.labels, gaussians_.label_names, gaussians_.shares), seed, backend);
   }

@@ -67,18 +67,20 @@ class ImageVaeRows : public RowSampler {
 
 class ImageVaeGenerator : public Generator {
  public:
-  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, std::vector<double> weights, double temperature, uint64_t seed)
+  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, const AskedImages& asked, uint64_t seed)
       : schema_(make_image_schema(vae->shape().image, vae->label_names())),
         vae_(std::move(vae)),
-        weights_(std::move(weights)),
-        temperature_(temperature),
+        weights_(choose_labels(asked.labels, vae_->label_names(), vae_->label_shares())),
+        temperature_(asked.temperature),
+        precision_(asked.precision),
         seed_(seed) {
     make_sampler();  // throws what it throws now
   }
   const OutputSchema& schema() const override { return schema_; }
   uint64_t seed() const override { return seed_; }
   std::unique_ptr<RowSampler> make_sampler() const override {
-    return std::make_unique<ImageVaeRows>(schema_, seed_, vae_->make_sampler(seed_, weights_, temperature_));
+    return std::make_unique<ImageVaeRows>(schema_, seed_,
+                                          vae_->make_sampler(seed_, weights_, temperature_, precision_));
   }
   // The decoder's weights, twice, as layers hold gradients, too; and what its layers give for a block.
   int64_t sampler_bytes(int64_t) const override {
@@ -97,6 +99,7 @@ class ImageVaeGenerator : public Generator {
   std::shared_ptr<const ImageVae> vae_;
   std::vector<double> weights_;
   double temperature_;
+  Precision precision_;
   uint64_t seed_;
 };
 
@@ -116,8 +119,7 @@ class ImageVaeModel : public Model {
                                                      const Backend&) const override {
     if (!(asked.temperature > 0 && asked.temperature <= kMostTemperature))
       throw UsageError("--temperature is above 0 and at most 2: 1 is as learned, less is nearer to the usual");
-    std::vector<double> weights = choose_labels(asked.labels, vae_->label_names(), vae_->label_shares());
-    return std::make_shared<ImageVaeGenerator>(vae_, std::move(weights), asked.temperature, seed);
+    return std::make_shared<ImageVaeGenerator>(vae_, asked, seed);
   }
   ConditionedRows make_generator_where(const std::string&, uint64_t, const Backend&) const override {
     throw UsageError("--where: rows of this model are images: --label says of which label");

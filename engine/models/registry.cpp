@@ -100,8 +100,8 @@ std::shared_ptr<const Coder> Model::coder() const {
 }
 
 std::shared_ptr<const Generator> Model::make_generator_of(const AskedImages& asked, uint64_t, const Backend&) const {
-  if (asked.temperature != 1)
-    throw UsageError("--temperature: a model of kind " + kind() + " has none: VAEs of images have");
+  if (asked.temperature != 1 || asked.precision != Precision::kSingle)
+    throw UsageError("--temperature, --precision: a model of kind " + kind() + " has none: VAEs of images have");
   throw UsageError("--label: a model of kind " + kind() + " makes no images: --where chooses among rows of a table");
 }
 

@@ -216,7 +216,7 @@ bool has_fast_bfloat16() {
 
 InferenceNetwork::InferenceNetwork(Precision precision) : precision_(precision) {
   if (precision == Precision::kBfloat16 && !has_fast_bfloat16())
-    throw UsageError("this processor has no instructions for bfloat16: single precision is faster here");
+    throw UsageError("this processor has no instructions for bfloat16 (AVX-512 BF16): f32 is faster here");
 }
 
 void InferenceNetwork::add(const Dense<float>& layer, Rectified rectified) {

@@ -1,9 +1,6 @@
 // A trained network as it is used: forward only. Weights are brought once into the layouts that oneDNN's kernels want,
 // sums go through their ReLU where they are made, and rows go through all layers in blocks whose values stay in a
-// core's cache.
-//
-// In bfloat16 weights and what layers hand on are rounded to 8 significant bits, sums are made in single precision:
-// two to four times as fast where the processor has AMX.
+// core's cache. bfloat16 is two to four times as fast where the processor has AMX.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +9,9 @@
 
 #include "engine/nn/convolution.h"
 #include "engine/nn/layers.h"
+#include "kernels/precision.h"
 
 namespace doppel {
-
-enum class Precision : uint8_t { kSingle, kBfloat16 };
 
 // Whether this processor has instructions for products of numbers in bfloat16.
 bool has_fast_bfloat16();

@@ -199,8 +199,9 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
                 static_cast<long long>(head.rows_per_file), static_cast<long long>(head.parts),
                 head.parts == 1 ? "" : "s");
     if (!head.where.empty()) std::printf("rows where %s\n", head.where.c_str());
-    if (!head.labels.empty()) std::printf("labels %s\n", head.labels.c_str());
-    if (head.temperature != 1) std::printf("temperature %g\n", head.temperature);
+    const Json asked = asked_images_json(head.images);
+    for (const auto& [name, value] : asked.items())
+      std::printf("%s %s\n", name.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
     if (!head.given_checksum.empty())
       std::printf("columns given by %s (checksum %s)\n", head.given.c_str(), head.given_checksum.c_str());
     for (const auto& [what, findings] : {std::pair{"missing", &check.missing},
@@ -232,8 +233,7 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
             {"made_by_versions", Json(head.versions)},
             {"versions", program_versions()}};
   if (!head.where.empty()) json["where"] = head.where;
-  if (!head.labels.empty()) json["labels"] = head.labels;
-  if (head.temperature != 1) json["temperature"] = head.temperature;
+  json.update(asked_images_json(head.images));
   if (!head.given_checksum.empty()) json.update({{"given", head.given}, {"given_checksum", head.given_checksum}});
   write_json(common, json);
 }

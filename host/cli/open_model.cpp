@@ -23,9 +23,8 @@ ModelRows make_rows(const Model& model, const AskedRows& asked, const Backend& b
                          model.constraints(), given_limits(common));
     made.rows.generator = std::move(completed.generator);
     made.given = completed.rows;
-  } else if (!asked.labels.empty() || asked.temperature != 1) {
-    const AskedImages images{asked.labels.empty() ? kLabelsAsData : asked.labels, asked.temperature};
-    made.rows.generator = model.make_generator_of(images, asked.seed, backend);
+  } else if (asked.images != AskedImages{}) {
+    made.rows.generator = model.make_generator_of(asked.images, asked.seed, backend);
   } else if (!asked.where) {
     made.rows.generator = model.make_generator(asked.seed, backend);
   } else {

@@ -22,9 +22,8 @@ OpenedModel open_model(const std::string& path);
 struct AskedRows {
   uint64_t seed = 0;
   std::optional<std::string> where;  // conditions
-  std::string labels;                // of images (engine/image/label_choice.h); "": not asked for
-  double temperature = 1;            // of images of a VAE
-  std::string given;                 // file whose rows are completed; "": none
+  AskedImages images;
+  std::string given;  // file whose rows are completed; "": none
 };
 struct ModelRows {
   ConditionedRows rows;

@@ -89,7 +89,7 @@ Recomputation recompute(const VerifyOptions& options, const CommonOptions& commo
   }
   const std::unique_ptr<Backend> backend = make_backend(common.backend);
   const std::unique_ptr<Model> model = load_model(parse_model_file(bytes, options.model));
-  AskedRows asked{check.head.seed, {}, check.head.labels, check.head.temperature, options.given};
+  AskedRows asked{check.head.seed, {}, check.head.images, options.given};
   if (!check.head.where.empty()) asked.where = check.head.where;
   const auto generator = make_rows(*model, asked, *backend, common).rows.generator;
   JobOptions job;

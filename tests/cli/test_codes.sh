@@ -109,6 +109,26 @@ expect_status 0 "$doppel" inspect cool
 expect_output '^temperature 0.5$'
 for temperature in 0 -1 2.1 nan; do expect_status 2 "${generate[@]}" -o none --temperature $temperature; done
 expect_status 2 "$doppel" generate pca.doppel --rows 10 -o none --temperature 0.5
+
+# and another precision, where the processor has it
+if grep -q avx512_bf16 /proc/cpuinfo; then
+  expect_status 0 "${generate[@]}" -o brief --precision bf16
+  cmp -s warm/part-00000-images-idx3-ubyte brief/part-00000-images-idx3-ubyte && fail "the precision changes nothing"
+  cmp -s warm/part-00000-labels-idx1-ubyte brief/part-00000-labels-idx1-ubyte || fail "the precision changes labels"
+  rm brief/part-00001-*
+  expect_status 0 "${generate[@]}" -o brief --precision bf16 --resume
+  expect_status 0 "$doppel" verify brief --recompute 100% --model vae.doppel
+  expect_status 2 "${generate[@]}" -o brief --resume
+  expect_error 'precision ("bf16", now "f32")'
+  expect_status 0 "$doppel" inspect brief
+  expect_output '^precision bf16$'
+else
+  expect_status 2 "${generate[@]}" -o none --precision bf16
+  expect_error "no instructions for bfloat16"
+fi
+expect_status 2 "${generate[@]}" -o none --precision f16
+expect_error "'f16' is none of f32, bf16"
+for model in pca t; do expect_status 2 "$doppel" generate $model.doppel --rows 10 -o none --precision bf16; done
 expect_status 2 "$doppel" generate t.doppel --rows 10 -o none --temperature 0.5
 
 ((failures == 0)) && echo "passed"
