@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "engine/nn/onednn.h"
+#include "engine/nn/patches.h"
 #include "engine/nn/product.h"
 
 namespace doppel {
@@ -27,19 +28,6 @@ Steps& steps_of(StepsByRows<Steps>& all, int64_t rows) {
   std::shared_ptr<Steps>& steps = all.kept[rows];
   if (!steps) steps = std::make_shared<Steps>();
   return *steps;
-}
-
-// Visits all (output pixel, input pixel, kernel pixel) that meet.
-template <class Visit>
-void for_each_tap(const ConvShape& s, const Visit& visit) {
-  for (int64_t oy = 0; oy < s.output_height(); ++oy)
-    for (int64_t ox = 0; ox < s.output_width(); ++ox)
-      for (int64_t ky = 0; ky < s.kernel; ++ky)
-        for (int64_t kx = 0; kx < s.kernel; ++kx) {
-          const int64_t y = oy * s.stride + ky - s.padding, x = ox * s.stride + kx - s.padding;
-          if (y < 0 || y >= s.height || x < 0 || x >= s.width) continue;
-          visit(oy * s.output_width() + ox, y * s.width + x, ky * s.kernel + kx);
-        }
 }
 
 template <class Real>
@@ -68,16 +56,6 @@ void add_pixels(const Real* y, int64_t pixels, std::vector<Real>& sums) {
 }
 
 }  // namespace
-
-void add_patches(const ConvShape& s, const float* patches, int64_t rows, float* x) {
-  const int64_t taps = s.kernel * s.kernel, width = s.inputs * taps;
-  for (int64_t row = 0; row < rows; ++row, x += s.input_size()) {
-    for_each_tap(s, [&](int64_t output, int64_t input, int64_t tap) {
-      for (int64_t c = 0; c < s.inputs; ++c) x[input * s.inputs + c] += patches[output * width + c * taps + tap];
-    });
-    patches += s.output_height() * s.output_width() * width;
-  }
-}
 
 // ---- convolution
 
@@ -170,14 +148,20 @@ ConvolutionSteps::Weighted make_gradient(const ConvLayouts& layouts, bool biased
   return {std::move(step), std::move(reorder)};
 }
 
-// x of a few images by patches = y W. oneDNN's kernels leave most lanes idle where an image has few channels (of 32
-// channels to 1, they took ten times as long).
-void transpose_by_patches(const ConvShape& s, const float* y, const float* weight, int64_t rows,
-                          std::vector<float>& patches, float* x) {
+// x by patches = y W, a few images at a time. oneDNN's kernels leave most lanes idle where an image has few channels
+// (of 32 channels to 1, they took ten times as long).
+void transpose_by_patches(const ConvShape& s, const float* y, const float* weight, int64_t rows, float* x) {
+  const PatchSums sums(s);
+  const std::vector<float> weights = weights_of_patches(s, weight);
   const int64_t pixels = s.output_height() * s.output_width(), width = s.inputs * s.kernel * s.kernel;
-  patches.resize(static_cast<size_t>(rows * pixels * width));
-  multiply(CblasNoTrans, CblasNoTrans, rows * pixels, width, s.outputs, y, weight, 0.0f, patches.data());
-  add_patches(s, patches.data(), rows, x);
+  const int64_t block = std::max<int64_t>(1, kPatchFloats / sums.image_floats());
+  std::vector<float> patches(static_cast<size_t>(std::min(block, rows) * sums.image_floats()));
+  for (int64_t first = 0; first < rows; first += block) {
+    const int64_t some = std::min(block, rows - first);
+    multiply(CblasNoTrans, CblasNoTrans, some * pixels, width, s.outputs, y + first * s.output_size(), weights.data(),
+             0.0f, patches.data());
+    sums.sum(patches.data(), some, nullptr, Rectified::kNo, x + first * s.input_size());
+  }
 }
 
 }  // namespace
@@ -205,14 +189,7 @@ template <>
 void Convolution<float>::transpose(const float* y, const float* weight, int64_t rows, float* x) {
   if (rows == 0) return;
   if (shape_.inputs < kFewChannels) {
-    const int64_t floats =
-        shape_.output_height() * shape_.output_width() * shape_.inputs * shape_.kernel * shape_.kernel;
-    const int64_t block = std::max<int64_t>(1, kPatchFloats / floats);
-    std::vector<float> patches;
-    std::fill_n(x, rows * shape_.input_size(), 0.0f);
-    for (int64_t first = 0; first < rows; first += block)
-      transpose_by_patches(shape_, y + first * shape_.output_size(), weight, std::min(block, rows - first), patches,
-                           x + first * shape_.input_size());
+    transpose_by_patches(shape_, y, weight, rows, x);
     return;
   }
   auto& kept = steps(rows).transpose;

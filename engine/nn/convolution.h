@@ -37,9 +37,18 @@ struct ConvShape {
 
 enum class Rectified : uint8_t { kNo, kYes };  // whether max(., 0) follows, in the same pass
 
-// x of images, which begins as what is added to, += patches [output pixels, inputs kernel^2] of each, every tap to the
-// input pixel that it meets: the transpose of gathering the patches that a convolution's sums are over.
-void add_patches(const ConvShape& shape, const float* patches, int64_t rows, float* x);
+// Visits all (output pixel, input pixel, kernel pixel) that meet.
+template <class Visit>
+void for_each_tap(const ConvShape& s, const Visit& visit) {
+  for (int64_t oy = 0; oy < s.output_height(); ++oy)
+    for (int64_t ox = 0; ox < s.output_width(); ++ox)
+      for (int64_t ky = 0; ky < s.kernel; ++ky)
+        for (int64_t kx = 0; kx < s.kernel; ++kx) {
+          const int64_t y = oy * s.stride + ky - s.padding, x = ox * s.stride + kx - s.padding;
+          if (y < 0 || y >= s.height || x < 0 || x >= s.width) continue;
+          visit(oy * s.output_width() + ox, y * s.width + x, ky * s.kernel + kx);
+        }
+}
 
 // Primitives by the number of rows that they are for. A copy of a layer makes its own: copies are for other threads.
 template <class Steps>

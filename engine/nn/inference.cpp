@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "engine/nn/onednn.h"
+#include "engine/nn/patches.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -14,11 +15,12 @@ using Format = memory::format_tag;
 using Type = memory::data_type;
 
 struct InferenceLayer {
-  enum class Kind : uint8_t { kDense, kConvolution, kTransposed, kPool, kPatches } kind;
+  enum class Kind : uint8_t { kDense, kConvolution, kTransposed, kPool } kind;
   ConvShape shape;          // of images; of a pool `kernel` and `stride` are the window's
   int64_t inputs, outputs;  // values of a row
   Rectified rectified = Rectified::kNo;
   std::vector<float> weight, bias;
+  std::optional<PatchSums> patch_sums;  // of a transposed convolution, whose weights are of patches
 };
 
 // What a block of so many rows goes through.
@@ -26,20 +28,20 @@ struct InferenceSteps {
   std::optional<Step> read;  // to the first layer's type, where that is another one than float
   std::vector<Step> layers;
   std::vector<dnnl::memory>
-      values;            // [layers] what each takes; of the first one unless it takes the floats as they are
-  dnnl::memory patches;  // of the last layer, where it is of that kind
+      values;                  // [layers] what each takes; of the first one unless it takes the floats as they are
+  std::vector<float> patches;  // of transposed convolutions
 };
 
 namespace {
 
 constexpr int64_t kBlockFloats = 192 << 10;            // of what one layer takes and gives: most of an L2 of 1 MiB
 constexpr int64_t kFewestRows = 16, kMostRows = 1024;  // of a block
-constexpr int64_t kFewChannels = 8;                    // of outputs of a transposed convolution: see make_transposed
+constexpr int64_t kPatchFloats = 128 << 10;            // of the patches of some images, which are soon summed
 constexpr size_t kMostSizes = 4;                       // numbers of rows whose steps are kept
 
 InferenceLayer layer_of(InferenceLayer::Kind kind, const ConvShape& shape, int64_t inputs, int64_t outputs,
                         Rectified rectified, const Parameter<float>& weight, const Parameter<float>& bias) {
-  return {kind, shape, inputs, outputs, rectified, weight.value, bias.value};
+  return {kind, shape, inputs, outputs, rectified, weight.value, bias.value, {}};
 }
 
 dnnl::primitive_attr attributes(Rectified rectified) {
@@ -115,22 +117,6 @@ Step make_convolution(const InferenceLayer& layer, int64_t rows, Type from, Type
   return step;
 }
 
-Step make_transposed(const InferenceLayer& layer, int64_t rows, Type from, Type to) {
-  const ConvShape& s = layer.shape;
-  const ConvolutionArguments arguments(s);
-  const memory::dims extents{s.inputs, s.outputs, s.kernel, s.kernel};
-  const memory::desc bias({s.inputs}, Type::f32, Format::a);
-  const dnnl::deconvolution_forward::primitive_desc description(
-      onednn::processor(), dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct,
-      small_images(s, rows, from), {extents, from, Format::any}, bias, large_images(s, rows, to), arguments.strides,
-      arguments.before, arguments.after, attributes(layer.rectified));
-  Step step(dnnl::deconvolution_forward(description), description);
-  own_weights(step, layer.weight, onednn::floats(extents, Format::iohw), description.weights_desc());
-  own_bias(step, layer.bias, bias);
-  take_values(step, description.src_desc(), description.dst_desc());
-  return step;
-}
-
 Step make_pool(const InferenceLayer& layer, int64_t rows, Type type) {
   const ConvShape& s = layer.shape;
   const memory::dims window{s.kernel, s.kernel}, none{0, 0};
@@ -144,10 +130,11 @@ Step make_pool(const InferenceLayer& layer, int64_t rows, Type type) {
   return step;
 }
 
-// The product that makes the patches of few channels, for which oneDNN's deconvolutions leave most lanes idle.
-Step make_patches(const InferenceLayer& layer, int64_t rows, Type from) {
+// The product that makes the patches of so many images. oneDNN's deconvolutions were slower by half, and by far where
+// there are few channels.
+Step make_patches(const InferenceLayer& layer, int64_t images, Type from) {
   const ConvShape& s = layer.shape;
-  const int64_t pixels = rows * s.output_height() * s.output_width(), width = s.inputs * s.kernel * s.kernel;
+  const int64_t pixels = images * s.output_height() * s.output_width(), width = s.inputs * s.kernel * s.kernel;
   const memory::desc y({pixels, s.outputs}, from, Format::ab);
   const dnnl::matmul::primitive_desc description(onednn::processor(), y, {{s.outputs, width}, from, Format::any},
                                                  onednn::floats({pixels, width}, Format::ab), onednn::attributes());
@@ -157,6 +144,13 @@ Step make_patches(const InferenceLayer& layer, int64_t rows, Type from) {
   return step;
 }
 
+// The largest divisor of `rows` whose patches stay in the cache.
+int64_t images_of_patches(const InferenceLayer& layer, int64_t rows) {
+  int64_t images = std::clamp(kPatchFloats / layer.patch_sums->image_floats(), int64_t{1}, rows);
+  while (rows % images != 0) --images;
+  return images;
+}
+
 Step make_step(const InferenceLayer& layer, int64_t rows, Type from, Type to) {
   switch (layer.kind) {
     case InferenceLayer::Kind::kDense:
@@ -164,13 +158,16 @@ Step make_step(const InferenceLayer& layer, int64_t rows, Type from, Type to) {
     case InferenceLayer::Kind::kConvolution:
       return make_convolution(layer, rows, from, to);
     case InferenceLayer::Kind::kTransposed:
-      return make_transposed(layer, rows, from, to);
+      return make_patches(layer, images_of_patches(layer, rows), from);
     case InferenceLayer::Kind::kPool:
       return make_pool(layer, rows, from);
-    case InferenceLayer::Kind::kPatches:
-      return make_patches(layer, rows, from);
   }
   throw Error("a layer of no kind");
+}
+
+// Of what layers hand on.
+Type type_between(Precision precision) {
+  return precision == Precision::kBfloat16 ? Type::bf16 : Type::f32;
 }
 
 memory buffer(int64_t rows, int64_t width, Type type) {
@@ -179,7 +176,7 @@ memory buffer(int64_t rows, int64_t width, Type type) {
 
 InferenceSteps make_steps(const std::vector<std::shared_ptr<const InferenceLayer>>& layers, int64_t rows,
                           Precision precision) {
-  const Type between = precision == Precision::kBfloat16 ? Type::bf16 : Type::f32;
+  const Type between = type_between(precision);
   InferenceSteps steps;
   if (between != Type::f32) {
     const memory::desc given = onednn::floats({rows * layers.front()->inputs}, Format::a);
@@ -187,24 +184,33 @@ InferenceSteps make_steps(const std::vector<std::shared_ptr<const InferenceLayer
     steps.read->take(DNNL_ARG_FROM, given);
     steps.read->take(DNNL_ARG_TO, {{rows * layers.front()->inputs}, between, Format::a});
   }
+  int64_t patches = 0;  // floats
   for (const auto& layer : layers) {
     const bool is_last = &layer == &layers.back();
     steps.layers.push_back(make_step(*layer, rows, between, is_last ? Type::f32 : between));
     steps.values.push_back(buffer(rows, layer->inputs, between));
+    if (layer->kind == InferenceLayer::Kind::kTransposed)
+      patches = std::max(patches, images_of_patches(*layer, rows) * layer->patch_sums->image_floats());
   }
-  const InferenceLayer& last = *layers.back();
-  if (last.kind == InferenceLayer::Kind::kPatches)
-    steps.patches = buffer(rows * last.shape.output_height() * last.shape.output_width(),
-                           last.shape.inputs * last.shape.kernel * last.shape.kernel, Type::f32);
+  steps.patches.resize(static_cast<size_t>(patches));
   return steps;
 }
 
-// Images of patches, each pixel with its channel's bias.
-void sum_patches(const InferenceLayer& layer, const float* patches, int64_t rows, float* y) {
-  const auto channels = static_cast<int64_t>(layer.bias.size());
-  for (int64_t i = 0; i < rows * layer.outputs; ++i) y[i] = layer.bias[static_cast<size_t>(i % channels)];
-  add_patches(layer.shape, patches, rows, y);
-  if (layer.rectified == Rectified::kYes) forward_relu(std::span(y, static_cast<size_t>(rows * layer.outputs)));
+// Values of these types lie at x and y.
+void transpose(const InferenceLayer& layer, Step& product, Type from, Type to, const void* x, int64_t rows,
+               float* patches, void* y) {
+  const int64_t images = images_of_patches(layer, rows);
+  const auto* values = static_cast<const std::byte*>(x);
+  for (int64_t first = 0; first < rows; first += images) {
+    product.run({{DNNL_ARG_SRC, values + static_cast<size_t>(first * layer.inputs) * memory::data_type_size(from)},
+                 {DNNL_ARG_DST, patches}});
+    if (to == Type::f32)
+      layer.patch_sums->sum(patches, images, layer.bias.data(), layer.rectified,
+                            static_cast<float*>(y) + first * layer.outputs);
+    else
+      layer.patch_sums->sum(patches, images, layer.bias.data(), layer.rectified,
+                            static_cast<uint16_t*>(y) + first * layer.outputs);
+  }
 }
 
 }  // namespace
@@ -233,15 +239,17 @@ void InferenceNetwork::add(const Conv2d<float>& layer, Rectified rectified) {
 
 void InferenceNetwork::add(const ConvTranspose2d<float>& layer, Rectified rectified) {
   const ConvShape& shape = layer.shape();
-  const auto kind = shape.inputs < kFewChannels ? InferenceLayer::Kind::kPatches : InferenceLayer::Kind::kTransposed;
-  layers_.push_back(std::make_shared<InferenceLayer>(
-      layer_of(kind, shape, shape.output_size(), shape.input_size(), rectified, layer.weight, layer.bias)));
+  InferenceLayer taken = layer_of(InferenceLayer::Kind::kTransposed, shape, shape.output_size(), shape.input_size(),
+                                  rectified, layer.weight, layer.bias);
+  taken.weight = weights_of_patches(shape, taken.weight.data());
+  taken.patch_sums.emplace(shape);
+  layers_.push_back(std::make_shared<InferenceLayer>(std::move(taken)));
 }
 
 void InferenceNetwork::add(const MaxPool<float>& layer) {
   const ConvShape shape = layer.shape();
   layers_.push_back(std::make_shared<InferenceLayer>(InferenceLayer{
-      InferenceLayer::Kind::kPool, shape, shape.input_size(), shape.output_size(), Rectified::kNo, {}, {}}));
+      InferenceLayer::Kind::kPool, shape, shape.input_size(), shape.output_size(), Rectified::kNo, {}, {}, {}}));
 }
 
 int64_t InferenceNetwork::block_rows() const {
@@ -254,22 +262,22 @@ void InferenceNetwork::run_block(const float* x, int64_t rows, float* y) {
   if (steps_.kept.size() >= kMostSizes && !steps_.kept.contains(rows)) steps_.kept.clear();
   std::shared_ptr<InferenceSteps>& steps = steps_.kept[rows];
   if (!steps) steps = std::make_shared<InferenceSteps>(make_steps(layers_, rows, precision_));
+  const Type between = type_between(precision_);
   const void* values = x;
   if (steps->read) {
     steps->read->run({{DNNL_ARG_FROM, x}, {DNNL_ARG_TO, steps->values[0].get_data_handle()}});
     values = steps->values[0].get_data_handle();
   }
-  const bool ends_in_patches = layers_.back()->kind == InferenceLayer::Kind::kPatches;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const void* next = y;
-    if (i + 1 < layers_.size())
-      next = steps->values[i + 1].get_data_handle();
-    else if (ends_in_patches)
-      next = steps->patches.get_data_handle();
-    steps->layers[i].run({{DNNL_ARG_SRC, values}, {DNNL_ARG_DST, next}});
+    const bool is_last = i + 1 == layers_.size();
+    void* next = is_last ? y : steps->values[i + 1].get_data_handle();
+    if (layers_[i]->kind == InferenceLayer::Kind::kTransposed)
+      transpose(*layers_[i], steps->layers[i], between, is_last ? Type::f32 : between, values, rows,
+                steps->patches.data(), next);
+    else
+      steps->layers[i].run({{DNNL_ARG_SRC, values}, {DNNL_ARG_DST, next}});
     values = next;
   }
-  if (ends_in_patches) sum_patches(*layers_.back(), static_cast<const float*>(values), rows, y);
 }
 
 void InferenceNetwork::run(const float* x, int64_t rows, float* y) {
