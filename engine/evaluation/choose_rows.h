@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/image/images.h"
+
 namespace doppel {
 
 // splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) of a seed and a number.
@@ -20,5 +22,10 @@ constexpr uint64_t hash_row(uint64_t seed, int64_t row) {
 
 // At most `limit` rows, in ascending order: those with the smallest hashes.
 std::vector<int64_t> choose_rows(int64_t rows, int64_t limit, uint64_t seed);
+// The same in the order of their hashes: the first of them are a random choice, too.
+std::vector<int64_t> shuffle_rows(int64_t rows, int64_t limit, uint64_t seed);
+
+// The images of these numbers, in their order, with their labels.
+Images choose_images(const Images& images, const std::vector<int64_t>& numbers);
 
 }  // namespace doppel

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "engine/evaluation/choose_rows.h"
+#include "engine/model.h"
 #include "engine/models/image_metadata.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
@@ -12,16 +13,6 @@ namespace doppel {
 namespace {
 
 constexpr int64_t kBlockImages = 2048;
-
-Images choose_images(const Images& images, const std::vector<int64_t>& numbers) {
-  Images chosen{images.shape, {}, {}, images.label_names};
-  chosen.pixels.reserve(numbers.size() * static_cast<size_t>(images.shape.size()));
-  for (const int64_t number : numbers) {
-    chosen.pixels.insert(chosen.pixels.end(), images.image(number), images.image(number) + images.shape.size());
-    if (!images.labels.empty()) chosen.labels.push_back(images.labels[static_cast<size_t>(number)]);
-  }
-  return chosen;
-}
 
 // Evaluates step by step; tells of each.
 class Evaluator {
@@ -72,6 +63,13 @@ class Evaluator {
     return utility;
   }
 
+  // Of the images that `real` are: held-out ones if there are any.
+  GeneratorEvaluation look_at_codes(const Model& generator, const Images& real, const Images& synthetic) {
+    tell("codes of images", 0);
+    return {generator.kind(), read_training_history(generator.describe()),
+            evaluate_image_codes(*generator.coder(), real, synthetic, backend_, options_.seed)};
+  }
+
   void tell(const std::string& stage, double share) {
     if (options_.progress) options_.progress(stage, share);
   }
@@ -99,11 +97,9 @@ class Evaluator {
     }
   }
 
-  // Of images chosen, in the order of their hashes: the first of them are a random choice, too.
+  // Of images chosen, in the order of their hashes.
   std::vector<float> features_of(const Images& images, int64_t most, const std::string& stage) {
-    std::vector<int64_t> numbers = choose_rows(images.count(), most, options_.seed);
-    std::sort(numbers.begin(), numbers.end(),
-              [&](int64_t a, int64_t b) { return hash_row(options_.seed, a) < hash_row(options_.seed, b); });
+    const std::vector<int64_t> numbers = shuffle_rows(images.count(), most, options_.seed);
     std::vector<float> features;
     for_each_block(images, numbers, stage, [&](const Images& block) {
       const std::vector<float> of_block = classifier_.features(block);
@@ -128,6 +124,10 @@ void note_what_is_missing(const Images& real, const Images& synthetic, const Ima
     notes.push_back(
         "the synthetic images have no labels beside them: what was asked for is not known, so there is no "
         "accuracy of them");
+  if (evaluation.generator && evaluation.generator->codes.scatter.synthetic_x.empty())
+    notes.push_back(
+        "the generator encodes an image together with its label, and the synthetic images have none: their codes are "
+        "not known");
   if (holdout == nullptr)
     notes.push_back(
         "there is nothing to compare with: give --holdout with real images that were not used (accuracy of "
@@ -179,6 +179,9 @@ ImageEvaluation evaluate_images(ImageClassifier& classifier, const Images& real,
   evaluation.real_images = real.count();
   evaluation.synthetic_images = synthetic.count();
   evaluation.has_holdout = holdout != nullptr;
+  evaluation.classifier_history = read_training_history(classifier.describe());
+  if (options.generator != nullptr)
+    evaluation.generator = evaluator.look_at_codes(*options.generator, holdout != nullptr ? *holdout : real, synthetic);
   evaluation.synthetic = evaluator.read(synthetic, "reading synthetic images");
   evaluation.real = holdout != nullptr ? evaluator.read(*holdout, "reading held-out images")
                                        : evaluator.read(real, "reading real images");

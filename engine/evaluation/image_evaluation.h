@@ -6,13 +6,13 @@
 // ones' place what the best double of as many images would reach (the floor). Everything is deterministic for a seed
 // and a number of threads. What is sampled, by a hash of (seed, image) as choose_rows has it:
 //   readings             nothing: all images
-//   Fréchet distance     at most kMostFeatureImages a side; with a holdout as many synthetic as held-out images,
-//   because
+//   Fréchet distance     at most kMostFeatureImages a side; with a holdout as many synthetic as held-out images, as
 //                        the distance falls with the number
 //   precision, recall    at most kMostManifoldImages a side, as many on both
 //   nearest images       at most kMostQueries synthetic and held-out images, fewer where images are large, in at most
 //                        kMostSearched training images
 //   train on synthetic   at most as many synthetic images as the classifier learned from
+//   codes                as image_codes.h says
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,15 @@
 #include <vector>
 
 #include "engine/evaluation/evaluation.h"
+#include "engine/evaluation/image_codes.h"
+#include "engine/evaluation/training_history.h"
 #include "engine/image/images.h"
 #include "engine/models/image_classifier.h"
 
 namespace doppel {
 
 class Backend;
+class Model;
 
 inline constexpr int64_t kMostFeatureImages = 60'000, kMostManifoldImages = 10'000;
 inline constexpr int64_t kManifoldNeighbours = 3;
@@ -123,6 +126,13 @@ struct ImageUtility {
   double trained_on_synthetic = kUndefined, trained_on_real = kUndefined;  // accuracy
 };
 
+// The model that made the synthetic images.
+struct GeneratorEvaluation {
+  std::string kind;
+  TrainingHistory history;
+  ImageCodes codes;
+};
+
 struct ImageEvaluation {
   std::vector<std::string> classes;
   int64_t real_images = 0, synthetic_images = 0;
@@ -133,12 +143,15 @@ struct ImageEvaluation {
   std::optional<FeatureScores> holdout_features;
   ImagePrivacy privacy;
   std::optional<ImageUtility> utility;
+  TrainingHistory classifier_history;
+  std::optional<GeneratorEvaluation> generator;
   std::vector<std::string> notes;
 };
 
 struct ImageEvaluateOptions {
   uint64_t seed = 0;
-  bool train_on_synthetic = true;  // with a holdout and labels; it takes as long as the classifier's training
+  bool train_on_synthetic = true;    // with a holdout and labels; it takes as long as the classifier's training
+  const Model* generator = nullptr;  // that made the synthetic images, if its codes are to be looked at
   std::function<void(const std::string& stage, double share)> progress;  // may be empty
 };
 
@@ -146,7 +159,8 @@ struct ImageEvaluateOptions {
 // message.
 void match_labels(const std::vector<std::string>& classes, const std::string& what, Images& images);
 
-// Labels are the classifier's (match_labels). Throws InputError for images of another shape than the classifier's.
+// Labels are the classifier's (match_labels). Throws InputError for images of another shape than the classifier's, and
+// what Model::coder and evaluate_image_codes throw.
 ImageEvaluation evaluate_images(ImageClassifier& classifier, const Images& real, const Images& synthetic,
                                 const Images* holdout, const Backend& backend, const ImageEvaluateOptions& options);
 

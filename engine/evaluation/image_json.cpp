@@ -56,6 +56,37 @@ Json privacy_json(const ImagePrivacy& privacy) {
           {"most_repeated", std::move(repeated)}};
 }
 
+Json scatter_json(const CodeScatter& scatter) {
+  return {{"explained_share", {scatter.explained_share_x, scatter.explained_share_y}},
+          {"real_x", scatter.real_x},
+          {"real_y", scatter.real_y},
+          {"real_label", scatter.real_labels},
+          {"synthetic_x", scatter.synthetic_x},
+          {"synthetic_y", scatter.synthetic_y},
+          {"synthetic_label", scatter.synthetic_labels}};
+}
+
+// Labels, here and above, are positions in "classes".
+Json interpolations_json(const std::vector<Interpolation>& ways) {
+  Json json = Json::array();
+  for (const Interpolation& way : ways) {
+    Json of_way{{"first_image", way.first}, {"second_image", way.second}};
+    if (way.first_label >= 0) of_way.update({{"first_label", way.first_label}, {"second_label", way.second_label}});
+    of_way["distance_of_codes"] = way.distance;
+    json.push_back(std::move(of_way));
+  }
+  return json;
+}
+
+Json generator_json(const GeneratorEvaluation& generator) {
+  return {{"kind", generator.kind},
+          {"history", to_json(generator.history)},
+          {"codes_per_image", generator.codes.width},
+          {"code_scatter", scatter_json(generator.codes.scatter)},
+          {"interpolations_within_classes", interpolations_json(generator.codes.within)},
+          {"interpolations_between_classes", interpolations_json(generator.codes.between)}};
+}
+
 }  // namespace
 
 Json to_json(const ImageEvaluation& evaluation) {
@@ -79,6 +110,8 @@ Json to_json(const ImageEvaluation& evaluation) {
                        {"test_images", utility.test_images},
                        {"epochs", utility.epochs}};
   }
+  json["classifier_history"] = to_json(evaluation.classifier_history);
+  if (evaluation.generator) json["generator"] = generator_json(*evaluation.generator);
   json["notes"] = evaluation.notes;
   return json;
 }

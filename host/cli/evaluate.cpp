@@ -40,7 +40,9 @@ With --holdout: what real rows that were not used score in the synthetic table's
 nearer to the rows they were made from than to those.
 Of images (as doppel fit takes them, or a folder of doppel generate) --model names a classifier learned from real ones:
 what it reads of the synthetic ones beside what was asked for, how they lie among real ones in its features (Fréchet
-distance, precision and recall), how well a network like it learns from them, and the nearest training images.
+distance, precision and recall), how well a network like it learns from them, and the nearest training images. With
+--generator, the model that made them, -o and --json also tell of its codes of real and synthetic images, of its training,
+and -o shows what it makes of the codes between two images.
 Exit status: 0 evaluated, 4 the score is below --min-quality or --min-accuracy, or privacy's share above
 --max-nearer-share.
 
@@ -51,11 +53,11 @@ Examples:
   doppel evaluate --real adult.csv --synthetic double.csv -o report.html        charts and tables, one file for any browser
   doppel evaluate --real adult.csv --synthetic double.csv --min-quality 0.9 --json -
   doppel evaluate --real train-images-idx3-ubyte.gz --synthetic digits --model cnn.doppel --holdout t10k-images-idx3-ubyte.gz \
-      -o report.html
+      --generator digits.doppel -o report.html
 )";
 
 struct EvaluateCommand {
-  std::string real, synthetic, holdout, target, schema, report, model;
+  std::string real, synthetic, holdout, target, schema, report, model, generator;
   uint64_t seed = 0;
   std::optional<double> minimum_quality, minimum_accuracy, maximum_nearer_share;
   bool no_detection = false, no_train_on_synthetic = false;
@@ -68,15 +70,16 @@ void evaluate_real_images(const EvaluateCommand& command, const CommonOptions& c
   if (!command.target.empty() || !command.schema.empty() || command.minimum_quality || command.no_detection)
     throw UsageError("--target, --schema, --min-quality and --no-detection are of tables, and --real " + command.real +
                      " holds images");
-  evaluate_images({command.real, command.synthetic, command.holdout, command.model, command.report, command.seed,
-                   !command.no_train_on_synthetic, command.minimum_accuracy, command.maximum_nearer_share},
-                  common, status);
+  evaluate_images(
+      {command.real, command.synthetic, command.holdout, command.model, command.generator, command.report, command.seed,
+       !command.no_train_on_synthetic, command.minimum_accuracy, command.maximum_nearer_share},
+      common, status);
 }
 
 void check_table_options(const EvaluateCommand& command) {
-  if (!command.model.empty() || command.minimum_accuracy || command.no_train_on_synthetic)
-    throw UsageError("--model, --min-accuracy and --no-train-on-synthetic are of images, and --real " + command.real +
-                     " is a table: leave them out");
+  if (!command.model.empty() || !command.generator.empty() || command.minimum_accuracy || command.no_train_on_synthetic)
+    throw UsageError("--model, --generator, --min-accuracy and --no-train-on-synthetic are of images, and --real " +
+                     command.real + " is a table: leave them out");
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -319,6 +322,12 @@ void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
       ->add_option("--model", options->model,
                    "Of images: the classifier that judges them (doppel fit IMAGES --model cnn), learned from --real")
       ->type_name("CNN.doppel");
+  command
+      ->add_option(
+          "--generator", options->generator,
+          "Of images: the model that made the synthetic ones, which has codes (vae, vae-dense, pca): the report "
+          "shows images as its codes and what lies between two images")
+      ->type_name("M.doppel");
   command->add_option("--target", options->target, "Column to learn from each table (default: no utility)")
       ->type_name("COLUMN");
   command->add_option("-o,--output", options->report, "Report with charts: one HTML file that needs nothing beside it")

@@ -9,6 +9,7 @@
 
 #include "engine/evaluation/image_evaluation.h"
 #include "host/cli/model_output.h"
+#include "host/cli/open_model.h"
 #include "host/manifest.h"
 #include "host/progress.h"
 #include "host/readers/images.h"
@@ -49,6 +50,31 @@ ImageClassifier read_classifier(const std::string& path) {
   return ImageClassifier::load(file);
 }
 
+// The model that --generator names, or null. What would be wrong with it after minutes of evaluation shows now.
+std::unique_ptr<Model> open_generator(const EvaluateImages& command, const CommonOptions& common,
+                                      const ImageClassifier& classifier) {
+  if (command.generator.empty()) return nullptr;
+  if (command.report.empty() && common.json.empty())
+    throw UsageError("--generator: what it is for is seen with -o report.html or --json FILE");
+  std::unique_ptr<Model> generator = open_model(command.generator).model;
+  const std::string name = "--generator " + command.generator + ": ";
+  std::shared_ptr<const Coder> coder;
+  try {
+    coder = generator->coder();
+  } catch (const UsageError& error) {
+    throw UsageError(name + error.what());
+  }
+  if (!(coder->rows().image == classifier.image_shape()))
+    throw UsageError(name + "does not make images of the size and colour that " + command.model + " learned from");
+  if (coder->rows().columns.empty()) return generator;
+  const std::vector<std::string>& known = coder->rows().columns.front().schema.levels;
+  for (const std::string& label : classifier.label_names())
+    if (std::find(known.begin(), known.end(), label) == known.end())
+      throw UsageError(name + "does not know the label '" + label + "' of " + command.model +
+                       ": give the model that made the synthetic images");
+  return generator;
+}
+
 struct ReadImages {
   Images real, synthetic, holdout;
 };
@@ -73,6 +99,17 @@ ReadImages read_all(const EvaluateImages& command, const CommonOptions& common, 
   read(command.synthetic, all.synthetic);
   read(command.holdout, all.holdout);
   return all;
+}
+
+void check_labels(const EvaluateImages& command, const ReadImages& images, const Model* generator) {
+  if (command.minimum_accuracy && images.synthetic.labels.empty())
+    throw UsageError("--min-accuracy: " + command.synthetic +
+                     " has no labels beside its images to tell what was asked for");
+  const bool has_holdout = !command.holdout.empty();
+  const Images& encoded = has_holdout ? images.holdout : images.real;
+  if (generator != nullptr && !generator->schema().columns.empty() && encoded.labels.empty())
+    throw UsageError("--generator " + command.generator + ": describes an image together with its label, and " +
+                     (has_holdout ? command.holdout : command.real) + " has no labels beside its images");
 }
 
 // Of classes asked for and read, the pairs that are most often confused.
@@ -205,17 +242,17 @@ void evaluate_images(const EvaluateImages& command, const CommonOptions& common,
     progress.update(stage, share);
   };
   options.progress("reading files", 0);
+  const std::unique_ptr<Model> generator = open_generator(command, common, classifier);
+  options.generator = generator.get();
   const ReadImages images = read_all(command, common, classifier);
-  if (command.minimum_accuracy && images.synthetic.labels.empty())
-    throw UsageError("--min-accuracy: " + command.synthetic +
-                     " has no labels beside its images to tell what was asked for");
+  check_labels(command, images, generator.get());
+  const Images* held_out = command.holdout.empty() ? nullptr : &images.holdout;
   const ImageEvaluation evaluation =
-      evaluate_images(classifier, images.real, images.synthetic, command.holdout.empty() ? nullptr : &images.holdout,
-                      *backend, options);
+      evaluate_images(classifier, images.real, images.synthetic, held_out, *backend, options);
   progress.finish();
   if (!command.report.empty()) {
     const std::string page =
-        make_image_report(evaluation, {images.real, images.synthetic}, command.model,
+        make_image_report(evaluation, {images.real, images.synthetic, held_out}, {command.model, command.generator},
                           {command.real, command.synthetic, command.holdout, common.command_line, command.seed});
     write_file_atomically(command.report, std::as_bytes(std::span(page)));
   }
@@ -231,6 +268,7 @@ void evaluate_images(const EvaluateImages& command, const CommonOptions& common,
   Json result{{"command", "evaluate"}, {"real", command.real}, {"synthetic", command.synthetic}};
   result["holdout"] = command.holdout.empty() ? Json(nullptr) : Json(command.holdout);
   result["model"] = command.model;
+  result["generator_model"] = command.generator.empty() ? Json(nullptr) : Json(command.generator);
   result["backend"] = backend->description();
   result["seed"] = command.seed;
   result.update(to_json(evaluation));

@@ -48,6 +48,25 @@ void set_parameter(Json& chart, const std::string& name, double value) {
   chart["with"]["params"].push_back(Json{{"name", name}, {"value", value}});
 }
 
+Interval common_interval(const std::vector<double>& first, const std::vector<double>& second) {
+  Interval interval{kUndefined, kUndefined};
+  for (const std::vector<double>* values : {&first, &second}) {
+    for (const double value : *values) {
+      if (!(value >= interval.low)) interval.low = value;
+      if (!(value <= interval.high)) interval.high = value;
+    }
+  }
+  const double margin = 0.03 * (interval.high - interval.low);
+  return {shortened(interval.low - margin), shortened(interval.high + margin)};
+}
+
+void set_window(Json& chart, const Interval& x, const Interval& y) {
+  set_parameter(chart, "left", x.low);
+  set_parameter(chart, "right", x.high);
+  set_parameter(chart, "bottom", y.low);
+  set_parameter(chart, "top", y.high);
+}
+
 std::vector<size_t> heaviest(const std::vector<double>& weights, size_t most) {
   std::vector<size_t> order(weights.size());
   std::iota(order.begin(), order.end(), size_t{0});

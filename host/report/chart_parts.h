@@ -20,6 +20,14 @@ nlohmann::ordered_json make_chart(const std::string& spec, const std::string& de
                                   nlohmann::ordered_json values);
 void set_parameter(nlohmann::ordered_json& chart, const std::string& name, double value);
 
+// A side of a scatter plot: what both hold, with a margin.
+struct Interval {
+  double low = 0, high = 1;
+};
+Interval common_interval(const std::vector<double>& first, const std::vector<double>& second);
+// The parameters left, right, bottom and top of a chart.
+void set_window(nlohmann::ordered_json& chart, const Interval& x, const Interval& y);
+
 // The positions of the `most` largest weights, ascending.
 std::vector<size_t> heaviest(const std::vector<double>& weights, size_t most);
 

@@ -97,23 +97,6 @@ Json utility_chart(const Utility& utility) {
   return chart;
 }
 
-struct Interval {
-  double low = 0, high = 1;
-};
-
-// What both hold, with a margin.
-Interval common_interval(const std::vector<double>& first, const std::vector<double>& second) {
-  Interval interval{kUndefined, kUndefined};
-  for (const std::vector<double>* values : {&first, &second}) {
-    for (const double value : *values) {
-      if (!(value >= interval.low)) interval.low = value;
-      if (!(value <= interval.high)) interval.high = value;
-    }
-  }
-  const double margin = 0.03 * (interval.high - interval.low);
-  return {shortened(interval.low - margin), shortened(interval.high + margin)};
-}
-
 void add_component_charts(const PrincipalComponentsChart& components, Json& charts) {
   const Json real{{"table", "real"}, {"x", shortened(components.real_x)}, {"y", shortened(components.real_y)}};
   const Json synthetic{
@@ -122,10 +105,7 @@ void add_component_charts(const PrincipalComponentsChart& components, Json& char
   const Interval y = common_interval(components.real_y, components.synthetic_y);
   const auto add = [&](const std::string& name, Json values) {
     Json chart = make_chart("components", "First two principal components of " + name + " rows", std::move(values));
-    set_parameter(chart, "left", x.low);
-    set_parameter(chart, "right", x.high);
-    set_parameter(chart, "bottom", y.low);
-    set_parameter(chart, "top", y.high);
+    set_window(chart, x, y);
     charts["components-" + name] = std::move(chart);
   };
   add("real", Json::array({real}));

@@ -1,5 +1,6 @@
 #include "host/report/image_charts.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "host/report/chart_parts.h"
@@ -60,7 +61,92 @@ Json class_chart(const ImageEvaluation& evaluation) {
   return chart;
 }
 
+// Points by class, or of images without labels by what they are.
+Json code_chart(const std::string& name, const std::vector<std::string>& classes, const std::vector<double>& x,
+                const std::vector<double>& y, const std::vector<int32_t>& labels) {
+  const std::string description = "Codes of " + name + " images in the plane in which those of real ones spread most";
+  if (labels.empty())
+    return make_chart("components", description,
+                      Json::array({Json{{"table", name}, {"x", shortened(x)}, {"y", shortened(y)}}}));
+  Json values = Json::array();
+  for (size_t c = 0; c < std::min(classes.size(), kMostCodeClasses); ++c) {
+    std::vector<double> of_class_x, of_class_y;
+    for (size_t i = 0; i < labels.size(); ++i)
+      if (labels[i] == static_cast<int32_t>(c)) of_class_x.push_back(x[i]), of_class_y.push_back(y[i]);
+    values.push_back(
+        Json{{"class", classes[c]}, {"rank", c}, {"x", shortened(of_class_x)}, {"y", shortened(of_class_y)}});
+  }
+  Json chart = make_chart("codes", description, std::move(values));
+  const Json selection{{"type", "point"}, {"fields", {"class"}}};
+  chart["with"]["params"].push_back(Json{{"name", "chosen"}, {"select", selection}, {"bind", "legend"}});
+  return chart;
+}
+
+void add_code_charts(const CodeScatter& scatter, const std::vector<std::string>& classes, Json& charts) {
+  const Interval x = common_interval(scatter.real_x, scatter.synthetic_x);
+  const Interval y = common_interval(scatter.real_y, scatter.synthetic_y);
+  const auto add = [&](const std::string& name, Json chart) {
+    set_window(chart, x, y);
+    charts["codes-" + name] = std::move(chart);
+  };
+  add("real", code_chart("real", classes, scatter.real_x, scatter.real_y, scatter.real_labels));
+  if (scatter.synthetic_x.empty()) return;
+  add("synthetic",
+      code_chart("synthetic", classes, scatter.synthetic_x, scatter.synthetic_y, scatter.synthetic_labels));
+  Json both = code_chart("real", classes, scatter.real_x, scatter.real_y, {});
+  const Json synthetic = code_chart("synthetic", classes, scatter.synthetic_x, scatter.synthetic_y, {});
+  both["with"]["data"]["values"].push_back(synthetic["with"]["data"]["values"][0]);
+  both["with"]["description"] = "Codes of real and synthetic images";
+  add("both", std::move(both));
+}
+
+// One line a series. Only what is above 0 has a place on a logarithmic scale.
+struct Series {
+  std::string name;
+  const std::vector<double>& values;
+};
+Json history_chart(const std::string& spec, const std::string& caption, const std::vector<Series>& lines) {
+  Json values = Json::array();
+  for (const Series& line : lines) {
+    if (line.values.empty()) continue;
+    std::vector<double> drawn = line.values;
+    if (spec == "losses")
+      for (double& value : drawn) value = value > 0 ? value : kUndefined;
+    values.push_back(Json{{"series", line.name}, {"value", shortened(drawn)}});
+  }
+  return make_chart(spec, caption + ", by epochs of training", std::move(values));
+}
+
+void add_training_charts(const std::string& model, const TrainingHistory& history, Json& charts) {
+  for (const auto& [name, caption] : training_charts(model, history)) {
+    const std::string what = name.substr(name.rfind('-') + 1);
+    if (what == "loss")
+      charts[name] = history_chart(history.held_out_accuracy.empty() ? "history" : "losses", caption,
+                                   {{"images learned from", history.training}, {"held out", history.held_out}});
+    else if (what == "accuracy")
+      charts[name] = history_chart("accuracies", caption, {{"held out", history.held_out_accuracy}});
+    else
+      charts[name] = history_chart(
+          "history", caption,
+          {{"held out", what == "divergence" ? history.held_out_divergence : history.held_out_reconstruction}});
+  }
+}
+
 }  // namespace
+
+std::vector<TrainingChart> training_charts(const std::string& model, const TrainingHistory& history) {
+  std::vector<TrainingChart> charts;
+  const auto add = [&](const char* what, const char* caption, const std::vector<double>& series) {
+    if (!series.empty()) charts.push_back({"training-" + model + "-" + what, caption});
+  };
+  const bool is_vae = !history.held_out_divergence.empty();
+  add("loss", is_vae ? "Minus the evidence lower bound, nats an image" : "Cross-entropy, nats an image",
+      history.training);
+  add("reconstruction", "Of it the reconstruction", history.held_out_reconstruction);
+  add("divergence", "Of it the divergence of codes from N(0, 1)", history.held_out_divergence);
+  add("accuracy", "Share told right", history.held_out_accuracy);
+  return charts;
+}
 
 Json make_image_charts(const ImageEvaluation& evaluation) {
   Json charts = Json::object();
@@ -77,6 +163,11 @@ Json make_image_charts(const ImageEvaluation& evaluation) {
     if (!evaluation.real.confusion.empty()) add("real", evaluation.real);
     charts["classes"] = class_chart(evaluation);
   }
+  if (evaluation.generator) {
+    add_code_charts(evaluation.generator->codes.scatter, evaluation.classes, charts);
+    add_training_charts("generator", evaluation.generator->history, charts);
+  }
+  add_training_charts("classifier", evaluation.classifier_history, charts);
   return Json{{"specs", read_specs()}, {"charts", std::move(charts)}};
 }
 

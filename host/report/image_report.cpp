@@ -148,19 +148,68 @@ Json comparison_json(const ImagePrivacy& privacy) {
           {"compared_images", count_text(privacy.compared_images)}};
 }
 
-Json source_json(const std::string& path, int64_t images) {
-  return {{"name", file_name(path)}, {"path", path}, {"images", count_text(images)}};
-}
-
 Json class_note(size_t classes, size_t most, const std::string& which) {
   if (classes <= most) return false;
   return "Shown are " + std::to_string(most) + " of " + std::to_string(classes) + " classes" + which + ".";
 }
 
+// A line a way: the real images at its ends, and between them what their codes and those between decode to.
+Json ways_json(const std::vector<Interpolation>& ways, const std::vector<std::string>& classes, const Images& real) {
+  Json lines = Json::array();
+  for (const Interpolation& way : ways) {
+    std::vector<const uint8_t*> line{real.image(way.first)};
+    for (int64_t step = 0; step < way.steps.count(); ++step) line.push_back(way.steps.image(step));
+    line.push_back(real.image(way.second));
+    std::string name;
+    if (way.first_label >= 0) name = classes[static_cast<size_t>(way.first_label)];
+    if (way.second_label != way.first_label) name += " → " + classes[static_cast<size_t>(way.second_label)];
+    lines.push_back(Json{{"name", name}, {"picture", picture(real.shape, {line}, static_cast<int32_t>(line.size()))}});
+  }
+  return lines;
+}
+
+Json generator_json(const ImageEvaluation& evaluation, const EvaluatedImages& images, const Json& charts) {
+  if (!evaluation.generator) return false;
+  const ImageCodes& codes = evaluation.generator->codes;
+  const Images& real = images.holdout != nullptr ? *images.holdout : images.real;
+  return {{"width", std::to_string(codes.width)},
+          {"x", percent_text(codes.scatter.explained_share_x)},
+          {"y", percent_text(codes.scatter.explained_share_y)},
+          {"most_codes", count_text(kMostCodes)},
+          {"of_classes", !codes.scatter.real_labels.empty()},
+          {"has_synthetic", charts.contains("codes-synthetic")},
+          {"classes_note", class_note(evaluation.classes.size(), kMostCodeClasses, "")},
+          {"within", ways_json(codes.within, evaluation.classes, real)},
+          {"has_between", !codes.between.empty()},
+          {"between", ways_json(codes.between, evaluation.classes, real)}};
+}
+
+Json training_json(const std::string& what, const std::string& model, const TrainingHistory& history) {
+  Json charts = Json::array();
+  for (const TrainingChart& chart : training_charts(what, history))
+    charts.push_back(Json{{"id", chart.name}, {"caption", chart.caption}});
+  return {{"what", what},
+          {"model", file_name(model)},
+          {"epochs", history.epochs() == 0 ? Json(false) : Json(std::to_string(history.epochs()))},
+          {"charts", std::move(charts)}};
+}
+
+Json trainings_json(const ImageEvaluation& evaluation, const EvaluatingModels& models) {
+  Json trainings = Json::array();
+  if (evaluation.generator)
+    trainings.push_back(training_json("generator", models.generator, evaluation.generator->history));
+  trainings.push_back(training_json("classifier", models.classifier, evaluation.classifier_history));
+  return trainings;
+}
+
+Json source_json(const std::string& path, int64_t images) {
+  return {{"name", file_name(path)}, {"path", path}, {"images", count_text(images)}};
+}
+
 }  // namespace
 
 std::string make_image_report(const ImageEvaluation& evaluation, const EvaluatedImages& images,
-                              const std::string& classifier, const ReportContext& context) {
+                              const EvaluatingModels& models, const ReportContext& context) {
   const Json charts = make_image_charts(evaluation);
   const Json& drawn = charts.at("charts");
   const ImageShape& shape = images.real.shape;
@@ -173,7 +222,8 @@ std::string make_image_report(const ImageEvaluation& evaluation, const Evaluated
       {"size", std::to_string(shape.height) + " × " + std::to_string(shape.width) +
                    (shape.channels == 1 ? ", grey" : ", colour")},
       {"class_count", std::to_string(classes)},
-      {"classifier", file_name(classifier)},
+      {"classifier", file_name(models.classifier)},
+      {"generator_name", evaluation.generator ? Json(file_name(models.generator)) : Json(false)},
       {"real_name", evaluation.has_holdout ? "held-out real" : "real"},
       {"has_labels", !evaluation.synthetic.confusion.empty()},
       {"accuracy", two_digits(evaluation.synthetic.accuracy)},
@@ -189,6 +239,8 @@ std::string make_image_report(const ImageEvaluation& evaluation, const Evaluated
       {"lines_note", class_note(classes, kShownClasses, "")},
       {"confusion_note", class_note(classes, kMostConfusionClasses, ", those that are misread most")},
       {"classes_note", class_note(classes, kMostAccuracyClasses, ", those that are misread most")},
+      {"generator", generator_json(evaluation, images, drawn)},
+      {"trainings", trainings_json(evaluation, models)},
       {"privacy", privacy_json(evaluation)},
       {"has_repeated", !repeated.empty()},
       {"repeated", repeated},

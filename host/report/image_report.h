@@ -12,10 +12,15 @@ namespace doppel {
 struct EvaluatedImages {
   const Images& real;
   const Images& synthetic;
+  const Images* holdout = nullptr;
+};
+// Their files.
+struct EvaluatingModels {
+  std::string classifier, generator;  // generator: "" where the evaluation has none
 };
 
 // The file's bytes, UTF-8. The same arguments give the same bytes where the versions of libpng and zlib are the same.
 std::string make_image_report(const ImageEvaluation& evaluation, const EvaluatedImages& images,
-                              const std::string& classifier, const ReportContext& context);
+                              const EvaluatingModels& models, const ReportContext& context);
 
 }  // namespace doppel

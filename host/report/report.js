@@ -2,6 +2,7 @@
 // reads as a whole without it. Text of the tables enters the page as text only (the charts draw it into SVG or a canvas).
 const { specs, charts } = JSON.parse(document.getElementById("charts").textContent);
 const MOST_CELLS_AS_SVG = 900; // larger heatmaps are drawn on a canvas
+const CANVAS_SPECS = ["components", "codes"]; // thousands of points
 const LEVEL_HEIGHT = 16; // of the bars of one level, as in charts.cpp
 const drawn = new Map(); // element -> the view drawn into it
 document.documentElement.classList.add("scripts");
@@ -34,7 +35,7 @@ async function draw(element) {
   const chart = charts[element.dataset.chart];
   if (!chart || element.dataset.state === "drawing") return;
   element.dataset.state = "drawing";
-  const renderer = chart.spec === "components" || (chart.cells ?? 0) > MOST_CELLS_AS_SVG ? "canvas" : "svg";
+  const renderer = CANVAS_SPECS.includes(chart.spec) || (chart.cells ?? 0) > MOST_CELLS_AS_SVG ? "canvas" : "svg";
   drawn.get(element)?.finalize();
   const spec = { ...specs[chart.spec], ...chart.with, config: theme(renderer) };
   drawn.set(element, await vegaEmbed(element, spec, { mode: "vega-lite", renderer, actions: false }));

@@ -30,8 +30,38 @@ expect_status 0 "${evaluate[@]}" --synthetic double --holdout $test --json score
 cmp first.html report.html || fail "the same evaluation, another report"
 cmp stdout.txt first.txt || fail "the same evaluation, other figures"
 
-# Every form of images; of one without labels no accuracy is known.
+# The model that made the images: its codes and what lies between two images, in the report and in JSON.
 quick=("${evaluate[@]}" --no-train-on-synthetic)
+expect_status 0 "${quick[@]}" --synthetic double --holdout $test --generator pca.doppel --json codes.json -o report.html
+for chart in codes-real codes-synthetic codes-both training-classifier-loss training-classifier-accuracy; do
+  grep -q "data-chart=\"$chart\"" report.html || fail "no chart $chart in the report"
+done
+grep -q 'alt="from one class to another 2 → 0"' report.html || fail "no way from class to class in the report"
+python3 - <<'EOF' || fail "codes in JSON"
+import json
+found = json.load(open("codes.json"))
+codes, history = found["generator"], found["classifier_history"]
+scatter, ways = codes["code_scatter"], codes["interpolations_within_classes"]
+assert codes["kind"] == "image-pca" and codes["codes_per_image"] > 0 and codes["history"] == {}
+assert len(scatter["real_x"]) == len(scatter["real_y"]) == len(scatter["real_label"]) == 120  # those held out
+assert len(scatter["synthetic_x"]) == 240 and 0 < sum(scatter["explained_share"]) <= 1
+assert [way["first_label"] for way in ways] == [0, 1, 2] and all(way["distance_of_codes"] > 0 for way in ways)
+assert len(history["training_nats_per_image"]) == len(history["held_out_accuracy"]) == 3
+EOF
+expect_status 2 "${quick[@]}" --synthetic double --generator pca.doppel
+expect_error "is seen with -o report.html or --json FILE"
+expect_status 2 "${quick[@]}" --synthetic double --generator cnn.doppel -o report.html
+expect_error "--generator cnn.doppel: a model of kind image-cnn has no codes"
+python3 - <<'EOF' || exit 1
+images, labels = open("train-images-idx3-ubyte", "rb").read(), open("train-labels-idx1-ubyte", "rb").read()
+open("two-images-idx3-ubyte", "wb").write(images)
+open("two-labels-idx1-ubyte", "wb").write(labels[:8] + bytes(label % 2 for label in labels[8:]))
+EOF
+expect_status 0 "$doppel" fit two-images-idx3-ubyte -o two.doppel --model pca
+expect_status 2 "${quick[@]}" --synthetic double --generator two.doppel -o report.html
+expect_error "--generator two.doppel: does not know the label '2' of cnn.doppel"
+
+# Every form of images; of one without labels no accuracy is known.
 expect_status 0 "${quick[@]}" --synthetic double/part-00000-images-idx3-ubyte
 cp stdout.txt of_idx.txt
 for format in npy png; do
@@ -42,9 +72,10 @@ done
 mkdir unpacked && tar xf double-png/part-00000.tar -C unpacked
 expect_status 0 "${quick[@]}" --synthetic unpacked --min-accuracy 0.5
 rm double/part-00000-labels-idx1-ubyte
-expect_status 0 "${quick[@]}" --synthetic double
+expect_status 0 "${quick[@]}" --synthetic double --generator pca.doppel -o report.html
 expect_output '^accuracy: read as asked for +- '
 expect_error "no labels beside them"
+expect_error "their codes are not known"
 expect_status 2 "${quick[@]}" --synthetic double --min-accuracy 0.5
 
 # Gates: labels that are not what is shown, and copies.
@@ -65,6 +96,8 @@ printf 'a,b\n1,2\n3,4\n' >table.csv
 expect_status 2 "$doppel" evaluate --real $train --synthetic double
 expect_error "doppel fit $train --model cnn -o cnn.doppel"
 expect_status 2 "$doppel" evaluate --real table.csv --synthetic table.csv --model cnn.doppel
+expect_error "are of images, and --real table.csv is a table"
+expect_status 2 "$doppel" evaluate --real table.csv --synthetic table.csv --generator pca.doppel
 expect_error "are of images, and --real table.csv is a table"
 expect_status 2 "${quick[@]}" --synthetic table.csv
 expect_error "table.csv: holds no images"

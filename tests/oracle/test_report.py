@@ -22,7 +22,7 @@ PROGRAM = pathlib.Path(ARGUMENTS[0] if ARGUMENTS else "build/release/doppel").re
 REPORT = pathlib.Path(ARGUMENTS[1]) if len(ARGUMENTS) > 1 else None
 VEGA_LITE = "6.4"  # as host/report/bundle_vega.py bundles
 MARKS = {"density": 2, "dates": 2, "levels": 4, "utility": 12, "components": 100, "correlation": 9, "difference": 9, "trends": 9,
-         "dependences": 2, "confusion": 9, "classes": 6}  # the fewest that a chart of this kind shows
+         "dependences": 2, "confusion": 9, "classes": 6, "codes": 60, "history": 2, "losses": 2, "accuracies": 2}  # the fewest that a chart of this kind shows
 VOID = {"meta", "input", "br", "link", "img", "hr"}
 
 
