@@ -13,8 +13,10 @@
 #include "bench/roofline.h"
 #include "engine/models/classifier_network.h"
 #include "engine/models/image_vae.h"
+#include "engine/models/trained_networks.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/product.h"
+#include "kernels/cpu/network.h"
 
 namespace doppel {
 namespace {
@@ -71,7 +73,7 @@ void train_classifier(benchmark::State& state) {
 
 void classify(benchmark::State& state, Precision precision) {
   const MadeUpImages images(kClassifiedRows);
-  TrainedClassifier network(ClassifierNetwork<float>(kClassifier, 1), precision);
+  TrainedClassifier network(ClassifierNetwork<float>(kClassifier, 1), precision, kClassifiedRows, *make_backend("cpu"));
   for (auto _ : state) benchmark::DoNotOptimize(network.forward(images.levels.data(), kClassifiedRows));
   double operations = static_cast<double>(kClassifier.features * (kClassifier.reduced().size() + kClasses));
   for (const ConvShape& block : kClassifier.blocks()) operations += block.operations();
@@ -100,7 +102,11 @@ void train_vae(benchmark::State& state, bool is_convolutional) {
 
 void make_images(benchmark::State& state, bool is_convolutional, Precision precision) {
   const ImageVaeShape shape = vae_shape(is_convolutional);
-  LatentMembers members;
+  ImageSampler definition;
+  definition.label_weights.assign(kClasses, 1);
+  definition.decoder = trained_decoder(ImageDecoder<float>(shape, 1));
+  definition.precision = precision;
+  LatentMembers& members = definition.members;
   members.latent = shape.latent;
   members.first = {0};
   for (int32_t c = 0; c < kClasses; ++c) {
@@ -109,13 +115,12 @@ void make_images(benchmark::State& state, bool is_convolutional, Precision preci
   }
   members.mean.assign(static_cast<size_t>(kClasses * shape.latent), 0.1f);
   members.factor.assign(static_cast<size_t>(kClasses * shape.latent * shape.latent), 0.1f);
-  ImageVaeSampler sampler(TrainedDecoder(ImageDecoder<float>(shape, 1), precision), members,
-                          std::vector<double>(kClasses, 1), 1, 1);
+  const auto sampler = make_backend("cpu")->prepare_image_sampler(definition);
   std::vector<uint8_t> pixels(static_cast<size_t>(kMadeRows * kImage.size()));
   std::vector<int32_t> labels(static_cast<size_t>(kMadeRows));
   uint64_t row = 0;
   for (auto _ : state) {
-    sampler.sample(row, kMadeRows, pixels.data(), labels.data());
+    sampler->sample(1, row, kMadeRows, pixels.data(), labels.data());
     row += kMadeRows;
   }
   set_counters(state, kMadeRows, ImageVaeNetwork<float>::operations_to_decode(shape));

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "kernels/decoder.h"
+#include "kernels/image_sampler.h"
 #include "kernels/mixture.h"
 #include "kernels/nearest.h"
+#include "kernels/network.h"
 #include "kernels/statistics.h"
 #include "kernels/table.h"
 
@@ -21,6 +23,11 @@ class Backend {
   virtual std::string description() const = 0;
   virtual std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const = 0;
   virtual std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const = 0;
+  virtual std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const = 0;
+  // block_rows: how many rows it is mostly run with at a time. Both throw UsageError for a precision that this backend
+  // has no fast instructions for.
+  virtual std::unique_ptr<PreparedNetwork> prepare_network(const TrainedNetwork& network, Precision precision,
+                                                           int64_t block_rows) const = 0;
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;

@@ -18,7 +18,9 @@ constexpr int64_t kBlockImages = 2048;
 class Evaluator {
  public:
   Evaluator(ImageClassifier& classifier, const Backend& backend, const ImageEvaluateOptions& options)
-      : classifier_(classifier), backend_(backend), options_(options) {}
+      : classifier_(classifier), backend_(backend), options_(options) {
+    classifier_.use(backend_, Precision::kSingle);
+  }
 
   ImageReadings read(const Images& images, const std::string& stage) { return read(classifier_, images, stage); }
 
@@ -58,6 +60,7 @@ class Evaluator {
     training.progress = [&](double share, const ClassifierEpoch&) { tell(stage, share); };
     const Images chosen = choose_images(synthetic, choose_rows(synthetic.count(), most, options_.seed));
     ImageClassifier trained = ImageClassifier::fit(chosen, training);
+    trained.use(backend_, Precision::kSingle);
     utility.trained_on_synthetic = read(trained, holdout, "testing on held-out images").accuracy;
     utility.trained_on_real = trained_on_real;
     return utility;

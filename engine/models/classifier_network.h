@@ -54,6 +54,7 @@ class ClassifierNetwork {
 
  private:
   friend class TrainedClassifier;
+  friend TrainedNetwork trained_features(const ClassifierNetwork<float>& network);
   void reserve(int64_t rows);
   void forward_blocks(const Real* images, int64_t rows);
 

@@ -303,13 +303,13 @@ ImageClassifier ImageClassifier::load(const ModelFile& file) {
   return classifier;
 }
 
-void ImageClassifier::use(Precision precision) {
-  trained_.emplace(network_, precision);
+void ImageClassifier::use(const Backend& backend, Precision precision) {
+  trained_.emplace(network_, precision, kBlockRows, backend);
 }
 
 void ImageClassifier::for_each_block(const Images& images, const std::function<void(int64_t, const float*)>& take) {
   check_image_shape(images, image_shape());
-  if (!trained_) use(Precision::kSingle);
+  if (!trained_) use(*make_backend("cpu"), Precision::kSingle);
   std::vector<float> levels(static_cast<size_t>(kBlockRows * images.shape.size()));
   for (int64_t first = 0; first < images.count(); first += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, images.count() - first);

@@ -68,8 +68,8 @@ class ImageClassifier {
   ClassifierOptions training() const;
   int64_t training_images() const;  // 0 of a file that does not say
 
-  // Of the networks that answer below; single precision until then.
-  void use(Precision precision);
+  // Of the network that answers below; until then the CPU, in single precision.
+  void use(const Backend& backend, Precision precision);
 
   // [count, classes], and [count, feature_count()] of what the last layer sees. Throws InputError for images of
   // another shape.

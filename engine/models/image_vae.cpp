@@ -9,11 +9,8 @@
 #include "engine/models/latent_mixture.h"
 #include "engine/models/triangular.h"
 #include "engine/nn/likelihoods.h"
-#include "engine/nn/onednn.h"
 #include "kernels/common/error.h"
-#include "kernels/common/philox.h"
-#include "kernels/cpu/sample_table.h"
-#include "kernels/random.h"
+#include "kernels/cpu/image_sampler.h"
 
 namespace doppel {
 namespace {
@@ -184,12 +181,6 @@ void load_label_weight(const ModelFile& file, const std::string& name, Parameter
 
 }  // namespace
 
-void levels_of_outputs(PixelLikelihood likelihood, const float* outputs, int64_t count, uint8_t* levels) {
-  if (likelihood == PixelLikelihood::kBernoulli) return levels_of_logits(outputs, count, levels);
-  for (int64_t i = 0; i < count; ++i)
-    levels[i] = static_cast<uint8_t>(255 * std::clamp(outputs[2 * i], 0.0f, 1.0f) + 0.5f);
-}
-
 // ---- the model
 
 ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, const Backend& backend) {
@@ -335,97 +326,19 @@ Images ImageVae::decode(const std::vector<float>& latents, const std::vector<int
   return images;
 }
 
-std::unique_ptr<ImageVaeSampler> ImageVae::make_sampler(uint64_t seed, const std::vector<double>& label_weights,
-                                                        double temperature, Precision precision) const {
+ImageSampler ImageVae::image_sampler(const std::vector<double>& label_weights, double temperature,
+                                     Precision precision) const {
   for (size_t label = 0; label < label_names_.size(); ++label)
     if (label_weights.at(label) > 0 && label_shares_[label] == 0)
       throw UsageError("no image of the label '" + label_names_[label] + "' was learned from");
-  return std::make_unique<ImageVaeSampler>(TrainedDecoder(network_.decoder(), precision), members_,
-                                           shape().classes > 0 ? label_weights : std::vector<double>{1}, seed,
-                                           temperature);
-}
-
-// ---- making images
-
-namespace {
-
-int32_t normal_blocks(int64_t latent) {
-  return static_cast<int32_t>((latent + 3) / 4);
-}
-
-// What the words below `up_to` of [0, total) fall on, by the upper ends of intervals.
-size_t draw(const double* ends, size_t count, uint32_t word) {
-  const double place = static_cast<double>(word) * 0x1p-32 * ends[count - 1];
-  return std::min(static_cast<size_t>(std::upper_bound(ends, ends + count, place) - ends), count - 1);
-}
-
-}  // namespace
-
-ImageVaeSampler::ImageVaeSampler(TrainedDecoder decoder, LatentMembers members, std::vector<double> label_weights,
-                                 uint64_t seed, double temperature)
-    : decoder_(std::move(decoder)),
-      members_(std::move(members)),
-      labels_up_to_(label_weights.size()),
-      seed_(seed),
-      temperature_(temperature),
-      latents_(static_cast<size_t>(kImageBlockRows * members_.latent)),
-      block_labels_(static_cast<size_t>(kImageBlockRows)),
-      block_pixels_(static_cast<size_t>(kImageBlockRows * decoder_.shape().image.size())),
-      normals_(static_cast<size_t>(4 * kImageBlockRows * (1 + normal_blocks(members_.latent)))),
-      factor_columns_(members_.factor.size()) {
-  const auto n = static_cast<size_t>(members_.latent);
-  for (size_t member = 0; member < members_.weight.size(); ++member)
-    for (size_t i = 0; i < n; ++i)
-      for (size_t k = 0; k <= i; ++k)
-        factor_columns_[(member * n + k) * n + i] = members_.factor[(member * n + i) * n + k];
-  std::partial_sum(label_weights.begin(), label_weights.end(), labels_up_to_.begin());
-  if (!(labels_up_to_.back() > 0)) throw UsageError("no label has a weight");
-  members_up_to_ = members_.weight;
-  for (size_t c = 0; c + 1 < members_.first.size(); ++c)
-    std::partial_sum(members_.weight.begin() + members_.first[c], members_.weight.begin() + members_.first[c + 1],
-                     members_up_to_.begin() + members_.first[c]);
-}
-
-int32_t ImageVaeSampler::draw_row(uint64_t row, const float* normals, float* latents) const {
-  const auto choice = philox_words(seed_, row, 0, Stream::kRows);
-  const size_t label = draw(labels_up_to_.data(), labels_up_to_.size(), choice[0]);
-  const auto first = static_cast<size_t>(members_.first[label]), last = static_cast<size_t>(members_.first[label + 1]);
-  const size_t member = first + draw(members_up_to_.data() + first, last - first, choice[1]);
-  const auto n = static_cast<size_t>(members_.latent);
-  std::copy_n(members_.mean.data() + member * n, n, latents);
-  const float* column = factor_columns_.data() + member * n * n;
-  for (size_t k = 0; k < n; ++k, column += n) {
-    const float normal = static_cast<float>(temperature_) * normals[static_cast<int64_t>(k) * kImageBlockRows];
-    for (size_t i = 0; i < n; ++i) latents[i] += column[i] * normal;  // 0 above the diagonal
-  }
-  return static_cast<int32_t>(label);
-}
-
-void ImageVaeSampler::draw_block(uint64_t first_row) {
-  // Those of block 0, too, whose words choose: they are not looked at.
-  instruction_sets().front().normals(seed_, first_row, kImageBlockRows, 1 + normal_blocks(members_.latent),
-                                     normals_.data());
-  for (int64_t row = 0; row < kImageBlockRows; ++row)
-    block_labels_[static_cast<size_t>(row)] =
-        draw_row(first_row + static_cast<uint64_t>(row), normals_.data() + 4 * kImageBlockRows + row,
-                 latents_.data() + row * members_.latent);
-  const ImageVaeShape& shape = decoder_.shape();
-  const onednn::OneThread one_thread;  // its sums do not depend on how many there are
-  const float* outputs = decoder_.forward(latents_.data(), block_labels_.data(), kImageBlockRows);
-  levels_of_outputs(shape.likelihood, outputs, kImageBlockRows * shape.image.size(), block_pixels_.data());
-}
-
-void ImageVaeSampler::sample(uint64_t first_row, int64_t rows, uint8_t* pixels, int32_t* labels) {
-  const int64_t size = decoder_.shape().image.size();
-  while (rows > 0) {
-    const auto skipped = static_cast<int64_t>(first_row % kImageBlockRows);
-    const int64_t some = std::min(rows, kImageBlockRows - skipped);
-    draw_block(first_row - static_cast<uint64_t>(skipped));
-    pixels = std::copy_n(block_pixels_.begin() + skipped * size, some * size, pixels);
-    if (labels) labels = std::copy_n(block_labels_.begin() + skipped, some, labels);
-    first_row += static_cast<uint64_t>(some);
-    rows -= some;
-  }
+  ImageSampler sampler;
+  sampler.label_weights = shape().classes > 0 ? label_weights : std::vector<double>{1};
+  sampler.members = members_;
+  sampler.temperature = temperature;
+  sampler.decoder = trained_decoder(network_.decoder());
+  sampler.likelihood = shape().likelihood;
+  sampler.precision = precision;
+  return sampler;
 }
 
 }  // namespace doppel

@@ -3,10 +3,7 @@
 // pulls them to. Images are made from the mixture, or from that prior, N(0, I): what is asked for, or else what
 // describes encodings held out better.
 //
-// Image i is a pure function of (model, seed, i) on one backend: the network sees blocks of kImageBlockRows images
-// that begin at a multiple of it, on one thread. Of image i, in blocks of words of Stream::kRows (kernels/random.h):
-//   block 0        word 0: the label; word 1: the mixture's member
-//   block 1 ...    the normals: 4 a block
+// Image i is a pure function of (model, seed, i) on one backend: kernels/image_sampler.h.
 //
 // The file: metadata "kind": "image-vae", "version", "image", "label_names" (image_metadata.h), "label_shares" of the
 // images learned from, "network": {"convolutional", "latent", "hidden", "channels", "likelihood"}, "prior": "normal" or
@@ -35,7 +32,7 @@
 namespace doppel {
 
 inline constexpr const char* kImageVaeKind = "image-vae";
-inline constexpr int64_t kImageBlockRows = 128;
+inline constexpr int64_t kImageBlockRows = 128;  // that are encoded and decoded at a time
 
 enum class LatentPrior : uint8_t { kAuto, kNormal, kMixture };
 
@@ -50,17 +47,6 @@ struct ImageVaeOptions {
   std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
   TrainingKeeper keeper;
 };
-
-// Members of all classes; of the normal prior there is one a class.
-struct LatentMembers {
-  int64_t latent = 0;
-  std::vector<int64_t> first;  // [classes + 1] members of each class; of one class where images have no labels
-  std::vector<double> weight;  // [members]
-  std::vector<float> mean;     // [members, latent]
-  std::vector<float> factor;   // [members, latent, latent], lower triangles
-};
-
-class ImageVaeSampler;
 
 // For one thread at a time: a network keeps what it works with. Samplers are apart.
 class ImageVae {
@@ -89,11 +75,11 @@ class ImageVae {
   // Mean levels of the pixels given latents [rows, latent] and labels [rows], which are empty where images have none.
   Images decode(const std::vector<float>& latents, const std::vector<int32_t>& labels);
 
-  // label_weights [label_names()] are what labels are drawn by; of images without labels they are not looked at. The
-  // latents' deviations from their member's mean are multiplied by `temperature`. Throws UsageError where a label of
-  // some weight is of no image that was learned from.
-  std::unique_ptr<ImageVaeSampler> make_sampler(uint64_t seed, const std::vector<double>& label_weights,
-                                                double temperature, Precision precision = Precision::kSingle) const;
+  // What makes images, for Backend::prepare_image_sampler. label_weights [label_names()] are what labels are drawn by;
+  // of images without labels they are not looked at. The latents' deviations from their member's mean are multiplied by
+  // `temperature`. Throws UsageError where a label of some weight is of no image that was learned from.
+  ImageSampler image_sampler(const std::vector<double>& label_weights, double temperature,
+                             Precision precision = Precision::kSingle) const;
 
  private:
   ImageVae(const ImageVaeShape& shape, std::vector<std::string> label_names, uint64_t seed)
@@ -103,37 +89,9 @@ class ImageVae {
   std::vector<std::string> label_names_;
   std::vector<double> label_shares_;
   bool has_mixture_ = false, has_encoder_ = true;
-  LatentMembers members_;
+  LatentMembers members_;  // of the normal prior one a class
   std::vector<VaeEpoch> epochs_;
   nlohmann::json about_;
 };
-
-// Makes images; for one thread.
-class ImageVaeSampler {
- public:
-  ImageVaeSampler(TrainedDecoder decoder, LatentMembers members, std::vector<double> label_weights, uint64_t seed,
-                  double temperature);
-  // Images [rows, height, width, channels] and labels [rows] (or null) of rows from first_row on.
-  void sample(uint64_t first_row, int64_t rows, uint8_t* pixels, int32_t* labels);
-
- private:
-  // Latents of a row from normals kImageBlockRows apart; returns its label.
-  int32_t draw_row(uint64_t row, const float* normals, float* latents) const;
-  void draw_block(uint64_t first_row);
-
-  TrainedDecoder decoder_;
-  LatentMembers members_;
-  std::vector<double> labels_up_to_, members_up_to_;  // cumulated weights, of members within their class
-  uint64_t seed_;
-  double temperature_;
-  std::vector<float> latents_;
-  std::vector<int32_t> block_labels_;
-  std::vector<uint8_t> block_pixels_;
-  std::vector<float> normals_;         // [1 + blocks of four, 4, kImageBlockRows]
-  std::vector<float> factor_columns_;  // [members, latent, latent]: the factors' transposes
-};
-
-// Levels of pixels from what a decoder gives: means of the likelihood, rounded; count levels.
-void levels_of_outputs(PixelLikelihood likelihood, const float* outputs, int64_t count, uint8_t* levels);
 
 }  // namespace doppel

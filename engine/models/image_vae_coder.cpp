@@ -7,7 +7,8 @@
 #include "engine/image/augment.h"
 #include "engine/image/image_schema.h"
 #include "engine/nn/likelihoods.h"
-#include "engine/nn/onednn.h"
+#include "kernels/cpu/image_sampler.h"
+#include "kernels/cpu/onednn.h"
 
 namespace doppel {
 namespace {

@@ -20,7 +20,6 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMostEpochs = 40, kMostEpochsAsked = 100'000, kMostLatentAsked = 1024;
 constexpr double kTrainingOperations = 2e13;  // multiply-adds
-constexpr int64_t kPreferredBlocks = 16;      // sampled at a time
 constexpr double kMostTemperature = 2;
 
 std::optional<int64_t> parse_epochs(const FitOptions& options) {
@@ -44,14 +43,17 @@ PixelLikelihood parse_likelihood(const FitOptions& options) {
 
 class ImageVaeRows : public RowSampler {
  public:
-  ImageVaeRows(const OutputSchema& schema, uint64_t seed, std::unique_ptr<ImageVaeSampler> sampler)
+  ImageVaeRows(const OutputSchema& schema, uint64_t seed, std::unique_ptr<PreparedImageSampler> sampler)
       : size_(schema.image.size()), has_labels_(!schema.columns.empty()), seed_(seed), sampler_(std::move(sampler)) {}
+  Batch make_batch(const OutputSchema& schema, int64_t capacity) const override {
+    return Batch(schema, capacity, [this](size_t bytes) { return sampler_->allocate(bytes); });
+  }
   size_t preferred_bytes() const override {
-    return static_cast<size_t>(kPreferredBlocks * kImageBlockRows) *
+    return static_cast<size_t>(sampler_->preferred_rows()) *
            (static_cast<size_t>(size_) + (has_labels_ ? sizeof(int32_t) : 0));
   }
   void sample(uint64_t first_row, int64_t rows, Batch& batch) override {
-    sampler_->sample(first_row, rows, batch.images(),
+    sampler_->sample(seed_, first_row, rows, batch.images(),
                      has_labels_ ? static_cast<int32_t*>(batch.buffer(0).values) : nullptr);
     batch.seed = seed_;
     batch.first_row = first_row;
@@ -62,25 +64,26 @@ class ImageVaeRows : public RowSampler {
   int64_t size_;
   bool has_labels_;
   uint64_t seed_;
-  std::unique_ptr<ImageVaeSampler> sampler_;
+  std::unique_ptr<PreparedImageSampler> sampler_;
 };
 
+// The backend outlives it.
 class ImageVaeGenerator : public Generator {
  public:
-  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, const AskedImages& asked, uint64_t seed)
+  ImageVaeGenerator(std::shared_ptr<const ImageVae> vae, const AskedImages& asked, uint64_t seed,
+                    const Backend& backend)
       : schema_(make_image_schema(vae->shape().image, vae->label_names())),
         vae_(std::move(vae)),
-        weights_(choose_labels(asked.labels, vae_->label_names(), vae_->label_shares())),
-        temperature_(asked.temperature),
-        precision_(asked.precision),
-        seed_(seed) {
+        sampler_(vae_->image_sampler(choose_labels(asked.labels, vae_->label_names(), vae_->label_shares()),
+                                     asked.temperature, asked.precision)),
+        seed_(seed),
+        backend_(backend) {
     make_sampler();  // throws what it throws now
   }
   const OutputSchema& schema() const override { return schema_; }
   uint64_t seed() const override { return seed_; }
   std::unique_ptr<RowSampler> make_sampler() const override {
-    return std::make_unique<ImageVaeRows>(schema_, seed_,
-                                          vae_->make_sampler(seed_, weights_, temperature_, precision_));
+    return std::make_unique<ImageVaeRows>(schema_, seed_, backend_.prepare_image_sampler(sampler_));
   }
   // The decoder's weights, twice, as layers hold gradients, too; and what its layers give for a block.
   int64_t sampler_bytes(int64_t) const override {
@@ -97,10 +100,9 @@ class ImageVaeGenerator : public Generator {
  private:
   OutputSchema schema_;
   std::shared_ptr<const ImageVae> vae_;
-  std::vector<double> weights_;
-  double temperature_;
-  Precision precision_;
+  ImageSampler sampler_;
   uint64_t seed_;
+  const Backend& backend_;
 };
 
 class ImageVaeModel : public Model {
@@ -116,10 +118,10 @@ class ImageVaeModel : public Model {
     return make_generator_of({}, seed, backend);
   }
   std::shared_ptr<const Generator> make_generator_of(const AskedImages& asked, uint64_t seed,
-                                                     const Backend&) const override {
+                                                     const Backend& backend) const override {
     if (!(asked.temperature > 0 && asked.temperature <= kMostTemperature))
       throw UsageError("--temperature is above 0 and at most 2: 1 is as learned, less is nearer to the usual");
-    return std::make_shared<ImageVaeGenerator>(vae_, asked, seed);
+    return std::make_shared<ImageVaeGenerator>(vae_, asked, seed, backend);
   }
   ConditionedRows make_generator_where(const std::string&, uint64_t, const Backend&) const override {
     throw UsageError("--where: rows of this model are images: --label says of which label");

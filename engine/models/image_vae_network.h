@@ -18,10 +18,9 @@
 #include "engine/models/vae_loss.h"
 #include "engine/nn/convolution.h"
 #include "engine/nn/layers.h"
+#include "kernels/image_sampler.h"
 
 namespace doppel {
-
-enum class PixelLikelihood : uint8_t { kBernoulli, kLogistic };  // nn/likelihoods.h
 
 struct ImageVaeShape {
   ImageShape image;
@@ -34,7 +33,7 @@ struct ImageVaeShape {
   std::vector<ConvShape> blocks() const;
   // Values of an image after the blocks: [height, width, channels].
   ImageShape reduced() const;
-  int64_t heads() const { return likelihood == PixelLikelihood::kLogistic ? 2 : 1; }  // outputs a level
+  int64_t heads() const { return outputs_of_level(likelihood); }
 };
 
 // Latents to pixels, apart from the encoder: all that is needed to make images.
@@ -54,7 +53,7 @@ class ImageDecoder {
                 Real* latents_gradient);
 
  private:
-  friend class TrainedDecoder;
+  friend TrainedNetwork trained_decoder(const ImageDecoder<float>& decoder);
   ImageVaeShape shape_;
   Dense<Real> in_, hidden_, out_;
   Embedding<Real> label_;

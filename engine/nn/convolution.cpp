@@ -4,9 +4,9 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/nn/onednn.h"
-#include "engine/nn/patches.h"
 #include "engine/nn/product.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/patches.h"
 
 namespace doppel {
 namespace {
@@ -160,7 +160,7 @@ void transpose_by_patches(const ConvShape& s, const float* y, const float* weigh
     const int64_t some = std::min(block, rows - first);
     multiply(CblasNoTrans, CblasNoTrans, some * pixels, width, s.outputs, y + first * s.output_size(), weights.data(),
              0.0f, patches.data());
-    sums.sum(patches.data(), some, nullptr, Rectified::kNo, x + first * s.input_size());
+    sums.sum(patches.data(), some, nullptr, false, x + first * s.input_size());
   }
 }
 

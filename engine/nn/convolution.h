@@ -14,41 +14,11 @@
 #include <vector>
 
 #include "engine/nn/layers.h"
+#include "kernels/network.h"
 
 namespace doppel {
 
-// Of a convolution from [height, width, inputs] to [output_height, output_width, outputs]: squares of kernel x kernel,
-// `stride` apart, `padding` zeros around the image.
-struct ConvShape {
-  int64_t inputs = 1, outputs = 1;  // channels
-  int64_t height = 0, width = 0;
-  int64_t kernel = 3, stride = 1, padding = 1;
-
-  int64_t output_height() const { return (height + 2 * padding - kernel) / stride + 1; }
-  int64_t output_width() const { return (width + 2 * padding - kernel) / stride + 1; }
-  int64_t input_size() const { return height * width * inputs; }
-  int64_t output_size() const { return output_height() * output_width() * outputs; }
-  int64_t weights() const { return outputs * inputs * kernel * kernel; }
-  // Multiply-adds of one image, those with padding included.
-  double operations() const {
-    return static_cast<double>(output_height() * output_width()) * static_cast<double>(weights());
-  }
-};
-
 enum class Rectified : uint8_t { kNo, kYes };  // whether max(., 0) follows, in the same pass
-
-// Visits all (output pixel, input pixel, kernel pixel) that meet.
-template <class Visit>
-void for_each_tap(const ConvShape& s, const Visit& visit) {
-  for (int64_t oy = 0; oy < s.output_height(); ++oy)
-    for (int64_t ox = 0; ox < s.output_width(); ++ox)
-      for (int64_t ky = 0; ky < s.kernel; ++ky)
-        for (int64_t kx = 0; kx < s.kernel; ++kx) {
-          const int64_t y = oy * s.stride + ky - s.padding, x = ox * s.stride + kx - s.padding;
-          if (y < 0 || y >= s.height || x < 0 || x >= s.width) continue;
-          visit(oy * s.output_width() + ox, y * s.width + x, ky * s.kernel + kx);
-        }
-}
 
 // Primitives by the number of rows that they are for. A copy of a layer makes its own: copies are for other threads.
 template <class Steps>

@@ -10,10 +10,6 @@ namespace doppel {
 template <class Real>
 void forward_sigmoid(int64_t count, Real* logits);
 
-// 255 sigmoid(logit), rounded: the mean of a Bernoulli pixel as a byte. At ties of single precision an instruction set
-// may round another way.
-void levels_of_logits(const float* logits, int64_t count, uint8_t* levels);
-
 // Bernoulli: the sum of -(t log p + (1 - t) log(1 - p)), p the sigmoid of the logit. Of targets that are 0 or 1 it is
 // minus a log likelihood; of levels between them, the cross-entropy of a pixel that is on so often.
 template <class Real>

@@ -6,7 +6,9 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cpu/decode_table.h"
+#include "kernels/cpu/image_sampler.h"
 #include "kernels/cpu/nearest.h"
+#include "kernels/cpu/network.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cpu/statistics.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -25,6 +27,13 @@ class CpuBackend : public Backend {
   }
   std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
     return prepare_table_decoder_on_cpu(decoder, instruction_sets().front());
+  }
+  std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
+    return prepare_image_sampler_on_cpu(sampler);
+  }
+  std::unique_ptr<PreparedNetwork> prepare_network(const TrainedNetwork& network, Precision precision,
+                                                   int64_t) const override {
+    return prepare_network_on_cpu(network, precision);
   }
   void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
     accumulate_co_moments_on_cpu(values, moments);

@@ -7,7 +7,9 @@
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
+#include "kernels/cuda/image_sampler.h"
 #include "kernels/cuda/nearest.h"
+#include "kernels/cuda/network.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/statistics.h"
@@ -62,6 +64,13 @@ class CudaBackend : public Backend {
   }
   std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
     return prepare_cuda_table_decoder(decoder, device_);
+  }
+  std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
+    return prepare_cuda_image_sampler(sampler, device_);
+  }
+  std::unique_ptr<PreparedNetwork> prepare_network(const TrainedNetwork& network, Precision precision,
+                                                   int64_t block_rows) const override {
+    return prepare_cuda_network(network, precision, block_rows, device_);
   }
   void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
     const std::lock_guard lock(mutex_);

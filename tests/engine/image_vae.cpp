@@ -9,6 +9,7 @@
 #include "engine/models/latent_mixture.h"
 #include "engine/nn/training.h"
 #include "kernels/common/error.h"
+#include "kernels/cpu/image_sampler.h"
 #include "tests/engine/image_cases.h"
 #include "tests/engine/nn_cases.h"
 
@@ -34,6 +35,11 @@ ImageVaeOptions quick_options(bool is_convolutional) {
 const Backend& backend() {
   static const std::unique_ptr<Backend> cpu = make_backend("cpu");
   return *cpu;
+}
+
+std::unique_ptr<PreparedImageSampler> sampler_of(const ImageVae& vae, const std::vector<double>& label_weights,
+                                                 double temperature) {
+  return backend().prepare_image_sampler(vae.image_sampler(label_weights, temperature));
 }
 
 // A model of bars of three directions that several tests look at: fitted once a process.
@@ -129,7 +135,7 @@ TEST(ImageVae, LearnsImagesWithoutLabels) {
   ImageVae vae = ImageVae::fit(images, options, backend());
   EXPECT_TRUE(vae.label_names().empty());
   std::vector<uint8_t> pixels(5 * 243);
-  vae.make_sampler(1, {}, 1)->sample(0, 5, pixels.data(), nullptr);
+  sampler_of(vae, {}, 1)->sample(1, 0, 5, pixels.data(), nullptr);
   ImageVae loaded = ImageVae::load(parse_model_file(serialise(vae.save()), "test"));
   EXPECT_EQ(loaded.encode(images), vae.encode(images));
 }
@@ -161,7 +167,7 @@ TEST(ImageVae, MakesImagesOfTheLabelsAskedFor) {
   constexpr int64_t kRows = 300;
   std::vector<uint8_t> pixels(kRows * size);
   std::vector<int32_t> labels(kRows);
-  vae.make_sampler(1, {1, 0, 3}, 0.5)->sample(0, kRows, pixels.data(), labels.data());
+  sampler_of(vae, {1, 0, 3}, 0.5)->sample(1, 0, kRows, pixels.data(), labels.data());
   int64_t first = 0, right = 0;
   for (int64_t row = 0; row < kRows; ++row) {
     ASSERT_NE(labels[row], 1);
@@ -178,11 +184,11 @@ TEST(ImageVae, AnImageDependsOnItsNumberAlone) {
   constexpr int64_t kRows = 2 * kImageBlockRows + 3, kFirst = kImageBlockRows - 2;
   std::vector<uint8_t> whole(kRows * size), parts(kRows * size);
   std::vector<int32_t> labels(kRows), part_labels(kRows);
-  vae.make_sampler(7, {1, 1, 1}, 1)->sample(kFirst, kRows, whole.data(), labels.data());
+  sampler_of(vae, {1, 1, 1}, 1)->sample(7, kFirst, kRows, whole.data(), labels.data());
   int64_t done = 0;
   for (const int64_t rows : {int64_t{1}, int64_t{2}, kImageBlockRows, int64_t{kRows - 3 - kImageBlockRows}}) {
-    const auto sampler = vae.make_sampler(7, {1, 1, 1}, 1);
-    sampler->sample(kFirst + static_cast<uint64_t>(done), rows, parts.data() + done * static_cast<int64_t>(size),
+    const auto sampler = sampler_of(vae, {1, 1, 1}, 1);
+    sampler->sample(7, kFirst + static_cast<uint64_t>(done), rows, parts.data() + done * static_cast<int64_t>(size),
                     part_labels.data() + done);
     done += rows;
   }
@@ -190,7 +196,7 @@ TEST(ImageVae, AnImageDependsOnItsNumberAlone) {
   EXPECT_EQ(parts, whole);
   EXPECT_EQ(part_labels, labels);
   std::vector<uint8_t> other(kRows * size);
-  vae.make_sampler(8, {1, 1, 1}, 1)->sample(kFirst, kRows, other.data(), nullptr);
+  sampler_of(vae, {1, 1, 1}, 1)->sample(8, kFirst, kRows, other.data(), nullptr);
   EXPECT_NE(other, whole);
 }
 
@@ -240,9 +246,9 @@ TEST(ImageVae, RefusesWhatItCannotLearnFromOrMake) {
   EXPECT_THROW(ImageVae::fit({kSmall, {}, {}, {}}, options, backend()), InputError);
   images.label_names.push_back("none");
   ImageVae vae = ImageVae::fit(images, options, backend());
-  EXPECT_NO_THROW(vae.make_sampler(1, {1, 1, 1, 0}, 1));
-  EXPECT_THROW(vae.make_sampler(1, {1, 1, 1, 1}, 1), UsageError);
-  EXPECT_THROW(vae.make_sampler(1, {0, 0, 0, 0}, 1), UsageError);
+  EXPECT_NO_THROW(sampler_of(vae, {1, 1, 1, 0}, 1));
+  EXPECT_THROW(sampler_of(vae, {1, 1, 1, 1}, 1), UsageError);
+  EXPECT_THROW(sampler_of(vae, {0, 0, 0, 0}, 1), UsageError);
   EXPECT_THROW(vae.encode(make_bars(2, {1, 10, 12}, 3, 1)), InputError);
   images.labels.pop_back();
   EXPECT_THROW(ImageVae::fit(images, options, backend()), InputError);

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "kernels/common/error.h"
+#include "kernels/cpu/network.h"
 
 namespace doppel {
 namespace {
@@ -18,6 +19,11 @@ std::vector<float> random_floats(int64_t count, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(count));
   for (float& value : values) value = normal(random);
   return values;
+}
+
+const Backend& cpu() {
+  static const std::unique_ptr<Backend> backend = make_backend("cpu");
+  return *backend;
 }
 
 // Root mean square of the differences over that of `expected`.
@@ -35,10 +41,14 @@ double tolerance(Precision precision) {
   return precision == Precision::kSingle ? 2e-6 : 1.5e-2;
 }
 
+TrainedNetwork small_network() {
+  return {{{TrainedLayer::Kind::kDense, {}, 1, 1, false, {1}, {0}, {}}}};
+}
+
 class TrainedNetworks : public testing::TestWithParam<Precision> {
   void SetUp() override {
     if (GetParam() == Precision::kBfloat16 && !has_fast_bfloat16()) {
-      EXPECT_THROW(InferenceNetwork network(Precision::kBfloat16), UsageError);
+      EXPECT_THROW(cpu().prepare_network(small_network(), Precision::kBfloat16, 1), UsageError);
       GTEST_SKIP() << "no instructions for bfloat16 here";
     }
   }
@@ -51,7 +61,7 @@ TEST_P(TrainedNetworks, ClassifiersAnswerAsTheirLayersDo) {
       {{1, 28, 28}, 10, 32, 128}, {{3, 17, 19}, 2, 8, 20}, {{1, 8, 5}, 3, 8, 16}};  // the last has no convolutions
   for (const ClassifierShape& shape : shapes) {
     ClassifierNetwork<float> network(shape, 3);
-    TrainedClassifier trained(network, GetParam());
+    TrainedClassifier trained(network, GetParam(), 150, cpu());
     for (const int64_t rows : {1, 15, 16, 17, 150}) {  // blocks are of 16 rows and more
       const std::vector<float> images = random_floats(rows * shape.image.size(), 5);
       const float* given = network.forward(images.data(), rows);
@@ -68,11 +78,12 @@ TEST_P(TrainedNetworks, DecodersGiveWhatTheirLayersDo) {
   const std::vector<ImageVaeShape> shapes = {{{1, 28, 28}, 10, false, 24, 64, 32, kBernoulli},
                                              {{1, 28, 28}, 10, true, 24, 64, 32, kBernoulli},
                                              {{3, 18, 22}, 0, true, 5, 33, 8, kLogistic},
-                                             {{6, 16, 16}, 2, true, 5, 33, 8, kLogistic},  // 12 outputs a pixel
+                                             {{6, 16, 16}, 2, true, 5, 33, 8, kLogistic},   // 12 outputs a pixel
+                                             {{1, 28, 28}, 2, true, 5, 33, 3, kBernoulli},  // 3 channels between
                                              {{1, 7, 9}, 3, true, 4, 16, 8, kLogistic}};
   for (const ImageVaeShape& shape : shapes) {
     ImageDecoder<float> decoder(shape, 4);
-    TrainedDecoder trained(decoder, GetParam());
+    const auto trained = cpu().prepare_network(trained_decoder(decoder), GetParam(), 130);
     for (const int64_t rows : {1, 16, 130}) {
       const std::vector<float> latents = random_floats(rows * shape.latent, 6);
       std::vector<int32_t> labels(static_cast<size_t>(rows));
@@ -80,20 +91,27 @@ TEST_P(TrainedNetworks, DecodersGiveWhatTheirLayersDo) {
         labels[static_cast<size_t>(row)] = static_cast<int32_t>(row) % std::max(shape.classes, 1);
       const float* given = decoder.forward(latents.data(), labels.data(), rows);
       const std::vector<float> expected(given, given + rows * shape.image.size() * shape.heads());
-      EXPECT_LT(relative_error(trained.forward(latents.data(), labels.data(), rows), expected), tolerance(GetParam()));
+      std::vector<float> outputs(expected.size());
+      trained->run(latents.data(), labels.data(), rows, outputs.data());
+      EXPECT_LT(relative_error(outputs.data(), expected), tolerance(GetParam()));
     }
   }
 }
 
-TEST_P(TrainedNetworks, CopiesWorkApart) {
-  const ImageVaeShape shape{{1, 28, 28}, 0, true, 8, 32, 8, PixelLikelihood::kBernoulli};
-  TrainedDecoder first(ImageDecoder<float>(shape, 4), GetParam());
-  const std::vector<float> latents = random_floats(64 * shape.latent, 7);
-  const float* given = first.forward(latents.data(), nullptr, 64);
-  const std::vector<float> expected(given, given + 64 * shape.image.size());
-  TrainedDecoder second = first;
-  EXPECT_EQ(relative_error(second.forward(latents.data(), nullptr, 64), expected), 0);
-  EXPECT_EQ(relative_error(given, expected), 0);  // untouched by the copy
+TEST(TrainedNetworks, ContradictionsAreErrors) {
+  const auto prepare = [](const auto& change) {
+    TrainedNetwork network = small_network();
+    change(network.layers);
+    return cpu().prepare_network(network, Precision::kSingle, 1);
+  };
+  EXPECT_NO_THROW(prepare([](auto&) {}));
+  EXPECT_THROW(prepare([](auto& layers) { layers.clear(); }), Error);
+  EXPECT_THROW(prepare([](auto& layers) { layers[0].weight.push_back(1); }), Error);
+  EXPECT_THROW(prepare([](auto& layers) { layers[0].bias.clear(); }), Error);
+  EXPECT_THROW(prepare([](auto& layers) {
+                 layers.push_back({TrainedLayer::Kind::kDense, {}, 2, 1, false, {1, 1}, {0}, {}});
+               }),
+               Error);
 }
 
 }  // namespace

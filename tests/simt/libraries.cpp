@@ -4,6 +4,10 @@
 #include <cusolverDn.h>
 #include <lapacke.h>
 
+#include <cmath>
+#include <vector>
+
+#include "kernels/common/bfloat16.h"
 #include "tests/simt/engine.h"
 
 struct cublasContext {
@@ -19,12 +23,28 @@ namespace {
 CBLAS_TRANSPOSE transposition(cublasOperation_t operation) {
   return operation == CUBLAS_OP_N ? CblasNoTrans : CblasTrans;
 }
-bool on_device(const void* pointer, size_t values) {
-  return simt::residence(pointer, values * sizeof(double)) == simt::Residence::kDevice;
+bool on_device(const void* pointer, size_t values, size_t value_bytes = sizeof(double)) {
+  return simt::residence(pointer, values * value_bytes) == simt::Residence::kDevice;
 }
 // Of a column-major matrix.
 size_t extent(int leading, int rows, int columns) {
   return rows && columns ? static_cast<size_t>(leading) * (columns - 1) + rows : 0;
+}
+
+// A factor as tensor cores read it: of TF32, a float rounded to 11 significant bits.
+float rounded_to_tf32(float x) {
+  int exponent = 0;
+  const float fraction = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(fraction, 11)), exponent - 11);
+}
+std::vector<float> factors(const void* matrix, cudaDataType type, size_t values, bool as_tf32) {
+  std::vector<float> floats(values);
+  for (size_t i = 0; i < values; ++i)
+    floats[i] = type == CUDA_R_16BF ? doppel::float_of_bfloat16(static_cast<const doppel::Bfloat16*>(matrix)[i])
+                                    : static_cast<const float*>(matrix)[i];
+  if (as_tf32)
+    for (float& value : floats) value = rounded_to_tf32(value);
+  return floats;
 }
 
 constexpr size_t kWorkspacePerColumn = 64;  // bytes; any number that a caller can't guess
@@ -61,6 +81,34 @@ cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose
     cblas_dgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha, a, lda, b, ldb,
                 beta, c, ldc);
   });
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t, void* workspace, size_t bytes) {
+  return on_device(workspace, bytes, 1) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+}
+
+// Floats or bfloat16, summed in floats.
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b, int m,
+                            int n, int k, const void* alpha, const void* a, cudaDataType a_type, int lda, const void* b,
+                            cudaDataType b_type, int ldb, const void* beta, void* c, cudaDataType c_type, int ldc,
+                            cublasComputeType_t compute, cublasGemmAlgo_t) {
+  const int rows_a = transpose_a == CUBLAS_OP_N ? m : k, rows_b = transpose_b == CUBLAS_OP_N ? k : n;
+  if (m < 0 || n < 0 || k < 0 || lda < rows_a || ldb < rows_b || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool as_tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  if (c_type != CUDA_R_32F || a_type != b_type || (a_type != CUDA_R_32F && a_type != CUDA_R_16BF) ||
+      (as_tf32 ? a_type != CUDA_R_32F : compute != CUBLAS_COMPUTE_32F))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  const size_t size = a_type == CUDA_R_32F ? sizeof(float) : sizeof(doppel::Bfloat16);
+  const size_t of_a = extent(lda, rows_a, rows_a == m ? k : m), of_b = extent(ldb, rows_b, rows_b == k ? n : k);
+  if (!on_device(a, of_a, size) || !on_device(b, of_b, size) || !on_device(c, extent(ldc, m, n), sizeof(float)))
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  simt::enqueue(handle->stream,
+                [=, alpha = *static_cast<const float*>(alpha), beta = *static_cast<const float*>(beta)] {
+                  const std::vector<float> x = factors(a, a_type, of_a, as_tf32), y = factors(b, b_type, of_b, as_tf32);
+                  cblas_sgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha,
+                              x.data(), lda, y.data(), ldb, beta, static_cast<float*>(c), ldc);
+                });
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -250,8 +250,8 @@ SIMT_API cudaSetDevice(int device) {
 SIMT_API cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = cudaDeviceProp{};
   std::strcpy(properties->name, "CPU emulation");
-  properties->major = 7;
-  properties->minor = 5;
+  properties->major = 8;
+  properties->minor = 0;
   properties->warpSize = 32;
   properties->multiProcessorCount = 2;
   properties->maxThreadsPerBlock = 1024;

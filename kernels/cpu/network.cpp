@@ -1,11 +1,14 @@
-#include "engine/nn/inference.h"
+#include "kernels/cpu/network.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <utility>
+#include <vector>
 
-#include "engine/nn/onednn.h"
-#include "engine/nn/patches.h"
 #include "kernels/common/error.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/patches.h"
 
 namespace doppel {
 
@@ -14,39 +17,33 @@ using onednn::Step;
 using Format = memory::format_tag;
 using Type = memory::data_type;
 
-struct InferenceLayer {
-  enum class Kind : uint8_t { kDense, kConvolution, kTransposed, kPool } kind;
-  ConvShape shape;          // of images; of a pool `kernel` and `stride` are the window's
-  int64_t inputs, outputs;  // values of a row
-  Rectified rectified = Rectified::kNo;
-  std::vector<float> weight, bias;
+namespace {
+
+struct PlainLayer : TrainedLayer {
+  explicit PlainLayer(const TrainedLayer& layer) : TrainedLayer(layer) {
+    if (kind != Kind::kTransposed) return;
+    weight = weights_of_patches(shape, weight.data());
+    patch_sums.emplace(shape);
+  }
   std::optional<PatchSums> patch_sums;  // of a transposed convolution, whose weights are of patches
 };
 
 // What a block of so many rows goes through.
-struct InferenceSteps {
+struct Steps {
   std::optional<Step> read;  // to the first layer's type, where that is another one than float
   std::vector<Step> layers;
-  std::vector<dnnl::memory>
-      values;                  // [layers] what each takes; of the first one unless it takes the floats as they are
+  std::vector<memory> values;  // [layers] what each takes; of the first one unless it takes the floats as they are
   std::vector<float> patches;  // of transposed convolutions
 };
-
-namespace {
 
 constexpr int64_t kBlockFloats = 192 << 10;            // of what one layer takes and gives: most of an L2 of 1 MiB
 constexpr int64_t kFewestRows = 16, kMostRows = 1024;  // of a block
 constexpr int64_t kPatchFloats = 128 << 10;            // of the patches of some images, which are soon summed
 constexpr size_t kMostSizes = 4;                       // numbers of rows whose steps are kept
 
-InferenceLayer layer_of(InferenceLayer::Kind kind, const ConvShape& shape, int64_t inputs, int64_t outputs,
-                        Rectified rectified, const Parameter<float>& weight, const Parameter<float>& bias) {
-  return {kind, shape, inputs, outputs, rectified, weight.value, bias.value, {}};
-}
-
-dnnl::primitive_attr attributes(Rectified rectified) {
+dnnl::primitive_attr attributes(bool rectified) {
   dnnl::primitive_attr how = onednn::attributes();
-  if (rectified == Rectified::kNo) return how;
+  if (!rectified) return how;
   dnnl::post_ops relu;
   relu.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
   how.set_post_ops(relu);
@@ -72,7 +69,7 @@ void own_bias(Step& step, const std::vector<float>& bias, const memory::desc& la
   std::copy(bias.begin(), bias.end(), static_cast<float*>(step.memory(DNNL_ARG_BIAS).get_data_handle()));
 }
 
-Step make_dense(const InferenceLayer& layer, int64_t rows, Type from, Type to) {
+Step make_dense(const PlainLayer& layer, int64_t rows, Type from, Type to) {
   const memory::desc x({rows, layer.inputs}, from, Format::ab), y({rows, layer.outputs}, to, Format::ab);
   const memory::desc weight({layer.inputs, layer.outputs}, from, Format::any);
   const memory::desc bias({1, layer.outputs}, Type::f32, Format::ab);
@@ -101,7 +98,7 @@ memory::desc large_images(const ConvShape& s, int64_t rows, Type type) {
   return {{rows, s.inputs, s.height, s.width}, type, Format::nhwc};
 }
 
-Step make_convolution(const InferenceLayer& layer, int64_t rows, Type from, Type to) {
+Step make_convolution(const PlainLayer& layer, int64_t rows, Type from, Type to) {
   const ConvShape& s = layer.shape;
   const ConvolutionArguments arguments(s);
   const memory::dims extents{s.outputs, s.inputs, s.kernel, s.kernel};
@@ -117,7 +114,7 @@ Step make_convolution(const InferenceLayer& layer, int64_t rows, Type from, Type
   return step;
 }
 
-Step make_pool(const InferenceLayer& layer, int64_t rows, Type type) {
+Step make_pool(const PlainLayer& layer, int64_t rows, Type type) {
   const ConvShape& s = layer.shape;
   const memory::dims window{s.kernel, s.kernel}, none{0, 0};
   const memory::dims after{s.output_height() * s.kernel - s.height, s.output_width() * s.kernel - s.width};
@@ -132,9 +129,9 @@ Step make_pool(const InferenceLayer& layer, int64_t rows, Type type) {
 
 // The product that makes the patches of so many images. oneDNN's deconvolutions were slower by half, and by far where
 // there are few channels.
-Step make_patches(const InferenceLayer& layer, int64_t images, Type from) {
+Step make_patches(const PlainLayer& layer, int64_t images, Type from) {
   const ConvShape& s = layer.shape;
-  const int64_t pixels = images * s.output_height() * s.output_width(), width = s.inputs * s.kernel * s.kernel;
+  const int64_t pixels = images * s.output_pixels(), width = s.inputs * s.taps();
   const memory::desc y({pixels, s.outputs}, from, Format::ab);
   const dnnl::matmul::primitive_desc description(onednn::processor(), y, {{s.outputs, width}, from, Format::any},
                                                  onednn::floats({pixels, width}, Format::ab), onednn::attributes());
@@ -145,21 +142,21 @@ Step make_patches(const InferenceLayer& layer, int64_t images, Type from) {
 }
 
 // The largest divisor of `rows` whose patches stay in the cache.
-int64_t images_of_patches(const InferenceLayer& layer, int64_t rows) {
+int64_t images_of_patches(const PlainLayer& layer, int64_t rows) {
   int64_t images = std::clamp(kPatchFloats / layer.patch_sums->image_floats(), int64_t{1}, rows);
   while (rows % images != 0) --images;
   return images;
 }
 
-Step make_step(const InferenceLayer& layer, int64_t rows, Type from, Type to) {
+Step make_step(const PlainLayer& layer, int64_t rows, Type from, Type to) {
   switch (layer.kind) {
-    case InferenceLayer::Kind::kDense:
+    case TrainedLayer::Kind::kDense:
       return make_dense(layer, rows, from, to);
-    case InferenceLayer::Kind::kConvolution:
+    case TrainedLayer::Kind::kConvolution:
       return make_convolution(layer, rows, from, to);
-    case InferenceLayer::Kind::kTransposed:
+    case TrainedLayer::Kind::kTransposed:
       return make_patches(layer, images_of_patches(layer, rows), from);
-    case InferenceLayer::Kind::kPool:
+    case TrainedLayer::Kind::kMaxPool:
       return make_pool(layer, rows, from);
   }
   throw Error("a layer of no kind");
@@ -174,31 +171,34 @@ memory buffer(int64_t rows, int64_t width, Type type) {
   return {{{rows * width}, type, Format::a}, onednn::processor()};
 }
 
-InferenceSteps make_steps(const std::vector<std::shared_ptr<const InferenceLayer>>& layers, int64_t rows,
-                          Precision precision) {
+Steps make_steps(const std::vector<PlainLayer>& layers, int64_t rows, Precision precision) {
   const Type between = type_between(precision);
-  InferenceSteps steps;
+  Steps steps;
   if (between != Type::f32) {
-    const memory::desc given = onednn::floats({rows * layers.front()->inputs}, Format::a);
-    steps.read = onednn::make_reorder(given, {{rows * layers.front()->inputs}, between, Format::a});
+    const memory::desc given = onednn::floats({rows * layers.front().inputs}, Format::a);
+    steps.read = onednn::make_reorder(given, {{rows * layers.front().inputs}, between, Format::a});
     steps.read->take(DNNL_ARG_FROM, given);
-    steps.read->take(DNNL_ARG_TO, {{rows * layers.front()->inputs}, between, Format::a});
+    steps.read->take(DNNL_ARG_TO, {{rows * layers.front().inputs}, between, Format::a});
   }
   int64_t patches = 0;  // floats
-  for (const auto& layer : layers) {
+  for (const PlainLayer& layer : layers) {
     const bool is_last = &layer == &layers.back();
-    steps.layers.push_back(make_step(*layer, rows, between, is_last ? Type::f32 : between));
-    steps.values.push_back(buffer(rows, layer->inputs, between));
-    if (layer->kind == InferenceLayer::Kind::kTransposed)
-      patches = std::max(patches, images_of_patches(*layer, rows) * layer->patch_sums->image_floats());
+    steps.layers.push_back(make_step(layer, rows, between, is_last ? Type::f32 : between));
+    steps.values.push_back(buffer(rows, layer.inputs, between));
+    if (layer.patch_sums)
+      patches = std::max(patches, images_of_patches(layer, rows) * layer.patch_sums->image_floats());
   }
   steps.patches.resize(static_cast<size_t>(patches));
   return steps;
 }
 
+void rectify(float* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) values[i] = std::max(values[i], 0.0f);
+}
+
 // Values of these types lie at x and y.
-void transpose(const InferenceLayer& layer, Step& product, Type from, Type to, const void* x, int64_t rows,
-               float* patches, void* y) {
+void transpose(const PlainLayer& layer, Step& product, Type from, Type to, const void* x, int64_t rows, float* patches,
+               void* y) {
   const int64_t images = images_of_patches(layer, rows);
   const auto* values = static_cast<const std::byte*>(x);
   for (int64_t first = 0; first < rows; first += images) {
@@ -213,6 +213,109 @@ void transpose(const InferenceLayer& layer, Step& product, Type from, Type to, c
   }
 }
 
+// Layers that labels add nothing to.
+class PlainLayers {
+ public:
+  explicit PlainLayers(Precision precision) : precision_(precision) {}
+  void add(const TrainedLayer& layer) { layers_.emplace_back(layer); }
+  int64_t outputs() const { return layers_.back().outputs; }
+  void run(const float* x, int64_t rows, float* y) {
+    const int64_t block = block_rows(), inputs = layers_.front().inputs;
+    for (int64_t first = 0; first < rows; first += block)
+      run_block(x + first * inputs, std::min(block, rows - first), y + first * outputs());
+  }
+
+ private:
+  int64_t block_rows() const;
+  void run_block(const float* x, int64_t rows, float* y);
+
+  Precision precision_;
+  std::vector<PlainLayer> layers_;
+  std::map<int64_t, Steps> steps_;  // by the number of rows that they are for
+};
+
+int64_t PlainLayers::block_rows() const {
+  int64_t floats = 1;
+  for (const PlainLayer& layer : layers_) floats = std::max(floats, layer.inputs + layer.outputs);
+  return std::clamp(kBlockFloats / floats / kFewestRows * kFewestRows, kFewestRows, kMostRows);
+}
+
+void PlainLayers::run_block(const float* x, int64_t rows, float* y) {
+  if (steps_.size() >= kMostSizes && !steps_.contains(rows)) steps_.clear();
+  if (!steps_.contains(rows)) steps_.emplace(rows, make_steps(layers_, rows, precision_));
+  Steps& steps = steps_.at(rows);
+  const void* values = x;
+  if (steps.read) {
+    steps.read->run({{DNNL_ARG_FROM, x}, {DNNL_ARG_TO, steps.values[0].get_data_handle()}});
+    values = steps.values[0].get_data_handle();
+  }
+  const Type between = type_between(precision_);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const bool is_last = i + 1 == layers_.size();
+    void* next = is_last ? y : steps.values[i + 1].get_data_handle();
+    if (layers_[i].patch_sums)
+      transpose(layers_[i], steps.layers[i], between, is_last ? Type::f32 : between, values, rows, steps.patches.data(),
+                next);
+    else
+      steps.layers[i].run({{DNNL_ARG_SRC, values}, {DNNL_ARG_DST, next}});
+    values = next;
+  }
+}
+
+// Ends where labels add something, or at the end: that layer is alone, in single precision, its ReLU after the sum.
+struct Part {
+  PlainLayers layers;
+  std::vector<float> label_weight;
+  bool rectified = false;
+  std::vector<float> values = {};  // that it gives, unless it is the last
+};
+
+void add_labels(const Part& part, const int32_t* labels, int64_t rows, float* y) {
+  const int64_t outputs = part.layers.outputs();
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* weight = part.label_weight.data() + labels[row] * outputs;
+    for (int64_t o = 0; o < outputs; ++o) y[row * outputs + o] += weight[o];
+  }
+  if (part.rectified) rectify(y, rows * outputs);
+}
+
+class CpuNetwork : public PreparedNetwork {
+ public:
+  CpuNetwork(const TrainedNetwork& network, Precision precision) {
+    check_trained_network(network);
+    if (precision == Precision::kBfloat16 && !has_fast_bfloat16())
+      throw UsageError("this processor has no instructions for bfloat16 (AVX-512 BF16): f32 is faster here");
+    bool is_open = false;
+    for (TrainedLayer layer : network.layers) {
+      const bool is_labelled = !layer.label_weight.empty();
+      if (!is_open || is_labelled) parts_.push_back({PlainLayers(is_labelled ? Precision::kSingle : precision), {}});
+      is_open = !is_labelled;
+      if (is_labelled) {
+        parts_.back().label_weight = std::exchange(layer.label_weight, {});
+        parts_.back().rectified = std::exchange(layer.rectified, false);
+      }
+      parts_.back().layers.add(layer);
+    }
+  }
+
+  void run(const float* x, const int32_t* labels, int64_t rows, float* y) override {
+    if (rows <= 0) return;
+    for (Part& part : parts_) {
+      float* to = y;
+      if (&part != &parts_.back()) {
+        part.values.resize(static_cast<size_t>(rows * part.layers.outputs()));
+        to = part.values.data();
+      }
+      part.layers.run(x, rows, to);
+      if (!part.label_weight.empty()) add_labels(part, labels, rows, to);
+      x = to;
+    }
+  }
+
+ private:
+  std::vector<Part> parts_;
+};
+
 }  // namespace
 
 bool has_fast_bfloat16() {
@@ -220,70 +323,8 @@ bool has_fast_bfloat16() {
   return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kNeeded) == kNeeded;
 }
 
-InferenceNetwork::InferenceNetwork(Precision precision) : precision_(precision) {
-  if (precision == Precision::kBfloat16 && !has_fast_bfloat16())
-    throw UsageError("this processor has no instructions for bfloat16 (AVX-512 BF16): f32 is faster here");
-}
-
-void InferenceNetwork::add(const Dense<float>& layer, Rectified rectified) {
-  layers_.push_back(std::make_shared<InferenceLayer>(layer_of(InferenceLayer::Kind::kDense, {}, layer.inputs(),
-                                                              layer.outputs(), rectified, layer.weight, layer.bias)));
-}
-
-void InferenceNetwork::add(const Conv2d<float>& layer, Rectified rectified) {
-  const ConvShape& shape = layer.shape();
-  layers_.push_back(
-      std::make_shared<InferenceLayer>(layer_of(InferenceLayer::Kind::kConvolution, shape, shape.input_size(),
-                                                shape.output_size(), rectified, layer.weight, layer.bias)));
-}
-
-void InferenceNetwork::add(const ConvTranspose2d<float>& layer, Rectified rectified) {
-  const ConvShape& shape = layer.shape();
-  InferenceLayer taken = layer_of(InferenceLayer::Kind::kTransposed, shape, shape.output_size(), shape.input_size(),
-                                  rectified, layer.weight, layer.bias);
-  taken.weight = weights_of_patches(shape, taken.weight.data());
-  taken.patch_sums.emplace(shape);
-  layers_.push_back(std::make_shared<InferenceLayer>(std::move(taken)));
-}
-
-void InferenceNetwork::add(const MaxPool<float>& layer) {
-  const ConvShape shape = layer.shape();
-  layers_.push_back(std::make_shared<InferenceLayer>(InferenceLayer{
-      InferenceLayer::Kind::kPool, shape, shape.input_size(), shape.output_size(), Rectified::kNo, {}, {}, {}}));
-}
-
-int64_t InferenceNetwork::block_rows() const {
-  int64_t floats = 1;
-  for (const auto& layer : layers_) floats = std::max(floats, layer->inputs + layer->outputs);
-  return std::clamp(kBlockFloats / floats / kFewestRows * kFewestRows, kFewestRows, kMostRows);
-}
-
-void InferenceNetwork::run_block(const float* x, int64_t rows, float* y) {
-  if (steps_.kept.size() >= kMostSizes && !steps_.kept.contains(rows)) steps_.kept.clear();
-  std::shared_ptr<InferenceSteps>& steps = steps_.kept[rows];
-  if (!steps) steps = std::make_shared<InferenceSteps>(make_steps(layers_, rows, precision_));
-  const Type between = type_between(precision_);
-  const void* values = x;
-  if (steps->read) {
-    steps->read->run({{DNNL_ARG_FROM, x}, {DNNL_ARG_TO, steps->values[0].get_data_handle()}});
-    values = steps->values[0].get_data_handle();
-  }
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const bool is_last = i + 1 == layers_.size();
-    void* next = is_last ? y : steps->values[i + 1].get_data_handle();
-    if (layers_[i]->kind == InferenceLayer::Kind::kTransposed)
-      transpose(*layers_[i], steps->layers[i], between, is_last ? Type::f32 : between, values, rows,
-                steps->patches.data(), next);
-    else
-      steps->layers[i].run({{DNNL_ARG_SRC, values}, {DNNL_ARG_DST, next}});
-    values = next;
-  }
-}
-
-void InferenceNetwork::run(const float* x, int64_t rows, float* y) {
-  const int64_t block = block_rows(), inputs = layers_.front()->inputs, outputs = layers_.back()->outputs;
-  for (int64_t first = 0; first < rows; first += block)
-    run_block(x + first * inputs, std::min(block, rows - first), y + first * outputs);
+std::unique_ptr<PreparedNetwork> prepare_network_on_cpu(const TrainedNetwork& network, Precision precision) {
+  return std::make_unique<CpuNetwork>(network, precision);
 }
 
 }  // namespace doppel

@@ -1,5 +1,5 @@
 // Sums of patches, against their definition.
-#include "engine/nn/patches.h"
+#include "kernels/cpu/patches.h"
 
 #include <gtest/gtest.h>
 
@@ -45,17 +45,17 @@ TEST_P(PatchSumsOf, EveryPixelTakesWhatThePatchesHaveForIt) {
             patches[static_cast<size_t>(image * sums.image_floats() + (output * taps + tap) * shape.inputs + c)]);
     });
   std::vector<float> y(expected.size());
-  sums.sum(patches.data(), kImages, bias.data(), Rectified::kNo, y.data());
+  sums.sum(patches.data(), kImages, bias.data(), false, y.data());
   for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected[i], 1e-5) << i;  // sums of up to 17 of about 1
-  sums.sum(patches.data(), kImages, bias.data(), Rectified::kYes, y.data());
+  sums.sum(patches.data(), kImages, bias.data(), true, y.data());
   for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], std::max(expected[i], 0.0), 1e-5) << i;
 }
 
 TEST_P(PatchSumsOf, InBfloat16AreTheNearest) {
   std::vector<float> y(static_cast<size_t>(kImages * shape.input_size()));
   std::vector<uint16_t> rounded(y.size());
-  sums.sum(patches.data(), kImages, nullptr, Rectified::kNo, y.data());
-  sums.sum(patches.data(), kImages, nullptr, Rectified::kNo, rounded.data());
+  sums.sum(patches.data(), kImages, nullptr, false, y.data());
+  sums.sum(patches.data(), kImages, nullptr, false, rounded.data());
   for (size_t i = 0; i < y.size(); ++i) {
     const auto value = std::bit_cast<float>(static_cast<uint32_t>(rounded[i]) << 16);
     ASSERT_LE(std::abs(value - y[i]), std::abs(y[i]) / 256) << i;  // half of the last of 8 digits

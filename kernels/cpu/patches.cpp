@@ -1,17 +1,18 @@
 // Compiled for each instruction set: lanes are channels.
-#include "engine/nn/patches.h"
+#include "kernels/cpu/patches.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "engine/nn/patches.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/patches.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+// After them:
+#include "kernels/common/bfloat16.h"
 
-#ifndef DOPPEL_ENGINE_NN_PATCH_IMAGE
-#define DOPPEL_ENGINE_NN_PATCH_IMAGE
+#ifndef DOPPEL_KERNELS_CPU_PATCH_IMAGE
+#define DOPPEL_KERNELS_CPU_PATCH_IMAGE
 namespace doppel {
 namespace {
 
@@ -23,11 +24,6 @@ struct PatchImage {
   int64_t pixels, channels;
   float least;  // of the sums: 0 where they are rectified
 };
-
-[[maybe_unused]] uint16_t round_to_bfloat16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 }  // namespace
 }  // namespace doppel
@@ -56,7 +52,7 @@ void store(hn::Vec<Floats> values, uint16_t* to) {
   hn::StoreU(hn::TruncateTo(upper, rounded), upper, to);
 }
 void store(float value, uint16_t* to) {
-  *to = round_to_bfloat16(value);
+  *to = bfloat16_of_float(value).bits;
 }
 
 template <class Out>
@@ -128,14 +124,14 @@ PatchSums::PatchSums(const ConvShape& shape)
 }
 
 template <class Out>
-void PatchSums::sum_to(const float* patches, int64_t images, const float* bias, Rectified rectified, Out* y) const {
+void PatchSums::sum_to(const float* patches, int64_t images, const float* bias, bool rectified, Out* y) const {
   PatchImage image{patches,
                    first_.data(),
                    offset_.data(),
                    bias != nullptr ? bias : no_bias_.data(),
                    pixels_,
                    channels_,
-                   rectified == Rectified::kYes ? 0 : -std::numeric_limits<float>::infinity()};
+                   rectified ? 0 : -std::numeric_limits<float>::infinity()};
   for (int64_t i = 0; i < images; ++i, image.patches += image_floats_, y += pixels_ * channels_) {
     if constexpr (std::is_same_v<Out, float>)
       HWY_DYNAMIC_DISPATCH(sum_to_floats)(image, y);
@@ -144,10 +140,10 @@ void PatchSums::sum_to(const float* patches, int64_t images, const float* bias, 
   }
 }
 
-void PatchSums::sum(const float* patches, int64_t images, const float* bias, Rectified rectified, float* y) const {
+void PatchSums::sum(const float* patches, int64_t images, const float* bias, bool rectified, float* y) const {
   sum_to(patches, images, bias, rectified, y);
 }
-void PatchSums::sum(const float* patches, int64_t images, const float* bias, Rectified rectified, uint16_t* y) const {
+void PatchSums::sum(const float* patches, int64_t images, const float* bias, bool rectified, uint16_t* y) const {
   sum_to(patches, images, bias, rectified, y);
 }
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/nn/likelihoods.h"
+#include "kernels/cpu/image_sampler.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "engine/nn/pixel_levels.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/pixel_levels.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 // After it:

@@ -1,0 +1,250 @@
+// The host's half of trained networks on CUDA.
+#include "kernels/cuda/network.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "kernels/common/bfloat16.h"
+#include "kernels/common/error.h"
+#include "kernels/cuda/table_constants.h"
+
+namespace doppel::cuda {
+namespace {
+
+using Kind = TrainedLayer::Kind;
+
+// Of a block of rows, at most: small enough that most of what a layer hands on is read from an L2 of 50 MB, and large
+// enough that products fill the device.
+constexpr int64_t kWorkingBytes = int64_t{128} << 20, kMostRows = 8192;
+constexpr int kFirstWithBfloat16 = 8, kHopper = 9;  // compute capabilities
+// What cuBLAS takes by itself.
+size_t workspace_bytes(const cudaDeviceProp& properties) {
+  return size_t{properties.major >= kHopper ? 32u : 4u} << 20;
+}
+
+int64_t value_bytes(Precision precision) {
+  return precision == Precision::kSingle ? 4 : 2;
+}
+
+ImageMap map_of(const ConvShape& s) {
+  const auto narrow = [](int64_t size) { return static_cast<int32_t>(size); };
+  return {narrow(s.inputs),         narrow(s.outputs), narrow(s.height), narrow(s.width),  narrow(s.output_height()),
+          narrow(s.output_width()), narrow(s.kernel),  narrow(s.stride), narrow(s.padding)};
+}
+
+// As products take them, [outputs, inputs] with the inputs or outputs of images channels last: of a convolution
+// [outputs, taps, inputs], of a transposed one [taps, inputs, outputs] ("inputs" and "outputs" the convolution's).
+std::vector<float> arranged_weights(const TrainedLayer& layer) {
+  if (layer.kind != Kind::kConvolution && layer.kind != Kind::kTransposed) return layer.weight;
+  const auto outputs = static_cast<size_t>(layer.shape.outputs), inputs = static_cast<size_t>(layer.shape.inputs),
+             taps = static_cast<size_t>(layer.shape.taps());
+  std::vector<float> weight(layer.weight.size());
+  const float* from = layer.weight.data();
+  for (size_t o = 0; o < outputs; ++o)
+    for (size_t i = 0; i < inputs; ++i)
+      for (size_t tap = 0; tap < taps; ++tap)
+        weight[layer.kind == Kind::kConvolution ? (o * taps + tap) * inputs + i : (tap * inputs + i) * outputs + o] =
+            *from++;
+  return weight;
+}
+
+size_t put_weights(Blob& blob, const std::vector<float>& weight, Precision precision) {
+  if (precision == Precision::kSingle) return blob.put(weight);
+  std::vector<Bfloat16> rounded(weight.size());
+  std::transform(weight.begin(), weight.end(), rounded.begin(), bfloat16_of_float);
+  return blob.put(rounded);
+}
+
+int64_t sums_of(const TrainedLayer& layer) {  // of a row
+  switch (layer.kind) {
+    case Kind::kTransposed:
+      return layer.shape.output_pixels() * layer.shape.taps() * layer.shape.inputs;
+    case Kind::kMaxPool:
+      return 0;
+    default:
+      return layer.outputs;
+  }
+}
+int64_t patches_of(const TrainedLayer& layer) {
+  return layer.kind == Kind::kConvolution ? layer.shape.output_pixels() * layer.shape.taps() * layer.shape.inputs : 0;
+}
+
+}  // namespace
+
+NetworkOnDevice::NetworkOnDevice(const TrainedNetwork& network, Precision precision, int64_t block_rows, int device,
+                                 cudaStream_t stream)
+    : precision_(precision), stream_(stream) {
+  check_trained_network(network);
+  cudaDeviceProp properties;
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  if (precision == Precision::kBfloat16 && properties.major < kFirstWithBfloat16)
+    throw UsageError(std::string(properties.name) + " has no instructions for bfloat16: f32 is faster here");
+  Blob blob;
+  for (const TrainedLayer& layer : network.layers)
+    layers_.push_back({layer.kind, map_of(layer.shape), static_cast<int32_t>(layer.inputs),
+                       static_cast<int32_t>(layer.outputs), layer.rectified,
+                       put_weights(blob, arranged_weights(layer), precision), blob.put(layer.bias),
+                       blob.put(layer.label_weight), !layer.label_weight.empty()});
+  constants_ = upload(blob, stream);
+  make_buffers(network, block_rows);
+
+  cublasHandle_t handle = nullptr;
+  CUDA_CHECK(cublasCreate(&handle));
+  blas_.reset(handle);
+  CUDA_CHECK(cublasSetStream(handle, stream));
+  workspace_ = DeviceBuffer<std::byte>(workspace_bytes(properties), stream);
+  CUDA_CHECK(cublasSetWorkspace(handle, workspace_.data(), workspace_.size()));
+}
+
+void NetworkOnDevice::make_buffers(const TrainedNetwork& network, int64_t block_rows) {
+  int64_t sums = 0, patches = 0, values = 0;
+  for (const TrainedLayer& layer : network.layers) {
+    sums = std::max(sums, sums_of(layer));
+    patches = std::max(patches, patches_of(layer));
+    values = std::max(values, layer.inputs);
+  }
+  const int64_t size = value_bytes(precision_);
+  const int64_t row_bytes = 4 * (network.inputs() + network.outputs() + sums) + size * (patches + 2 * values);
+  const int64_t suitable = std::clamp<int64_t>(kWorkingBytes / row_bytes, kNetworkRows, kMostRows);
+  rows_ = block_rows > 0 ? (block_rows + kNetworkRows - 1) / kNetworkRows * kNetworkRows
+                         : suitable / kNetworkRows * kNetworkRows;
+  if (rows_ * std::max({sums, patches, values, network.outputs()}) > std::numeric_limits<int32_t>::max())
+    throw Error("a block of " + std::to_string(rows_) + " rows of a network is more than 2^31 values");
+  const auto floats = [&](int64_t of_row) { return DeviceBuffer<float>(static_cast<size_t>(rows_ * of_row), stream_); };
+  const auto bytes = [&](int64_t of_row) {
+    return DeviceBuffer<std::byte>(static_cast<size_t>(rows_ * of_row * size), stream_);
+  };
+  input_ = floats(network.inputs());
+  output_ = floats(network.outputs());
+  sums_ = floats(sums);
+  patches_ = bytes(patches);
+  for (DeviceBuffer<std::byte>& buffer : values_) buffer = bytes(values);
+}
+
+// To cuBLAS, column-major: sums' [outputs, count] = (weight' [inputs, outputs])' x' [inputs, count].
+void NetworkOnDevice::multiply(const void* x, const void* weight, int64_t count, int32_t inputs, int32_t outputs) {
+  const bool is_single = precision_ == Precision::kSingle;
+  const cudaDataType type = is_single ? CUDA_R_32F : CUDA_R_16BF;
+  const float one = 1, zero = 0;
+  CUDA_CHECK(cublasGemmEx(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, outputs, static_cast<int>(count), inputs, &one, weight,
+                          type, inputs, x, type, inputs, &zero, sums_.data(), CUDA_R_32F, outputs,
+                          is_single ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+}
+
+void NetworkOnDevice::run_layer(const Layer& layer, const void* x, Precision to, void* y, const int32_t* labels) {
+  const ImageMap& map = layer.map;
+  const auto rows = static_cast<int32_t>(rows_);
+  const std::byte* weight = constants_.data() + layer.weight;
+  const int64_t pixels = rows_ * map.output_height * map.output_width;
+  const int32_t patch = map.kernel * map.kernel * map.inputs;
+  switch (layer.kind) {
+    case Kind::kDense:
+      multiply(x, weight, rows_, layer.inputs, layer.outputs);
+      finish_sums({sums_.data(), floats(layer.bias), layer.has_labels ? floats(layer.label_weight) : nullptr, labels, y,
+                   rows, layer.outputs, layer.rectify},
+                  to, stream_);
+      break;
+    case Kind::kConvolution:
+      gather_patches({x, patches_.data(), map, rows}, precision_, stream_);
+      multiply(patches_.data(), weight, pixels, patch, map.outputs);
+      finish_sums({sums_.data(), floats(layer.bias), nullptr, nullptr, y, static_cast<int32_t>(pixels), map.outputs,
+                   layer.rectify},
+                  to, stream_);
+      break;
+    case Kind::kTransposed:
+      multiply(x, weight, pixels, map.outputs, patch);
+      sum_taps({sums_.data(), floats(layer.bias), y, map, rows, layer.rectify}, to, stream_);
+      break;
+    case Kind::kMaxPool:
+      pool_images({x, y, map, rows}, to, stream_);
+      break;
+  }
+}
+
+void NetworkOnDevice::run(const int32_t* labels) {
+  const void* x = input_.data();
+  if (precision_ == Precision::kBfloat16) {
+    round_values(input_.data(), static_cast<int64_t>(input_.size()), values_[0].data(), stream_);
+    x = values_[0].data();
+  }
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const bool is_last = i + 1 == layers_.size();
+    void* y = is_last ? static_cast<void*>(output_.data()) : values_[(i + 1) % 2].data();
+    run_layer(layers_[i], x, is_last ? Precision::kSingle : precision_, y, labels);
+    x = y;
+  }
+}
+
+// ---- from and to host memory
+
+namespace {
+
+int select_device(int device) {  // before the members that allocate on it
+  CUDA_CHECK(cudaSetDevice(device));
+  return device;
+}
+
+class CudaNetwork : public PreparedNetwork {
+ public:
+  CudaNetwork(const TrainedNetwork& network, Precision precision, int64_t block_rows, int device)
+      : device_(select_device(device)),
+        inputs_(network.layers.empty() ? 0 : network.inputs()),
+        outputs_(network.layers.empty() ? 0 : network.outputs()),
+        has_labels_(network.has_labels()),
+        stream_(make_stream()),
+        network_(network, precision, block_rows, device, stream_.get()),
+        x_(make_pinned<float>(static_cast<size_t>(network_.rows() * inputs_))),
+        y_(make_pinned<float>(static_cast<size_t>(network_.rows() * outputs_))),
+        labels_(make_pinned<int32_t>(static_cast<size_t>(network_.rows()))),
+        device_labels_(static_cast<size_t>(network_.rows()), stream_.get()) {
+    std::fill_n(x_.get(), network_.rows() * inputs_, 0.0f);  // rows past the end are computed, too
+    std::fill_n(labels_.get(), network_.rows(), 0);
+  }
+  ~CudaNetwork() override {
+    cudaSetDevice(device_);
+    cudaStreamSynchronize(stream_.get());
+  }
+
+  void run(const float* x, const int32_t* labels, int64_t rows, float* y) override {
+    CUDA_CHECK(cudaSetDevice(device_));
+    for (int64_t first = 0; first < rows; first += network_.rows()) {
+      const int64_t some = std::min(network_.rows(), rows - first);
+      run_block(x + first * inputs_, labels + (has_labels_ ? first : 0), some, y + first * outputs_);
+    }
+  }
+
+ private:
+  void run_block(const float* x, const int32_t* labels, int64_t rows, float* y) {
+    const auto bytes_of = [&](int64_t width) { return static_cast<size_t>(network_.rows() * width) * sizeof(float); };
+    std::copy_n(x, rows * inputs_, x_.get());
+    CUDA_CHECK(cudaMemcpyAsync(network_.input(), x_.get(), bytes_of(inputs_), cudaMemcpyHostToDevice, stream_.get()));
+    if (has_labels_) {
+      std::copy_n(labels, rows, labels_.get());
+      CUDA_CHECK(
+          cudaMemcpyAsync(device_labels_.data(), labels_.get(), bytes_of(1), cudaMemcpyHostToDevice, stream_.get()));
+    }
+    network_.run(device_labels_.data());
+    CUDA_CHECK(cudaMemcpyAsync(y_.get(), network_.output(), bytes_of(outputs_), cudaMemcpyDeviceToHost, stream_.get()));
+    CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+    std::copy_n(y_.get(), rows * outputs_, y);
+  }
+
+  int device_;
+  int64_t inputs_, outputs_;
+  bool has_labels_;
+  Stream stream_;
+  NetworkOnDevice network_;
+  PinnedBuffer<float> x_, y_;
+  PinnedBuffer<int32_t> labels_;
+  DeviceBuffer<int32_t> device_labels_;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedNetwork> prepare_cuda_network(const TrainedNetwork& network, Precision precision,
+                                                      int64_t block_rows, int device) {
+  return std::make_unique<CudaNetwork>(network, precision, block_rows, device);
+}
+
+}  // namespace doppel::cuda
