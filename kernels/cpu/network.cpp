@@ -33,7 +33,7 @@ struct Steps {
   std::optional<Step> read;  // to the first layer's type, where that is another one than float
   std::vector<Step> layers;
   std::vector<memory> values;  // [layers] what each takes; of the first one unless it takes the floats as they are
-  std::vector<float> patches;  // of transposed convolutions
+  memory patches;              // of transposed convolutions: lines of the cache begin where oneDNN's memory does
 };
 
 constexpr int64_t kBlockFloats = 192 << 10;            // of what one layer takes and gives: most of an L2 of 1 MiB
@@ -188,7 +188,7 @@ Steps make_steps(const std::vector<PlainLayer>& layers, int64_t rows, Precision 
     if (layer.patch_sums)
       patches = std::max(patches, images_of_patches(layer, rows) * layer.patch_sums->image_floats());
   }
-  steps.patches.resize(static_cast<size_t>(patches));
+  if (patches > 0) steps.patches = buffer(1, patches, Type::f32);
   return steps;
 }
 
@@ -254,8 +254,8 @@ void PlainLayers::run_block(const float* x, int64_t rows, float* y) {
     const bool is_last = i + 1 == layers_.size();
     void* next = is_last ? y : steps.values[i + 1].get_data_handle();
     if (layers_[i].patch_sums)
-      transpose(layers_[i], steps.layers[i], between, is_last ? Type::f32 : between, values, rows, steps.patches.data(),
-                next);
+      transpose(layers_[i], steps.layers[i], between, is_last ? Type::f32 : between, values, rows,
+                static_cast<float*>(steps.patches.get_data_handle()), next);
     else
       steps.layers[i].run({{DNNL_ARG_SRC, values}, {DNNL_ARG_DST, next}});
     values = next;
