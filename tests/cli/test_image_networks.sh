@@ -46,6 +46,7 @@ for model in vae-dense cnn; do
     kill -INT $fit
     wait $fit
     status=$?
+    [[ $status == 0 || $status == 130 ]] || fail "status $status of a fit of $model that was interrupted"
     share=$((share * 2))
   done
   [[ $status == 130 && ! -e long.doppel ]] || fail "status $status of a fit of $model that was interrupted"
