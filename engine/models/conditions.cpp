@@ -22,7 +22,7 @@ constexpr const char* kOption = "--where";
   fail_at(kOption, position, what);
 }
 
-std::string quoted(const std::string& text) {
+std::string in_quotes(const std::string& text) {
   return "'" + text + "'";
 }
 
@@ -93,7 +93,7 @@ void take_relation(Lexer& lexer, Clause& clause) {
       fail(state.position, "after 'is' comes missing or present, not " + state.name());
     clause.relation = state.is("missing") ? Relation::kMissing : Relation::kPresent;
   } else {
-    fail(token.position, "after the column " + quoted(clause.column.text) +
+    fail(token.position, "after the column " + in_quotes(clause.column.text) +
                              " comes one of = != < <= > >= in, between or is, not " + token.name() +
                              (token.is_text() ? "; a column whose name has blanks is put in quotes" : ""));
   }
@@ -195,13 +195,13 @@ Ranges<Number> ranges_of(Relation relation, const std::vector<Place<Number>>& pl
 // ---- values in a column's form
 
 std::string of_column(const ColumnSchema& schema) {
-  return " (column " + quoted(schema.name) + ")";
+  return " (column " + in_quotes(schema.name) + ")";
 }
 
 Number number_of(const Token& token, const ColumnSchema& schema) {
   const Number number = parse_number(trimmed(token.text));
   if (number.form == NumberForm::kNone)
-    fail(token.position, quoted(token.text) + " is not a number" + of_column(schema));
+    fail(token.position, in_quotes(token.text) + " is not a number" + of_column(schema));
   return number;
 }
 
@@ -248,7 +248,7 @@ Place<int64_t> place_of_instant(const Token& token, const ColumnSchema& schema) 
     if (format.empty()) continue;
     if (const auto instant = DatetimeFormat(format, schema.unit).parse(text)) return {*instant, *instant};
   }
-  fail(token.position, quoted(token.text) + " is no date or time such as 2024-03-31 or '2024-03-31 18:00:00'" +
+  fail(token.position, in_quotes(token.text) + " is no date or time such as 2024-03-31 or '2024-03-31 18:00:00'" +
                            (schema.datetime_format.empty() ? "" : " or of the form " + schema.datetime_format) +
                            of_column(schema));
 }
@@ -268,11 +268,11 @@ size_t level_of(const Token& token, const ColumnSchema& schema) {
   }
   if (alike.size() == 1) return alike.front();
   if (alike.size() > 1)
-    fail(token.position, "the level " + quoted(token.text) + " may be " + quoted(schema.levels[alike[0]]) + " or " +
-                             quoted(schema.levels[alike[1]]) + ": give it exactly" + of_column(schema));
+    fail(token.position, "the level " + in_quotes(token.text) + " may be " + in_quotes(schema.levels[alike[0]]) +
+                             " or " + in_quotes(schema.levels[alike[1]]) + ": give it exactly" + of_column(schema));
   const bool means_missing =
       schema.has_missing && (trimmed(token.text) == trimmed(schema.missing_text) || token.is("missing"));
-  fail(token.position, "there is no level " + quoted(token.text) + " in column " + quoted(schema.name) +
+  fail(token.position, "there is no level " + in_quotes(token.text) + " in column " + in_quotes(schema.name) +
                            (means_missing ? ": cells without a value are found by 'is missing'"
                                           : near_names(schema.levels, token.text, "levels")));
 }
@@ -296,7 +296,7 @@ ColumnCondition anything(size_t column, const ColumnSchema& schema) {
 void allow_levels(const Clause& clause, const ColumnSchema& schema, ColumnCondition& condition) {
   if (clause.relation != Relation::kEqual && clause.relation != Relation::kNotEqual && clause.relation != Relation::kIn)
     fail(clause.column.position,
-         "the levels of column " + quoted(schema.name) + " have no order: say =, !=, or in {A, B}");
+         "the levels of column " + in_quotes(schema.name) + " have no order: say =, !=, or in {A, B}");
   std::vector<bool> named(schema.levels.size());
   for (const Token& value : clause.values) named[level_of(value, schema)] = true;
   for (size_t level = 0; level < named.size(); ++level)
@@ -322,7 +322,7 @@ void allow_values(const Clause& clause, const ColumnSchema& schema, ColumnCondit
   } else if (has_values(schema.kind)) {
     allow_levels(clause, schema, condition);
   } else {
-    fail(clause.column.position, "column " + quoted(schema.name) + " is " +
+    fail(clause.column.position, "column " + in_quotes(schema.name) + " is " +
                                      (schema.kind == ColumnKind::kKey    ? "a key"
                                       : schema.kind == ColumnKind::kText ? "free text"
                                                                          : "empty") +
@@ -369,7 +369,7 @@ Conditions parse_conditions(const std::string& text, const TableSchema& schema) 
     const auto [at, is_first] = by_column.try_emplace(column, anything(column, schema.columns[column]));
     apply(clause, schema.columns[column], at->second);
     if (at->second.allows_nothing())
-      fail(clause.column.position, "column " + quoted(schema.columns[column].name) +
+      fail(clause.column.position, "column " + in_quotes(schema.columns[column].name) +
                                        (is_first ? " can never be so" : " cannot be so beside the conditions before"));
   }
   Conditions conditions;

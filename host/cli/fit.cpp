@@ -77,13 +77,14 @@ char parse_delimiter(const std::string& text) {
   return text.front();
 }
 
-std::string quoted(const std::string& text) {
+std::string in_quotes(const std::string& text) {
   return "'" + shorten_text(text, kShownLevelCharacters) + "'";
 }
 
 std::string describe_levels(const std::vector<std::string>& levels) {
   std::string text;
-  for (size_t i = 0; i < std::min(levels.size(), kShownLevels); ++i) text += (i == 0 ? "" : ", ") + quoted(levels[i]);
+  for (size_t i = 0; i < std::min(levels.size(), kShownLevels); ++i)
+    text += (i == 0 ? "" : ", ") + in_quotes(levels[i]);
   if (levels.size() > kShownLevels) text += " and " + std::to_string(levels.size() - kShownLevels) + " more";
   return text;
 }
@@ -169,7 +170,7 @@ void print_cleaning(const TableProfile& profile) {
   }
   for (size_t i = 0; i < shown; ++i) {
     const std::string& note = profile.columns[i].cleaning.note;
-    if (!note.empty()) std::printf("%s: %s\n", quoted(profile.schema.columns[i].name).c_str(), note.c_str());
+    if (!note.empty()) std::printf("%s: %s\n", in_quotes(profile.schema.columns[i].name).c_str(), note.c_str());
   }
   std::printf("%s rows", std::to_string(profile.rows).c_str());
   if (profile.duplicate_rows >= 0)
