@@ -10,11 +10,12 @@
 #include "kernels/common/error.h"
 
 namespace doppel {
-namespace {
 
 bool has_labels(const Coder& coder) {
   return coder.rows().has_images() && !coder.rows().columns.empty();
 }
+
+namespace {
 
 // "label", z1 .. zk.
 OutputSchema code_schema(const Coder& coder) {

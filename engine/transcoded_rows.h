@@ -15,6 +15,9 @@
 
 namespace doppel {
 
+// Are the coder's rows images that it codes together with their labels?
+bool has_labels(const Coder& coder);
+
 struct TranscodedRows {
   std::shared_ptr<const Generator> generator;
   int64_t rows = 0;

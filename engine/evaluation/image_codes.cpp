@@ -14,10 +14,6 @@
 namespace doppel {
 namespace {
 
-bool needs_labels(const Coder& coder) {
-  return !coder.rows().columns.empty();
-}
-
 // [images, width]
 std::vector<double> encode(const Coder& coder, const Images& images) {
   std::vector<double> codes(static_cast<size_t>(images.count() * coder.width()));
@@ -33,7 +29,7 @@ CodeScatter make_scatter(const Coder& coder, const Images& real, const Images& s
   };
   const Images some_real = choose_images(real, choose_rows(real.count(), kMostCodes, seed));
   const std::vector<float> real_codes = codes_of(some_real, "real images");
-  if (needs_labels(coder) && synthetic.labels.empty()) {
+  if (has_labels(coder) && synthetic.labels.empty()) {
     CodeScatter scatter = scatter_codes(real_codes, {}, coder.width(), backend);
     scatter.real_labels = some_real.labels;
     return scatter;

@@ -67,6 +67,7 @@ struct ConvolutionSteps {
   std::optional<Weighted> apply[2][2];  // with a bias; rectified
   std::optional<Weighted> transpose;
   std::optional<Weighted> gradient[2];  // with a bias
+  std::optional<PatchSums> patch_sums;  // of a transposed convolution that is a product
 };
 
 namespace {
@@ -150,10 +151,10 @@ ConvolutionSteps::Weighted make_gradient(const ConvLayouts& layouts, bool biased
 
 // x by patches = y W, a few images at a time. oneDNN's kernels leave most lanes idle where an image has few channels
 // (of 32 channels to 1, they took ten times as long).
-void transpose_by_patches(const ConvShape& s, const float* y, const float* weight, int64_t rows, float* x) {
-  const PatchSums sums(s);
+void transpose_by_patches(const ConvShape& s, const PatchSums& sums, const float* y, const float* weight, int64_t rows,
+                          float* x) {
   const std::vector<float> weights = weights_of_patches(s, weight);
-  const int64_t pixels = s.output_height() * s.output_width(), width = s.inputs * s.kernel * s.kernel;
+  const int64_t pixels = s.output_pixels(), width = s.inputs * s.taps();
   const int64_t block = std::max<int64_t>(1, kPatchFloats / sums.image_floats());
   std::vector<float> patches(static_cast<size_t>(std::min(block, rows) * sums.image_floats()));
   for (int64_t first = 0; first < rows; first += block) {
@@ -189,7 +190,9 @@ template <>
 void Convolution<float>::transpose(const float* y, const float* weight, int64_t rows, float* x) {
   if (rows == 0) return;
   if (shape_.inputs < kFewChannels) {
-    transpose_by_patches(shape_, y, weight, rows, x);
+    auto& sums = steps(rows).patch_sums;
+    if (!sums) sums.emplace(shape_);
+    transpose_by_patches(shape_, *sums, y, weight, rows, x);
     return;
   }
   auto& kept = steps(rows).transpose;

@@ -96,7 +96,7 @@ HWY_EXPORT(sum_to_floats);
 HWY_EXPORT(sum_to_bfloat16);
 
 std::vector<float> weights_of_patches(const ConvShape& shape, const float* weight) {
-  const int64_t taps = shape.kernel * shape.kernel;
+  const int64_t taps = shape.taps();
   std::vector<float> result(static_cast<size_t>(shape.weights()));
   auto to = result.begin();
   for (int64_t output = 0; output < shape.outputs; ++output)
@@ -109,12 +109,11 @@ std::vector<float> weights_of_patches(const ConvShape& shape, const float* weigh
 PatchSums::PatchSums(const ConvShape& shape)
     : channels_(shape.inputs),
       pixels_(shape.height * shape.width),
-      image_floats_(shape.output_height() * shape.output_width() * shape.kernel * shape.kernel * shape.inputs),
+      image_floats_(shape.output_pixels() * shape.taps() * shape.inputs),
       no_bias_(static_cast<size_t>(shape.inputs)) {
   std::vector<std::vector<int32_t>> offsets(static_cast<size_t>(pixels_));
   for_each_tap(shape, [&](int64_t output, int64_t input, int64_t tap) {
-    offsets[static_cast<size_t>(input)].push_back(
-        static_cast<int32_t>((output * shape.kernel * shape.kernel + tap) * shape.inputs));
+    offsets[static_cast<size_t>(input)].push_back(static_cast<int32_t>((output * shape.taps() + tap) * shape.inputs));
   });
   for (const std::vector<int32_t>& of_pixel : offsets) {
     first_.push_back(static_cast<int32_t>(offset_.size()));

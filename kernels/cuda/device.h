@@ -25,6 +25,12 @@ inline void check(cudaError_t error, const char* call, const char* file, int lin
 }
 #define CUDA_CHECK(call) ::doppel::cuda::check((call), #call, __FILE__, __LINE__)
 
+// For the first member of a class, before those that allocate on the device.
+inline int select_device(int device) {
+  CUDA_CHECK(cudaSetDevice(device));
+  return device;
+}
+
 // A named range in a profiler's time line; costs nothing without one.
 struct ProfilerRange {
   explicit ProfilerRange(const char* name);

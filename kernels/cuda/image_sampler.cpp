@@ -19,11 +19,6 @@ namespace {
 constexpr int64_t kMostLatents = 1024;  // whose normals are in 32 KiB of shared memory
 constexpr int64_t kPreferredBlocks = 8;
 
-int select_device(int device) {  // before the members that allocate on it
-  CUDA_CHECK(cudaSetDevice(device));
-  return device;
-}
-
 class CudaImageSampler : public PreparedImageSampler {
  public:
   CudaImageSampler(const ImageSampler& sampler, int device);

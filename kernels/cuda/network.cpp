@@ -180,11 +180,6 @@ void NetworkOnDevice::run(const int32_t* labels) {
 
 namespace {
 
-int select_device(int device) {  // before the members that allocate on it
-  CUDA_CHECK(cudaSetDevice(device));
-  return device;
-}
-
 class CudaNetwork : public PreparedNetwork {
  public:
   CudaNetwork(const TrainedNetwork& network, Precision precision, int64_t block_rows, int device)

@@ -7,14 +7,7 @@
 #include "kernels/cuda/sample_table.h"
 
 namespace doppel::cuda {
-namespace {
-
-int select_device(int device) {  // before the members that allocate on it
-  CUDA_CHECK(cudaSetDevice(device));
-  return device;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 PiecewiseSampler::PiecewiseSampler(const std::vector<ColumnSampler>& columns, int device)
     : device_(select_device(device)), compute_(make_stream()), copy_(make_stream()) {

@@ -7,25 +7,20 @@
 #include <bit>
 #include <random>
 
+#include "tests/kernels/network_cases.h"
+
 namespace doppel {
 namespace {
 
 constexpr int64_t kImages = 3;
 
-std::vector<float> random_floats(int64_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
 class PatchSumsOf : public testing::TestWithParam<ConvShape> {
  protected:
   const ConvShape shape = GetParam();
   const PatchSums sums{shape};
-  const std::vector<float> patches = random_floats(kImages * sums.image_floats(), 1);
-  const std::vector<float> bias = random_floats(shape.inputs, 2);
+  std::mt19937_64 random{1};
+  const std::vector<float> patches = random_normals(kImages * sums.image_floats(), 1, random);
+  const std::vector<float> bias = random_normals(shape.inputs, 1, random);
 };
 // Of 1, 3 and 37 channels: less than a vector, and whole ones with a rest.
 INSTANTIATE_TEST_SUITE_P(Shapes, PatchSumsOf,
