@@ -15,8 +15,8 @@
 #include "engine/models/image_vae.h"
 #include "engine/models/trained_networks.h"
 #include "engine/nn/adam.h"
-#include "engine/nn/product.h"
 #include "kernels/cpu/network.h"
+#include "kernels/cpu/product.h"
 
 namespace doppel {
 namespace {
@@ -100,7 +100,15 @@ void train_vae(benchmark::State& state, bool is_convolutional) {
   set_counters(state, kTrainingRows, ImageVaeNetwork<float>::operations_per_row(shape));
 }
 
-void make_images(benchmark::State& state, bool is_convolutional, Precision precision) {
+std::shared_ptr<const ImageTexture> make_texture() {
+  constexpr float kFactor = 0.1f, kSpread = 30;
+  ImageTexture texture{kImage.size(), kAutoTexture, {}, {}};
+  texture.spread.assign(static_cast<size_t>(kClasses * ImageTexture::kMeans), kSpread);
+  texture.factor.assign(static_cast<size_t>(kClasses * kAutoTexture * kImage.size()), kFactor);
+  return std::make_shared<const ImageTexture>(std::move(texture));
+}
+
+void make_images(benchmark::State& state, bool is_convolutional, Precision precision, bool has_texture) {
   const ImageVaeShape shape = vae_shape(is_convolutional);
   ImageSampler definition;
   definition.label_weights.assign(kClasses, 1);
@@ -115,6 +123,7 @@ void make_images(benchmark::State& state, bool is_convolutional, Precision preci
   }
   members.mean.assign(static_cast<size_t>(kClasses * shape.latent), 0.1f);
   members.factor.assign(static_cast<size_t>(kClasses * shape.latent * shape.latent), 0.1f);
+  if (has_texture) definition.texture = make_texture();
   const auto sampler = make_backend("cpu")->prepare_image_sampler(definition);
   std::vector<uint8_t> pixels(static_cast<size_t>(kMadeRows * kImage.size()));
   std::vector<int32_t> labels(static_cast<size_t>(kMadeRows));
@@ -138,8 +147,13 @@ void add_benchmarks() {
   for (const auto& [suffix, precision] : precisions) {
     if (precision == Precision::kBfloat16 && !has_fast_bfloat16()) continue;
     in_ms(benchmark::RegisterBenchmark(("classify" + suffix).c_str(), classify, precision));
-    in_ms(benchmark::RegisterBenchmark(("make/vae/dense" + suffix).c_str(), make_images, false, precision));
-    in_ms(benchmark::RegisterBenchmark(("make/vae/convolutional" + suffix).c_str(), make_images, true, precision));
+    for (const bool has_texture : {false, true}) {
+      const std::string ending = suffix + (has_texture ? "/textured" : "");
+      in_ms(benchmark::RegisterBenchmark(("make/vae/dense" + ending).c_str(), make_images, false, precision,
+                                         has_texture));
+      in_ms(benchmark::RegisterBenchmark(("make/vae/convolutional" + ending).c_str(), make_images, true, precision,
+                                         has_texture));
+    }
   }
   std::printf("Product of square matrices: %.0f GFLOP/s\n", product_flops() * 1e-9);
 }

@@ -27,6 +27,7 @@ struct FitOptions {
   std::string epochs = "auto";      // of vae: a count, at most so many, or "auto"
   std::string latent = "auto";      // of vae: a count of latents, or "auto"
   std::string prior = "auto";       // of a VAE of images: "normal", "mixture", or "auto": what describes encodings better
+  std::string texture = "auto";     // of the same: a count of directions (image_texture.h), "none", or "auto"
   std::string likelihood = "auto";  // of the same, of pixels: "bernoulli" (auto) or "logistic"
   std::string space = "scores";     // or "standardised": the classic PCA on numbers as they are
   Constraints constraints;          // that every row made holds

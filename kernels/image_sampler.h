@@ -7,9 +7,10 @@
 //            with the output moved into [0, 1], the first of two a level
 //
 // Random numbers of an image, in blocks of words of Stream::kRows (random.h):
-//   block 0        word 0: the label; word 1: the member. Weights w[k] are cumulated in double, c[k] = w[0] + ... + w[k],
+//   block 0        word 0: the label; word 1: the member. Weights w[k] are cumulated in double, c[k] = w[0] + ... +
+//   w[k],
 //                  and the outcome is the number of k, the last left out, with c[k] <= word * 2^-32 * c[last]
-//   block 1 ...    the normals, 4 a block
+//   block 1 ...    the normals, 4 a block: of the latents, and from a block of their own on of the texture
 // so labels and members are the same on every backend. Levels are equal within rounding: of a tie, and of what networks
 // differ by (network.h): at least 99.9 % of levels differ by at most one in single precision.
 //
@@ -42,12 +43,22 @@ struct LatentMembers {
   std::vector<float> factor;   // [members, latent, latent], lower triangles; zeros above
 };
 
+// What levels have around their means (engine/models/image_texture.h):
+//   level_j = mean_j + spread(mean_j) sum_k F_kj (temperature * e_k),   rounded and clipped to 0 .. 255
+struct ImageTexture {
+  static constexpr int64_t kMeans = 256;
+  int64_t levels = 0, directions = 0;  // levels: of an image
+  std::vector<float> spread;           // [labels, kMeans] by the mean, rounded; of one where images have no labels
+  std::vector<float> factor;           // [labels, directions, levels]
+};
+
 struct ImageSampler {
   std::vector<double> label_weights;  // [labels]: not all 0; one where images have no labels
   LatentMembers members;
   double temperature = 1;
   TrainedNetwork decoder;
   PixelLikelihood likelihood = PixelLikelihood::kBernoulli;
+  std::shared_ptr<const ImageTexture> texture;  // null: levels are their means
   Precision precision = Precision::kSingle;
   int64_t block_rows = 0;  // 0: what suits the backend
 

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "engine/evaluation/image_evaluation.h"
-#include "engine/nn/product.h"
+#include "kernels/cpu/product.h"
 #include "kernels/backend.h"
 
 namespace doppel {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/nn/product.h"
+#include "kernels/cpu/product.h"
 
 namespace doppel {
 namespace {

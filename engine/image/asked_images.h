@@ -11,7 +11,7 @@ namespace doppel {
 
 struct AskedImages {
   std::string labels = kLabelsAsData;  // label_choice.h says the language
-  double temperature = 1;              // that a VAE's latents' deviations from their means are multiplied by, in (0, 2]
+  double temperature = 1;  // a VAE's latents' and levels' deviations from means are multiplied by it, in (0, 2]
   Precision precision = Precision::kSingle;  // of a VAE's decoder
 
   bool operator==(const AskedImages&) const = default;

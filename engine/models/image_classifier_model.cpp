@@ -56,10 +56,10 @@ class ImageClassifierModel : public Model {
 void check_image_classifier_options(const FitOptions& options) {
   parse_epochs(options);
   if (options.components != "auto" || options.members != "auto" || options.space != "scores" ||
-      options.latent != "auto" || options.prior != "auto" || options.likelihood != "auto")
+      options.latent != "auto" || options.prior != "auto" || options.texture != "auto" || options.likelihood != "auto")
     throw UsageError(
-        "--components, --members, --space, --latent, --prior and --likelihood are not of --model cnn: it has "
-        "--epochs");
+        "--components, --members, --space, --latent, --prior, --texture and --likelihood are not of --model cnn: it "
+        "has --epochs");
   if (!options.target.empty() || !options.constraints.empty())
     throw UsageError("--target and --constraint are of tables, and the data are images");
 }

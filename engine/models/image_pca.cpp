@@ -392,9 +392,9 @@ void check_image_pca_options(const FitOptions& options) {
     throw UsageError("--components '" + options.components +
                      "': a count, a share of variance between 0 and 1, all or auto");
   if (options.members != "auto" || options.space != "scores" || options.epochs != "auto" || options.latent != "auto" ||
-      options.prior != "auto" || options.likelihood != "auto")
+      options.prior != "auto" || options.texture != "auto" || options.likelihood != "auto")
     throw UsageError(
-        "--members, --space, --epochs, --latent, --prior and --likelihood are not of --model pca of images");
+        "--members, --space, --epochs, --latent, --prior, --texture and --likelihood are not of --model pca of images");
   if (!options.target.empty() || !options.constraints.empty())
     throw UsageError("--target and --constraint are of tables, and the data are images");
 }

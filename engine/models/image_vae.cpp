@@ -210,6 +210,11 @@ ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, con
   vae.has_mixture_ = options.prior == LatentPrior::kMixture ||
                      (options.prior == LatentPrior::kAuto && prior.mixture_density >= prior.normal_density);
   vae.members_ = std::move(vae.has_mixture_ ? prior.mixture : prior.normal);
+  if (options.texture > 0)
+    vae.texture_ = std::make_shared<const ImageTexture>(
+        fit_texture(vae.network_, images, split.training, options.texture, options.seed, [&](double share) {
+          if (options.progress) options.progress("fitting the texture", share);
+        }));
   vae.about_ = describe_fit(options, images, vae.epochs_);
   if (!split.held_out.empty()) {
     const auto rows = static_cast<double>(split.held_out.size());
@@ -229,6 +234,7 @@ nlohmann::json ImageVae::describe() const {
                       {"likelihood", kLikelihoods[static_cast<size_t>(shape().likelihood)]}};
   about["prior"] = has_mixture_ ? "mixture" : "normal";
   about["prior_members"] = members_.weight.size();
+  about["texture_directions"] = texture_ ? texture_->directions : 0;
   return about;
 }
 
@@ -246,6 +252,7 @@ ModelFile ImageVae::save() const {
     file.tensors["decoder.label"] = Tensor::from(network_.decoder().label_weight()->value, extents);
   }
   if (has_mixture_) save_members(members_, file);
+  if (texture_) save_texture(*texture_, file);
   return file;
 }
 
@@ -268,6 +275,7 @@ ImageVae ImageVae::load(const ModelFile& file) {
     vae.members_ = load_members(file, shape.latent, class_count(shape));
   else
     for (int64_t c = 0; c < class_count(shape); ++c) add_normal(vae.members_);
+  vae.texture_ = load_texture(file, class_count(shape), shape.image.size());
   vae.about_ = file.metadata;
   return vae;
 }
@@ -337,6 +345,7 @@ ImageSampler ImageVae::image_sampler(const std::vector<double>& label_weights, d
   sampler.temperature = temperature;
   sampler.decoder = trained_decoder(network_.decoder());
   sampler.likelihood = shape().likelihood;
+  sampler.texture = texture_;
   sampler.precision = precision;
   return sampler;
 }

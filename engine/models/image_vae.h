@@ -13,17 +13,20 @@
 // mixture
 //   prior.class [members], prior.weight [members] that sum to 1 a class, prior.mean [members, latent], prior.factor
 //   [members, latent, latent] of covariances
+// and of a texture those of image_texture.h.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/image/images.h"
 #include "engine/model_file.h"
+#include "engine/models/image_texture.h"
 #include "engine/models/image_vae_network.h"
 #include "engine/models/image_vae_trainer.h"
 #include "engine/models/trained_networks.h"
@@ -43,6 +46,7 @@ struct ImageVaeOptions {
   ImageVaeSchedule schedule;
   double held_out = 0.05;  // share of the images
   LatentPrior prior = LatentPrior::kAuto;
+  int64_t texture = kAutoTexture;  // directions; 0: none
   uint64_t seed = 0;
   std::function<void(const std::string& stage, double fraction)> progress;  // may be empty
   TrainingKeeper keeper;
@@ -65,6 +69,7 @@ class ImageVae {
   const std::vector<std::string>& label_names() const { return label_names_; }
   const std::vector<double>& label_shares() const { return label_shares_; }
   bool has_mixture() const { return has_mixture_; }
+  const ImageTexture* texture() const { return texture_.get(); }   // null: none
   const std::vector<VaeEpoch>& epochs() const { return epochs_; }  // of the fit; none of a file
 
   void require_encoder() const;  // throws UsageError where there is none, as the next two do
@@ -76,8 +81,9 @@ class ImageVae {
   Images decode(const std::vector<float>& latents, const std::vector<int32_t>& labels);
 
   // What makes images, for Backend::prepare_image_sampler. label_weights [label_names()] are what labels are drawn by;
-  // of images without labels they are not looked at. The latents' deviations from their member's mean are multiplied by
-  // `temperature`. Throws UsageError where a label of some weight is of no image that was learned from.
+  // of images without labels they are not looked at. Deviations of latents from their member's mean, and
+  // the texture, are multiplied by `temperature`. Throws UsageError where a label of some weight is of no image that
+  // was learned from.
   ImageSampler image_sampler(const std::vector<double>& label_weights, double temperature,
                              Precision precision = Precision::kSingle) const;
 
@@ -90,6 +96,7 @@ class ImageVae {
   std::vector<double> label_shares_;
   bool has_mixture_ = false, has_encoder_ = true;
   LatentMembers members_;  // of the normal prior one a class
+  std::shared_ptr<const ImageTexture> texture_;
   std::vector<VaeEpoch> epochs_;
   nlohmann::json about_;
 };

@@ -35,6 +35,20 @@ LatentPrior parse_prior(const FitOptions& options) {
   if (options.prior == "mixture") return LatentPrior::kMixture;
   throw UsageError("--prior '" + options.prior + "' is none of auto, normal, mixture");
 }
+// None for "auto".
+std::optional<int64_t> parse_texture(const FitOptions& options) {
+  if (options.texture == "none") return 0;
+  return parse_count_option("--texture", options.texture, kMostTextureWeights);
+}
+int64_t texture_directions(const Images& images, int32_t classes, const FitOptions& options) {
+  const int64_t levels = images.shape.size(), weights = std::max(classes, 1) * levels;  // of a direction
+  const int64_t asked =
+      parse_texture(options).value_or(std::clamp<int64_t>(kMostAutoTextureWeights / weights, 1, kAutoTexture));
+  if (asked > kMostTextureWeights / weights)
+    throw UsageError("--texture " + options.texture + ": of these images and labels at most " +
+                     std::to_string(kMostTextureWeights / weights));
+  return std::min(asked, levels);
+}
 PixelLikelihood parse_likelihood(const FitOptions& options) {
   if (options.likelihood == "auto" || options.likelihood == "bernoulli") return PixelLikelihood::kBernoulli;
   if (options.likelihood == "logistic") return PixelLikelihood::kLogistic;
@@ -85,7 +99,8 @@ class ImageVaeGenerator : public Generator {
   std::unique_ptr<RowSampler> make_sampler() const override {
     return std::make_unique<ImageVaeRows>(schema_, seed_, backend_.prepare_image_sampler(sampler_));
   }
-  // The decoder's weights, twice: as they are and as products want them; and what its layers give for a block.
+  // The decoder\'s weights, twice: as they are and as products want them; and what its layers and the texture give for a
+  // block.
   int64_t sampler_bytes(int64_t) const override {
     const ImageVaeShape& shape = vae_->shape();
     int64_t weights = shape.hidden * (shape.latent + shape.hidden + shape.reduced().size());
@@ -94,6 +109,7 @@ class ImageVaeGenerator : public Generator {
       weights += block.weights();
       values += block.input_size();
     }
+    if (const ImageTexture* texture = vae_->texture()) values += 2 * texture->levels + 2 * texture->directions;
     return static_cast<int64_t>(sizeof(float)) * (2 * weights + kImageBlockRows * values);
   }
 
@@ -145,6 +161,7 @@ std::unique_ptr<Model> fit(const Images& images, bool is_convolutional, const Fi
   how.progress = options.progress;
   how.keeper = options.keeper;
   const auto classes = static_cast<int32_t>(label_names_of(images).size());
+  how.texture = texture_directions(images, classes, options);
   const ImageVaeShape shape{images.shape, classes,      is_convolutional, how.latent,
                             how.hidden,   how.channels, how.likelihood};
   const double of_epoch = static_cast<double>(images.count()) * ImageVaeNetwork<float>::operations_per_row(shape);
@@ -159,6 +176,7 @@ void check_image_vae_options(const FitOptions& options) {
   parse_epochs(options);
   parse_latent(options);
   parse_prior(options);
+  parse_texture(options);
   parse_likelihood(options);
   if (options.components != "auto" || options.members != "auto" || options.space != "scores")
     throw UsageError("--components, --members and --space are not of --model vae: a VAE has --latent and --epochs");

@@ -114,8 +114,8 @@ void check_fit_options(const FitOptions& options) {
   const Kind& kind = require_kind(options);
   if (kind.name != std::string(kVaeKind) && (options.epochs != "auto" || options.latent != "auto"))
     throw UsageError("--epochs and --latent are of --model vae");
-  if (options.prior != "auto" || options.likelihood != "auto")
-    throw UsageError("--prior and --likelihood are of --model vae and vae-dense of images");
+  if (options.prior != "auto" || options.texture != "auto" || options.likelihood != "auto")
+    throw UsageError("--prior, --texture and --likelihood are of --model vae and vae-dense of images");
   kind.check(options);
 }
 

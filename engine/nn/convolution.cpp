@@ -4,7 +4,7 @@
 #include <cmath>
 #include <optional>
 
-#include "engine/nn/product.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/patches.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/elementary.h"
-#include "engine/nn/product.h"
+#include "kernels/cpu/product.h"
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
 #include "kernels/random.h"

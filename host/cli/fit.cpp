@@ -397,6 +397,12 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
       ->capture_default_str()
       ->type_name("PRIOR");
   command
+      ->add_option("--texture", options->fit.texture,
+                   "Directions in which images of a VAE deviate from its smooth means, as the label's images do: a "
+                   "number, none, or auto: 64, and fewer of large images or many labels")
+      ->capture_default_str()
+      ->type_name("K");
+  command
       ->add_option(
           "--likelihood", options->fit.likelihood,
           "What a VAE of images says of a pixel: bernoulli (auto), for pixels that are mostly black or white, or "

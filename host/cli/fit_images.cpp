@@ -101,6 +101,7 @@ nlohmann::json training_of(const ImageFit& command, const Images& images) {
           {"--epochs", fit.epochs},
           {"--latent", fit.latent},
           {"--prior", fit.prior},
+          {"--texture", fit.texture},
           {"--likelihood", fit.likelihood},
           {"--seed", fit.seed},
           {"the version of doppel", program_versions()["doppel"]}};

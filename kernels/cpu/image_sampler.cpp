@@ -1,12 +1,14 @@
 #include "kernels/cpu/image_sampler.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "kernels/common/philox.h"
 #include "kernels/cpu/network.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/sample_table.h"
+#include "kernels/cpu/texture.h"
 #include "kernels/random.h"
 
 namespace doppel {
@@ -38,9 +40,12 @@ class CpuImageSampler : public PreparedImageSampler {
   std::vector<float> mean_;
   LatentDraws draws_;
   std::unique_ptr<PreparedNetwork> decoder_;
+  std::optional<TextureSampler> texture_;
+  int64_t blocks_;  // of normals, with block 0
   // Of a block.
-  std::vector<float> normals_;  // [1 + blocks of four, 4, rows]
+  std::vector<float> normals_;  // [blocks_, 4, rows]
   std::vector<float> latents_, decoded_;
+  std::vector<float> means_;  // [rows, levels], where there is a texture
   std::vector<int32_t> labels_;
   std::vector<uint8_t> images_;
 };
@@ -57,11 +62,16 @@ CpuImageSampler::CpuImageSampler(const ImageSampler& sampler)
       mean_(sampler.members.mean),
       draws_(prepare_draws(sampler)),
       decoder_(prepare_network_on_cpu(sampler.decoder, sampler.precision)),
-      normals_(static_cast<size_t>(4 * rows_ * (1 + normal_blocks(latent_)))),
+      blocks_(1 + normal_blocks(latent_) + (sampler.texture ? normal_blocks(sampler.texture->directions) : 0)),
+      normals_(static_cast<size_t>(4 * rows_ * blocks_)),
       latents_(static_cast<size_t>(rows_ * latent_)),
       decoded_(static_cast<size_t>(rows_ * outputs_)),
       labels_(static_cast<size_t>(rows_)),
-      images_(static_cast<size_t>(rows_ * levels_)) {}
+      images_(static_cast<size_t>(rows_ * levels_)) {
+  if (!sampler.texture) return;
+  texture_.emplace(sampler.texture);
+  means_.resize(images_.size());
+}
 
 // Latents of a row from normals that lie rows_ apart; returns its label.
 int32_t CpuImageSampler::draw_row(uint64_t seed, uint64_t row, const float* normals, float* latents) const {
@@ -81,14 +91,17 @@ int32_t CpuImageSampler::draw_row(uint64_t seed, uint64_t row, const float* norm
 
 void CpuImageSampler::draw_block(uint64_t seed, uint64_t first_row) {
   // Those of block 0, too, whose words choose: they are not looked at.
-  instruction_sets().front().normals(seed, first_row, rows_, 1 + static_cast<int32_t>(normal_blocks(latent_)),
-                                     normals_.data());
+  instruction_sets().front().normals(seed, first_row, rows_, static_cast<int32_t>(blocks_), normals_.data());
   for (int64_t row = 0; row < rows_; ++row)
     labels_[static_cast<size_t>(row)] = draw_row(seed, first_row + static_cast<uint64_t>(row),
                                                  normals_.data() + 4 * rows_ + row, latents_.data() + row * latent_);
   const onednn::OneThread one_thread;  // its sums do not depend on how many there are
   decoder_->run(latents_.data(), labels_.data(), rows_, decoded_.data());
-  levels_of_outputs(likelihood_, decoded_.data(), rows_ * levels_, images_.data());
+  const int64_t count = rows_ * levels_;
+  if (!texture_) return levels_of_outputs(likelihood_, decoded_.data(), count, images_.data());
+  means_of_outputs(likelihood_, decoded_.data(), count, means_.data());
+  texture_->make(means_.data(), labels_.data(), normals_.data() + 4 * rows_ * (1 + normal_blocks(latent_)),
+                 temperature_, rows_, images_.data());
 }
 
 void CpuImageSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, uint8_t* images, int32_t* labels) {

@@ -27,6 +27,10 @@ void check_image_sampler(const ImageSampler& sampler) {
   for (const TrainedLayer& layer : sampler.decoder.layers)
     expect(layer.label_weight.empty() || layer.label_weight.size() == labels * static_cast<size_t>(layer.outputs),
            "its decoder has other labels");
+  if (const ImageTexture* texture = sampler.texture.get())
+    expect(texture->levels == sampler.levels() && texture->spread.size() == labels * ImageTexture::kMeans &&
+               texture->factor.size() == labels * static_cast<size_t>(texture->directions * texture->levels),
+           "its texture is of other images");
   expect(std::isfinite(sampler.temperature) && sampler.block_rows >= 0, "no temperature, or blocks of no rows");
   if (!(std::accumulate(sampler.label_weights.begin(), sampler.label_weights.end(), 0.0) > 0))
     throw UsageError("no label has a weight");

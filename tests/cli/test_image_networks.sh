@@ -57,6 +57,10 @@ for model in vae-dense cnn; do
   expect_error "is of another training: --seed (2, now 3)"
   expect_status 2 "${other[@]}" --epochs 41 --seed 2
   expect_error "is of another training: --epochs (\"40\", now \"41\")"
+  if [[ $model == vae-dense ]]; then
+    expect_status 2 "${other[@]}" --epochs 40 --seed 2 --texture none
+    expect_error "is of another training: --texture (\"auto\", now \"none\")"
+  fi
   cp x-labels-idx1-ubyte kept
   printf '\0' | dd of=x-labels-idx1-ubyte bs=1 seek=9 conv=notrunc 2>dd.txt
   expect_status 2 "${long[@]}" -o long.doppel --resume
@@ -73,14 +77,14 @@ expect_status 0 "$doppel" inspect long.doppel
 expect_output '^ *40 +[+-][0-9.]+ +[+-][0-9.]+ +[0-9.]+ %$'
 expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model pca --resume
 expect_error "--resume is of networks"
-for option in "--prior flat" "--likelihood gaussian"; do
+for option in "--prior flat" "--texture 0" "--texture 1000000" "--likelihood gaussian"; do
   # shellcheck disable=SC2086
   expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model vae $option
 done
 expect_status 2 "$doppel" fit x-images-idx3-ubyte -o none.doppel --model cnn --prior normal
-expect_status 0 "$doppel" fit x-images-idx3-ubyte -o logistic.doppel --model vae-dense --epochs 1 --likelihood logistic --prior normal
+expect_status 0 "$doppel" fit x-images-idx3-ubyte -o logistic.doppel --model vae-dense --epochs 1 --likelihood logistic --prior normal --texture 3
 expect_status 0 "$doppel" inspect logistic.doppel --json logistic.json
-python3 -c 'import json; m = json.load(open("logistic.json")); assert (m["prior"], m["network"]["likelihood"]) == ("normal", "logistic")' || fail "options of the VAE are not kept"
+python3 -c 'import json; m = json.load(open("logistic.json")); assert (m["prior"], m["network"]["likelihood"], m["texture_directions"]) == ("normal", "logistic", 3)' || fail "options of the VAE are not kept"
 
 expect_status 2 "$doppel" generate cnn.doppel --rows 10 -o none
 expect_error "tells images apart and makes none"
