@@ -10,7 +10,8 @@
 //   block 0        word 0: the label; word 1: the member. Weights w[k] are cumulated in double, c[k] = w[0] + ... +
 //   w[k],
 //                  and the outcome is the number of k, the last left out, with c[k] <= word * 2^-32 * c[last]
-//   block 1 ...    the normals, 4 a block: of the latents, and from a block of their own on of the texture
+//   block 1 ...    the normals, 4 a block: of the latents; from a block of their own on of the texture's directions, and
+//                  likewise of its noise
 // so labels and members are the same on every backend. Levels are equal within rounding: of a tie, and of what networks
 // differ by (network.h): at least 99.9 % of levels differ by at most one in single precision.
 //
@@ -44,12 +45,13 @@ struct LatentMembers {
 };
 
 // What levels have around their means (engine/models/image_texture.h):
-//   level_j = mean_j + spread(mean_j) sum_k F_kj (temperature * e_k),   rounded and clipped to 0 .. 255
+//   level_j = mean_j + spread(mean_j) temperature (sum_k F_kj e_k + noise_j e'_j),   rounded and clipped to 0 .. 255
 struct ImageTexture {
   static constexpr int64_t kMeans = 256;
   int64_t levels = 0, directions = 0;  // levels: of an image
   std::vector<float> spread;           // [labels, kMeans] by the mean, rounded; of one where images have no labels
-  std::vector<float> factor;           // [labels, directions, levels]
+  std::vector<float> factor;           // F [labels, directions, levels]
+  std::vector<float> noise;            // [labels, levels]
 };
 
 struct ImageSampler {

@@ -19,6 +19,14 @@ std::vector<double> series_of(const Json& history, const char* key) {
   return says_nothing ? std::vector<double>{} : series;
 }
 
+// Empty where a series is.
+std::vector<double> difference(const std::vector<double>& all, const std::vector<double>& part) {
+  if (all.size() != part.size()) return {};
+  std::vector<double> rest;
+  for (size_t epoch = 0; epoch < all.size(); ++epoch) rest.push_back(all[epoch] - part[epoch]);
+  return rest;
+}
+
 }  // namespace
 
 TrainingHistory read_training_history(const Json& description) {
@@ -30,9 +38,9 @@ TrainingHistory read_training_history(const Json& description) {
   found.held_out = series_of(history, "held_out_nats_per_image");
   found.held_out_accuracy = series_of(history, "held_out_accuracy");
   found.held_out_divergence = series_of(history, "held_out_divergence_nats_per_image");
-  if (found.held_out.size() == found.held_out_divergence.size())
-    for (size_t epoch = 0; epoch < found.held_out.size(); ++epoch)
-      found.held_out_reconstruction.push_back(found.held_out[epoch] - found.held_out_divergence[epoch]);
+  found.training_divergence = series_of(history, "training_divergence_nats_per_image");
+  found.training_reconstruction = difference(found.training, found.training_divergence);
+  found.held_out_reconstruction = difference(found.held_out, found.held_out_divergence);
   return found;
 }
 
@@ -42,6 +50,8 @@ nlohmann::ordered_json to_json(const TrainingHistory& history) {
     if (!series.empty()) json[key] = series;
   };
   add("training_nats_per_image", history.training);
+  add("training_reconstruction_nats_per_image", history.training_reconstruction);
+  add("training_divergence_nats_per_image", history.training_divergence);
   add("held_out_nats_per_image", history.held_out);
   add("held_out_reconstruction_nats_per_image", history.held_out_reconstruction);
   add("held_out_divergence_nats_per_image", history.held_out_divergence);

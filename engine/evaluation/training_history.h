@@ -11,7 +11,8 @@ namespace doppel {
 // were held out, is empty.
 struct TrainingHistory {
   std::vector<double> training, held_out;
-  std::vector<double> held_out_reconstruction, held_out_divergence;  // of a VAE: they sum to held_out
+  std::vector<double> training_reconstruction, training_divergence;  // of a VAE: they sum to training
+  std::vector<double> held_out_reconstruction, held_out_divergence;  // likewise to held_out
   std::vector<double> held_out_accuracy;                             // of a classifier: a share
 
   size_t epochs() const { return training.size(); }

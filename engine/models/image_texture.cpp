@@ -81,8 +81,9 @@ std::vector<float> spread_by_mean(const Differences& differences) {
   return spread;
 }
 
-// To factor [directions, levels].
-void find_factor(Differences& differences, const std::vector<float>& spread, int64_t directions, float* factor) {
+// To factor [directions, levels] and noise [levels].
+void find_factor(Differences& differences, const std::vector<float>& spread, int64_t directions, float* factor,
+                 float* noise) {
   for (size_t i = 0; i < differences.value.size(); ++i) differences.value[i] /= spread[differences.mean[i]];
   const int64_t levels = differences.levels, count = static_cast<int64_t>(differences.value.size()) / levels;
   const int64_t kept = std::min(directions, count / kImagesPerDirection);
@@ -96,6 +97,14 @@ void find_factor(Differences& differences, const std::vector<float>& spread, int
     for (int64_t j = 0; j < levels; ++j)
       factor[k * levels + j] = static_cast<float>(deviation * found.vectors[static_cast<size_t>(j * stride + k)]);
   }
+  for (int64_t j = 0; j < levels; ++j) {
+    double left = 0;
+    for (int64_t i = 0; i < count; ++i)
+      left += std::pow(static_cast<double>(differences.value[static_cast<size_t>(i * levels + j)]), 2) /
+              static_cast<double>(count);
+    for (int64_t k = 0; k < directions; ++k) left -= std::pow(static_cast<double>(factor[k * levels + j]), 2);
+    noise[j] = static_cast<float>(std::sqrt(std::max(left, 0.0)));
+  }
 }
 
 }  // namespace
@@ -103,7 +112,9 @@ void find_factor(Differences& differences, const std::vector<float>& spread, int
 ImageTexture fit_texture(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,
                          int64_t directions, uint64_t seed, const std::function<void(double)>& progress) {
   const int64_t levels = images.shape.size(), classes = std::max(network.shape().classes, 1);
-  ImageTexture texture{levels, directions, {}, std::vector<float>(static_cast<size_t>(classes * directions * levels))};
+  ImageTexture texture{levels, directions, {}, {}, {}};
+  texture.factor.resize(static_cast<size_t>(classes * directions * levels));
+  texture.noise.resize(static_cast<size_t>(classes * levels));
   const auto most = static_cast<size_t>(std::max(kMostDifferences / levels, kImagesPerDirection));
   for (int64_t label = 0; label < classes; ++label) {
     if (progress) progress(static_cast<double>(label) / static_cast<double>(classes));
@@ -113,7 +124,8 @@ ImageTexture fit_texture(ImageVaeNetwork<float>& network, const Images& images, 
         of_label.push_back(image);
     Differences differences = find_differences(network, images, of_label, seed);
     const std::vector<float> spread = spread_by_mean(differences);
-    find_factor(differences, spread, directions, texture.factor.data() + label * directions * levels);
+    find_factor(differences, spread, directions, texture.factor.data() + label * directions * levels,
+                texture.noise.data() + label * levels);
     texture.spread.insert(texture.spread.end(), spread.begin(), spread.end());
   }
   return texture;
@@ -123,6 +135,7 @@ void save_texture(const ImageTexture& texture, ModelFile& file) {
   const auto classes = static_cast<int64_t>(texture.spread.size()) / kMeans;
   file.tensors["texture.spread"] = Tensor::from(texture.spread, {classes, kMeans});
   file.tensors["texture.factor"] = Tensor::from(texture.factor, {classes, texture.directions, texture.levels});
+  file.tensors["texture.noise"] = Tensor::from(texture.noise, {classes, texture.levels});
 }
 
 std::shared_ptr<const ImageTexture> load_texture(const ModelFile& file, int64_t classes, int64_t levels) {
@@ -134,6 +147,7 @@ std::shared_ptr<const ImageTexture> load_texture(const ModelFile& file, int64_t 
     throw InputError("model file: 'texture.factor' has no or too many directions");
   texture.spread = finite_values(file, "texture.spread", {classes, kMeans});
   texture.factor = finite_values(file, "texture.factor", {classes, texture.directions, levels});
+  texture.noise = finite_values(file, "texture.noise", {classes, levels});
   return std::make_shared<const ImageTexture>(std::move(texture));
 }
 

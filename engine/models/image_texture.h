@@ -1,10 +1,11 @@
 // What images have around the means that a decoder gives: images made of means alone are smooth, and lack what tells a
-// knitted pullover from a shirt. A Gaussian of low rank a label, of how images differ from what their encodings decode
-// to:
-//   level_j = mean_j + spread(mean_j) sum_k F_kj e_k,   e_k independent standard normals,
+// knitted pullover from a shirt. A Gaussian a label, of low rank and noise, of how images differ from what their
+// encodings decode to:
+//   level_j = mean_j + spread(mean_j) (sum_k F_kj e_k + noise_j e'_j),   e, e' independent standard normals,
 // rounded and clipped to 0 .. 255. spread(m) is the deviation of levels whose mean is m: little where all is black,
-// most at edges. F is of the leading principal directions (leading_directions.h) of differences over their spread; what
-// they leave out is taken for noise, and left out of images, too.
+// most at edges. F is of the leading principal directions (leading_directions.h) of differences over their spread;
+// noise_j^2 is what these leave of a level's variance. Networks trained on images without noise take its absence for
+// what tells labels apart, and fail at real images.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ inline constexpr int64_t kMostTextureWeights = int64_t{1} << 26;
 ImageTexture fit_texture(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,
                          int64_t directions, uint64_t seed, const std::function<void(double)>& progress);
 
-// Tensors texture.spread and texture.factor. load throws InputError for what fits no image of so many levels; a file
+// Tensors texture.spread, texture.factor and texture.noise. load throws InputError for what fits no image of so many levels; a file
 // without them has none: null.
 void save_texture(const ImageTexture& texture, ModelFile& file);
 std::shared_ptr<const ImageTexture> load_texture(const ModelFile& file, int64_t classes, int64_t levels);

@@ -113,6 +113,7 @@ Json describe_fit(const ImageVaeOptions& options, const Images& images, const st
   Json& history = about["history"] = Json::array();
   for (const VaeEpoch& epoch : epochs)
     history.push_back({{"training_nats_per_image", epoch.training.total()},
+                       {"training_divergence_nats_per_image", epoch.training.divergence},
                        {"held_out_nats_per_image", epoch.held_out.total()},
                        {"held_out_divergence_nats_per_image", epoch.held_out.divergence}});
   return about;

@@ -99,7 +99,7 @@ class ImageVaeGenerator : public Generator {
   std::unique_ptr<RowSampler> make_sampler() const override {
     return std::make_unique<ImageVaeRows>(schema_, seed_, backend_.prepare_image_sampler(sampler_));
   }
-  // The decoder\'s weights, twice: as they are and as products want them; and what its layers and the texture give for a
+  // The decoder's weights, twice: as they are and as products want them; and what its layers and the texture give for a
   // block.
   int64_t sampler_bytes(int64_t) const override {
     const ImageVaeShape& shape = vae_->shape();

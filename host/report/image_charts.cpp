@@ -120,15 +120,18 @@ Json history_chart(const std::string& spec, const std::string& caption, const st
 void add_training_charts(const std::string& model, const TrainingHistory& history, Json& charts) {
   for (const auto& [name, caption] : training_charts(model, history)) {
     const std::string what = name.substr(name.rfind('-') + 1);
+    const auto chart_of = [&](const char* kind, const std::vector<double>& training,
+                              const std::vector<double>& held_out) {
+      charts[name] = history_chart(kind, caption, {{"images learned from", training}, {"held out", held_out}});
+    };
     if (what == "loss")
-      charts[name] = history_chart(history.held_out_accuracy.empty() ? "history" : "losses", caption,
-                                   {{"images learned from", history.training}, {"held out", history.held_out}});
+      chart_of(history.held_out_accuracy.empty() ? "history" : "losses", history.training, history.held_out);
     else if (what == "accuracy")
       charts[name] = history_chart("accuracies", caption, {{"held out", history.held_out_accuracy}});
+    else if (what == "reconstruction")
+      chart_of("history", history.training_reconstruction, history.held_out_reconstruction);
     else
-      charts[name] = history_chart(
-          "history", caption,
-          {{"held out", what == "divergence" ? history.held_out_divergence : history.held_out_reconstruction}});
+      chart_of("history", history.training_divergence, history.held_out_divergence);
   }
 }
 
@@ -139,11 +142,11 @@ std::vector<TrainingChart> training_charts(const std::string& model, const Train
   const auto add = [&](const char* what, const char* caption, const std::vector<double>& series) {
     if (!series.empty()) charts.push_back({"training-" + model + "-" + what, caption});
   };
-  const bool is_vae = !history.held_out_divergence.empty();
+  const bool is_vae = !history.training_divergence.empty();
   add("loss", is_vae ? "Minus the evidence lower bound, nats an image" : "Cross-entropy, nats an image",
       history.training);
-  add("reconstruction", "Of it the reconstruction", history.held_out_reconstruction);
-  add("divergence", "Of it the divergence of codes from N(0, 1)", history.held_out_divergence);
+  add("reconstruction", "Of it the reconstruction", history.training_reconstruction);
+  add("divergence", "Of it the divergence of codes from N(0, 1)", history.training_divergence);
   add("accuracy", "Share told right", history.held_out_accuracy);
   return charts;
 }

@@ -3,6 +3,7 @@
 //
 //   philox_row(row, stream, key)        what all blocks of a row share
 //   philox_block(row, block, key, out)  four words of one block, as random.h numbers them
+//   philox_blocks_of_row(...)           of one row, a block a lane
 //   philox(counter, key)                one block from any counter: a plain function for the host
 //   philox_words(seed, row, block, stream)   the same, numbered as random.h does
 //
@@ -110,6 +111,25 @@ DOPPEL_PORTABLE void philox_block(const PhiloxRow<L>& row, uint32_t block, Philo
   typename L::Words blocks[1][4];
   philox_blocks<L, 1>(row, block, key, keys, blocks);
   for (int word = 0; word < 4; ++word) out[word] = blocks[0][word];
+}
+
+// Of one row, kLanes consecutive blocks from `block` on, one a lane.
+template <class L>
+DOPPEL_PORTABLE void philox_blocks_of_row(uint64_t row, uint32_t block, uint32_t stream, const PhiloxKeys<L>& keys,
+                                          typename L::Words out[4]) {
+  out[0] = L::set_words(static_cast<uint32_t>(row));
+  out[1] = L::set_words(static_cast<uint32_t>(row >> 32));
+  out[2] = L::consecutive_words(block);
+  out[3] = L::set_words(stream);
+  for (int round = 0; round < 10; ++round) {
+    typename L::Words high0, low0, high1, low1;
+    L::multiply_wide(out[0], kPhiloxMultiplier0, high0, low0);
+    L::multiply_wide(out[2], kPhiloxMultiplier1, high1, low1);
+    out[0] = L::exclusive_or(high1, out[1], keys.low[round]);
+    out[1] = low1;
+    out[2] = L::exclusive_or(high0, out[3], keys.high[round]);
+    out[3] = low0;
+  }
 }
 
 DOPPEL_PORTABLE_END

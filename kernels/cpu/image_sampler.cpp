@@ -41,7 +41,7 @@ class CpuImageSampler : public PreparedImageSampler {
   LatentDraws draws_;
   std::unique_ptr<PreparedNetwork> decoder_;
   std::optional<TextureSampler> texture_;
-  int64_t blocks_;  // of normals, with block 0
+  int64_t blocks_;  // of normals, with block 0, without the texture's noise
   // Of a block.
   std::vector<float> normals_;  // [blocks_, 4, rows]
   std::vector<float> latents_, decoded_;
@@ -100,8 +100,9 @@ void CpuImageSampler::draw_block(uint64_t seed, uint64_t first_row) {
   const int64_t count = rows_ * levels_;
   if (!texture_) return levels_of_outputs(likelihood_, decoded_.data(), count, images_.data());
   means_of_outputs(likelihood_, decoded_.data(), count, means_.data());
-  texture_->make(means_.data(), labels_.data(), normals_.data() + 4 * rows_ * (1 + normal_blocks(latent_)),
-                 temperature_, rows_, images_.data());
+  texture_->make({seed, first_row, rows_, means_.data(), labels_.data(),
+                  normals_.data() + 4 * rows_ * (1 + normal_blocks(latent_)), blocks_, temperature_},
+                 images_.data());
 }
 
 void CpuImageSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, uint8_t* images, int32_t* labels) {

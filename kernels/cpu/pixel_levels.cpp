@@ -57,14 +57,16 @@ int64_t mean_vectors(const float* logits, int64_t count, float* means) {
   return whole;
 }
 
-int64_t deviate_vectors(const float* means, const float* deviations, const float* spread, int64_t count,
-                        uint8_t* levels) {
+int64_t deviate_vectors(const LevelsAroundMeans& of, int64_t count, uint8_t* levels) {
   const int64_t whole = whole_vectors(count), lanes = static_cast<int64_t>(hn::Lanes(kTag));
   const Floats most = hn::Set(kTag, 255.0f);
   for (int64_t i = 0; i < whole; i += lanes) {
-    const Floats mean = hn::LoadU(kTag, means + i);
-    const Floats scale = hn::GatherIndex(kTag, spread, rounded(mean));
-    const Floats level = hn::MulAdd(scale, hn::LoadU(kTag, deviations + i), mean);
+    const Floats mean = hn::LoadU(kTag, of.means + i);
+    const auto place = hn::Min(hn::Max(rounded(mean), hn::Zero(kIntegers)), hn::Set(kIntegers, 255));  // NaNs, too
+    const Floats scale = hn::GatherIndex(kTag, of.spread, place);
+    const Floats deviation = hn::MulAdd(hn::LoadU(kTag, of.noise + i), hn::LoadU(kTag, of.normals + i),
+                                        hn::LoadU(kTag, of.deviations + i));
+    const Floats level = hn::MulAdd(scale, deviation, mean);
     hn::StoreU(hn::DemoteTo(kBytes, rounded(hn::Min(hn::Max(level, hn::Zero(kTag)), most))), kBytes, levels + i);
   }
   return whole;
@@ -92,11 +94,12 @@ void means_of_logits(const float* logits, int64_t count, float* means) {
     means[i] = 255 / (1 + std::exp(-logits[i]));
 }
 
-void levels_around_means(const float* means, const float* deviations, const float* spread, int64_t count,
-                         uint8_t* levels) {
-  const int64_t whole = HWY_DYNAMIC_DISPATCH(deviate_vectors)(means, deviations, spread, count, levels);
+void levels_around_means(const LevelsAroundMeans& of, int64_t count, uint8_t* levels) {
+  const int64_t whole = HWY_DYNAMIC_DISPATCH(deviate_vectors)(of, count, levels);
   for (int64_t i = whole; i < count; ++i) {
-    const float level = means[i] + spread[static_cast<int32_t>(means[i] + 0.5f)] * deviations[i];
+    const float mean = of.means[i] >= 0 ? of.means[i] : 0;  // NaNs, too
+    const float scale = of.spread[static_cast<int32_t>(std::min(mean, 255.0f) + 0.5f)];
+    const float level = mean + scale * (of.deviations[i] + of.noise[i] * of.normals[i]);
     levels[i] = static_cast<uint8_t>(std::clamp(level, 0.0f, 255.0f) + 0.5f);
   }
 }

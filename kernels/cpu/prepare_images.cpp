@@ -29,7 +29,8 @@ void check_image_sampler(const ImageSampler& sampler) {
            "its decoder has other labels");
   if (const ImageTexture* texture = sampler.texture.get())
     expect(texture->levels == sampler.levels() && texture->spread.size() == labels * ImageTexture::kMeans &&
-               texture->factor.size() == labels * static_cast<size_t>(texture->directions * texture->levels),
+               texture->factor.size() == labels * static_cast<size_t>(texture->directions * texture->levels) &&
+               texture->noise.size() == labels * static_cast<size_t>(texture->levels),
            "its texture is of other images");
   expect(std::isfinite(sampler.temperature) && sampler.block_rows >= 0, "no temperature, or blocks of no rows");
   if (!(std::accumulate(sampler.label_weights.begin(), sampler.label_weights.end(), 0.0) > 0))

@@ -121,6 +121,28 @@ void fill_normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t block
   normals_of_words<L>(rows, blocks, normals, stride);
 }
 
+// Of one row, a block a lane: [4 * blocks], and as many more as fill the lanes. In two passes, too.
+template <class L>
+void fill_normals_of_row(uint64_t seed, uint64_t row, int64_t first_block, int64_t blocks, float* normals) {
+  const PhiloxKeys<L> keys = philox_keys<L>(philox_key(seed));
+  for (int64_t block = 0; block < blocks; block += L::kLanes) {
+    typename L::Words words[4];
+    philox_blocks_of_row<L>(row, static_cast<uint32_t>(first_block + block), static_cast<uint32_t>(Stream::kRows), keys,
+                            words);
+    for (int word = 0; word < 4; ++word)
+      L::store(L::float_of_bits(L::int_of_words(words[word])), normals + 4 * block + word * L::kLanes);
+  }
+  for (int64_t block = 0; block < blocks; block += L::kLanes) {
+    float* four = normals + 4 * block;
+    typename L::Int words[4];
+    for (int word = 0; word < 4; ++word) words[word] = L::bits_of(L::load(four + word * L::kLanes));
+    typename L::Float fields[4];
+    box_muller<L>(words[0], words[1], fields[0], fields[1]);
+    box_muller<L>(words[2], words[3], fields[2], fields[3]);
+    L::store_records(fields, four, 4);
+  }
+}
+
 // Sobol' points' words of rows, the first of [rows, 4 * word_blocks]. Whole vectors are written: what they write beyond
 // a row's own words is the next row's, or padding. The words of a row lie in the lanes: its point's number chooses the
 // vectors that are added.

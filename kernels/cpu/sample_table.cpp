@@ -33,6 +33,10 @@ void normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, fl
   fill_normals<HighwayLanes, PlainCpuLanes>(seed, first_row, rows, blocks, out, rows);
 }
 
+void normals_of_row(uint64_t seed, uint64_t row, int64_t first_block, int64_t blocks, float* out) {
+  fill_normals_of_row<HighwayLanes>(seed, row, first_block, blocks, out);
+}
+
 void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
             std::span<const ColumnBuffer> columns) {
   decode_rows<HighwayLanes, PlainCpuLanes>(decoder, scratch, seed, first_row, rows, columns);
@@ -51,13 +55,13 @@ std::vector<InstructionSet> find_instruction_sets() {
   [[maybe_unused]] const int64_t supported = hwy::SupportedTargets();
   std::vector<InstructionSet> sets;
 #if HWY_TARGETS & HWY_AVX3
-  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals, N_AVX3::decode});
+  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals, N_AVX3::normals_of_row, N_AVX3::decode});
 #endif
 #if HWY_TARGETS & HWY_AVX2
-  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals, N_AVX2::decode});
+  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals, N_AVX2::normals_of_row, N_AVX2::decode});
 #endif
 #if HWY_TARGETS & HWY_NEON
-  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals, N_NEON::decode});
+  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals, N_NEON::normals_of_row, N_NEON::decode});
 #endif
   sets.push_back(kScalarInstructions);
   return sets;

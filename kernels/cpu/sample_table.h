@@ -220,12 +220,18 @@ struct TileScratch {
 struct PreparedDecoder;  // decode_table.h
 struct DecoderScratch;
 
+constexpr int64_t padded_normals(int64_t blocks) {
+  return 4 * ((blocks + kMostLanes - 1) / kMostLanes * kMostLanes);
+}
+
 struct InstructionSet {
   std::string name;  // "AVX-512", "AVX2", "NEON", "scalar"
   void (*sample)(const PreparedTable& table, TileScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
                  std::span<const ColumnBuffer> columns);
   // Normals [4 * blocks, rows] of rows [first_row, first_row + rows), rows a multiple of 64.
   void (*normals)(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, float* normals);
+  // `blocks` blocks of four of one row, from first_block on; out has room for padded_normals(blocks).
+  void (*normals_of_row)(uint64_t seed, uint64_t row, int64_t first_block, int64_t blocks, float* normals);
   void (*decode)(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row,
                  int64_t rows, std::span<const ColumnBuffer> columns);
 };

@@ -15,6 +15,10 @@ void normals(uint64_t seed, uint64_t first_row, int64_t rows, int32_t blocks, fl
   portable::fill_normals<PlainCpuLanes, PlainCpuLanes>(seed, first_row, rows, blocks, out, rows);
 }
 
+void normals_of_row(uint64_t seed, uint64_t row, int64_t first_block, int64_t blocks, float* out) {
+  portable::fill_normals_of_row<PlainCpuLanes>(seed, row, first_block, blocks, out);
+}
+
 void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
             std::span<const ColumnBuffer> columns) {
   portable::decode_rows<PlainCpuLanes, PlainCpuLanes>(decoder, scratch, seed, first_row, rows, columns);
@@ -22,6 +26,6 @@ void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t se
 
 }  // namespace
 
-const InstructionSet kScalarInstructions = {"scalar", sample, normals, decode};
+const InstructionSet kScalarInstructions = {"scalar", sample, normals, normals_of_row, decode};
 
 }  // namespace doppel

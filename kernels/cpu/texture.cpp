@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/image_sampler.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cpu/sample_table.h"
 
 namespace doppel {
 namespace {
@@ -17,27 +18,40 @@ void means_of_outputs(PixelLikelihood likelihood, const float* outputs, int64_t 
   for (int64_t i = 0; i < count; ++i) means[i] = 255 * std::clamp(outputs[2 * i], 0.0f, 1.0f);
 }
 
-void TextureSampler::make(const float* means, const int32_t* labels, const float* normals, float scale, int64_t rows,
-                          uint8_t* pixels) {
-  const int64_t levels = texture_->levels, directions = texture_->directions;
-  const auto classes = static_cast<int32_t>(static_cast<int64_t>(texture_->spread.size()) / kMeans);
-  for (int32_t label = 0; label < classes; ++label) {  // rows of a label are one product
+TextureSampler::TextureSampler(std::shared_ptr<const ImageTexture> texture)
+    : texture_(std::move(texture)),
+      noise_normals_(static_cast<size_t>(padded_normals(normal_blocks(texture_->levels)))) {}
+
+void TextureSampler::make(const TexturedRows& block, uint8_t* pixels) {
+  const auto labels = static_cast<int64_t>(texture_->spread.size()) / kMeans;
+  for (int64_t label = 0; label < labels; ++label) {
     rows_of_label_.clear();
-    normals_.clear();
-    for (int64_t row = 0; row < rows; ++row) {
-      if (labels[row] != label) continue;
-      rows_of_label_.push_back(row);
-      for (int64_t k = 0; k < directions; ++k) normals_.push_back(scale * normals[k * rows + row]);
-    }
-    const auto count = static_cast<int64_t>(rows_of_label_.size());
-    deviations_.resize(static_cast<size_t>(count * levels));
-    multiply(CblasNoTrans, CblasNoTrans, count, levels, directions, normals_.data(),
-             texture_->factor.data() + label * directions * levels, 0, deviations_.data());
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t row = rows_of_label_[static_cast<size_t>(i)];
-      levels_around_means(means + row * levels, deviations_.data() + i * levels,
-                          texture_->spread.data() + label * kMeans, levels, pixels + row * levels);
-    }
+    for (int64_t row = 0; row < block.rows; ++row)
+      if (block.labels[row] == label) rows_of_label_.push_back(row);
+    if (!rows_of_label_.empty()) make_rows_of_label(block, label, pixels);
+  }
+}
+
+// What their directions make is one product.
+void TextureSampler::make_rows_of_label(const TexturedRows& block, int64_t label, uint8_t* pixels) {
+  const int64_t levels = texture_->levels, directions = texture_->directions;
+  const auto count = static_cast<int64_t>(rows_of_label_.size());
+  direction_normals_.clear();
+  for (const int64_t row : rows_of_label_)
+    for (int64_t k = 0; k < directions; ++k)
+      direction_normals_.push_back(block.temperature * block.normals[k * block.rows + row]);
+  deviations_.resize(static_cast<size_t>(count * levels));
+  multiply(CblasNoTrans, CblasNoTrans, count, levels, directions, direction_normals_.data(),
+           texture_->factor.data() + label * directions * levels, 0, deviations_.data());
+  const float* deviations = deviations_.data();
+  for (const int64_t row : rows_of_label_) {
+    instruction_sets().front().normals_of_row(block.seed, block.first_row + static_cast<uint64_t>(row),
+                                              block.noise_block, normal_blocks(levels), noise_normals_.data());
+    for (float& normal : noise_normals_) normal *= block.temperature;
+    levels_around_means({block.means + row * levels, deviations, texture_->noise.data() + label * levels,
+                         noise_normals_.data(), texture_->spread.data() + label * kMeans},
+                        levels, pixels + row * levels);
+    deviations += levels;
   }
 }
 

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "kernels/common/error.h"
-#include "kernels/cpu/image_sampler.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/image_sampler.h"
@@ -67,7 +66,6 @@ class CudaBackend : public Backend {
     return prepare_cuda_table_decoder(decoder, device_);
   }
   std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
-    if (sampler.texture) return prepare_image_sampler_on_cpu(sampler);  // not on CUDA yet
     return prepare_cuda_image_sampler(sampler, device_);
   }
   std::unique_ptr<PreparedNetwork> prepare_network(const TrainedNetwork& network, Precision precision,

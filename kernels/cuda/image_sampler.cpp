@@ -39,6 +39,7 @@ class CudaImageSampler : public PreparedImageSampler {
     int32_t* to_labels = nullptr;
   };
   void upload_latents(const ImageSampler& sampler);
+  void upload_texture(const ImageTexture& texture);
   void start(Block& block, uint64_t seed, uint64_t first_row);
   void finish(Block& block);
   size_t image_bytes(int64_t rows) const { return static_cast<size_t>(rows * levels_); }
@@ -46,13 +47,16 @@ class CudaImageSampler : public PreparedImageSampler {
     return reinterpret_cast<int32_t*>(block.staging.get() + image_bytes(decoder_.rows()));
   }
 
+  void write_block(Block& block, uint64_t seed, uint64_t first_row);
+
   int device_;
   int64_t levels_;
   PixelLikelihood likelihood_;
   Stream compute_, copy_;
   NetworkOnDevice decoder_;
-  DeviceBuffer<std::byte> constants_;
+  DeviceBuffer<std::byte> constants_, texture_constants_;
   LatentArguments latents_{};                                   // but for seed, row and labels
+  TextureArguments texture_{};                                  // likewise, and images; no directions: no texture
   bool images_are_pinned_ = false, labels_are_pinned_ = false;  // of the batch at hand
   std::array<Block, 2> blocks_;
 };
@@ -65,6 +69,7 @@ CudaImageSampler::CudaImageSampler(const ImageSampler& sampler, int device)
       copy_(make_stream()),
       decoder_(sampler.decoder, sampler.precision, sampler.block_rows, device, compute_.get()) {
   upload_latents(sampler);
+  if (sampler.texture) upload_texture(*sampler.texture);
   for (Block& block : blocks_) {
     block.images = DeviceBuffer<uint8_t>(image_bytes(decoder_.rows()), compute_.get());
     block.labels = DeviceBuffer<int32_t>(static_cast<size_t>(decoder_.rows()), compute_.get());
@@ -98,6 +103,22 @@ void CudaImageSampler::upload_latents(const ImageSampler& sampler) {
   latents_.latents = decoder_.input();
 }
 
+void CudaImageSampler::upload_texture(const ImageTexture& texture) {
+  Blob blob;
+  const size_t spread = blob.put(texture.spread), factor = blob.put(texture.factor), noise = blob.put(texture.noise);
+  texture_constants_ = upload(blob, compute_.get());
+  texture_.rows = static_cast<int32_t>(decoder_.rows());
+  texture_.levels = static_cast<int32_t>(levels_);
+  texture_.directions = static_cast<int32_t>(texture.directions);
+  texture_.first_block = static_cast<uint32_t>(1 + normal_blocks(latents_.latent));
+  texture_.noise_block = texture_.first_block + static_cast<uint32_t>(normal_blocks(texture.directions));
+  texture_.temperature = latents_.temperature;
+  texture_.outputs = decoder_.output();
+  texture_.spread = reinterpret_cast<const float*>(texture_constants_.data() + spread);
+  texture_.factor = reinterpret_cast<const float*>(texture_constants_.data() + factor);
+  texture_.noise = reinterpret_cast<const float*>(texture_constants_.data() + noise);
+}
+
 HostMemory CudaImageSampler::allocate(size_t bytes) const {
   CUDA_CHECK(cudaSetDevice(device_));
   return HostMemory(make_pinned<std::byte>(std::max<size_t>(bytes, 1)).release(),
@@ -127,6 +148,19 @@ void CudaImageSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, u
   finish(*waiting);
 }
 
+void CudaImageSampler::write_block(Block& block, uint64_t seed, uint64_t first_row) {
+  if (texture_.directions == 0) {
+    write_levels(decoder_.output(), decoder_.rows() * levels_, likelihood_, block.images.data(), compute_.get());
+    return;
+  }
+  TextureArguments texture = texture_;
+  texture.seed = seed;
+  texture.first_row = first_row;
+  texture.labels = block.labels.data();
+  texture.images = block.images.data();
+  write_textured_levels(texture, likelihood_, compute_.get());
+}
+
 // The block's last copy was waited for by `finish`, so its buffers are free.
 void CudaImageSampler::start(Block& block, uint64_t seed, uint64_t first_row) {
   LatentArguments latents = latents_;
@@ -135,7 +169,7 @@ void CudaImageSampler::start(Block& block, uint64_t seed, uint64_t first_row) {
   latents.labels = block.labels.data();
   draw_image_latents(latents, compute_.get());
   decoder_.run(block.labels.data());
-  write_levels(decoder_.output(), decoder_.rows() * levels_, likelihood_, block.images.data(), compute_.get());
+  write_block(block, seed, first_row);
   CUDA_CHECK(cudaEventRecord(block.computed.get(), compute_.get()));
   CUDA_CHECK(cudaStreamWaitEvent(copy_.get(), block.computed.get(), 0));
 

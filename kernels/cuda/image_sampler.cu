@@ -9,11 +9,9 @@
 // Levels. in: outputs [count] or, of the logistic likelihood, [count, 2]; out: bytes [count]; count a multiple of 16. A
 // thread makes 16 bytes, one store, of 4 or 8 16-byte loads: 5 or 9 bytes a level, about 30 operations of exponential
 // and division each, bound by memory: 784 levels are 3.9 kB, 0.8 ns at an H200's 4.8 TB/s.
-#include "kernels/common/math.h"
-#include "kernels/common/philox.h"
+#include "kernels/cuda/image_rows.cuh"
 #include "kernels/cuda/image_sampler.h"
 #include "kernels/cuda/simt.h"
-#include "kernels/random.h"
 
 namespace doppel::cuda {
 namespace {
@@ -24,20 +22,6 @@ constexpr int kWarp = 32, kLatentThreads = kLatentRows * kWarp, kLevelThreads = 
 constexpr int kLevels = 16;  // of a thread
 
 // ---- latents
-
-struct RowOfWords {
-  PhiloxKey key;
-  PhiloxRow<Lanes> row;
-  __device__ __forceinline__ void block(uint32_t number, uint32_t words[4]) const {
-    portable::philox_block<Lanes>(row, number, key, portable::philox_keys<Lanes>(key), words);
-  }
-};
-__device__ __forceinline__ RowOfWords row_of_words(uint64_t seed, uint64_t row) {
-  RowOfWords words{philox_key(seed), {}};
-  words.row = portable::philox_row<Lanes>(static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
-                                          static_cast<uint32_t>(doppel::Stream::kRows), words.key);
-  return words;
-}
 
 // The number of ends, the last left out, that are at most where the word points to; ends ascend.
 __device__ __forceinline__ int draw(const double* ends, int count, uint32_t word) {
@@ -70,11 +54,7 @@ __global__ void __launch_bounds__(kLatentThreads) latents_of_images_kernel(const
 
   float* normals = shared + warp * stride;
   for (int block = lane; 4 * block < a.latent; block += kWarp) {
-    uint32_t drawn[4];
-    words.block(1 + static_cast<uint32_t>(block), drawn);
-    float4 four;
-    portable::box_muller<Lanes>(Lanes::int_of_words(drawn[0]), Lanes::int_of_words(drawn[1]), four.x, four.y);
-    portable::box_muller<Lanes>(Lanes::int_of_words(drawn[2]), Lanes::int_of_words(drawn[3]), four.z, four.w);
+    const float4 four = words.normals(1 + static_cast<uint32_t>(block));
     *reinterpret_cast<float4*>(normals + 4 * block) = four;
   }
   __syncwarp();
@@ -91,12 +71,10 @@ __global__ void __launch_bounds__(kLatentThreads) latents_of_images_kernel(const
 // ---- levels
 
 __device__ __forceinline__ uint32_t level_of_logit(float logit) {
-  const float small = portable::exp_below_zero<Lanes>(-fabsf(logit));  // so that nothing overflows
-  const float share = (logit < 0 ? small : 1.0f) / (1.0f + small);
-  return static_cast<uint32_t>(Lanes::multiply(255.0f, share) + 0.5f);
+  return static_cast<uint32_t>(mean_of_logit(logit) + 0.5f);
 }
 __device__ __forceinline__ uint32_t level_of_mean(float mean) {
-  return static_cast<uint32_t>(Lanes::multiply(255.0f, fminf(fmaxf(mean, 0.0f), 1.0f)) + 0.5f);
+  return static_cast<uint32_t>(mean_of_share(mean) + 0.5f);
 }
 
 template <bool kLogistic>

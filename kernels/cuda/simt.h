@@ -6,7 +6,8 @@
 //   CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)  launch, checked: throws Error
 //
 // Kernels keep to what the emulator has (device_language.h): no cooperative groups, inline PTX, textures or waiting
-// between blocks; no warp-synchronous code without __syncwarp; locals without destructors.
+// between blocks; no warp-synchronous code without __syncwarp; locals without destructors; what a call returns is stored
+// by way of a local, as its checks do not see the other way.
 #pragma once
 
 #include "kernels/cuda/device.h"

@@ -78,6 +78,26 @@ TEST_P(CudaImages, ConvolutionalDecodersOfBothLikelihoods) {
                     40);
 }
 
+// Single levels and vectors of four, on both sides of the levels of a block; directions on both sides of a chunk.
+TEST_P(CudaImages, Textures) {
+  struct Case {
+    int64_t levels, directions, labels;
+  };
+  for (const Case& size : {Case{35, 1, 3}, Case{36, 3, 1}, Case{140, 6, 20}, Case{516, 64, 5}, Case{512, 70, 2}}) {
+    for (const PixelLikelihood likelihood : {PixelLikelihood::kBernoulli, PixelLikelihood::kLogistic}) {
+      const int64_t outputs = size.levels * outputs_of_level(likelihood);
+      ImageSampler sampler =
+          random_image_sampler(dense_decoder(kLatent, outputs, size.labels), likelihood, size.labels, 2, 12);
+      sampler.texture = random_texture(size.levels, size.directions, size.labels, 13);
+      sampler.temperature = 0.8;
+      expect_cpu_images(sampler, 3, 90);
+    }
+  }
+  ImageSampler wrong = random_image_sampler(dense_decoder(kLatent, 16, 2), PixelLikelihood::kBernoulli, 2, 2, 9);
+  wrong.texture = random_texture(17, 2, 2, 1);
+  EXPECT_THROW(cuda().prepare_image_sampler(wrong), Error);
+}
+
 TEST_P(CudaImages, WithoutLabels) {
   expect_cpu_images(random_image_sampler(dense_decoder(kLatent, 20, 0), PixelLikelihood::kBernoulli, 1, 7, 5), 3, 60);
 }
@@ -97,6 +117,7 @@ TEST_P(CudaImages, RowNumbersAcrossTheLowWord) {
 
 TEST_P(CudaImages, AnImageDependsOnItsNumberAlone) {
   ImageSampler sampler = random_image_sampler(dense_decoder(kLatent, 18, 2), PixelLikelihood::kBernoulli, 2, 2, 8);
+  sampler.texture = random_texture(18, 6, 2, 14);
   sampler.block_rows = kBlockRows;
   const auto prepared = cuda().prepare_image_sampler(sampler);
   EXPECT_EQ(prepared->preferred_rows() % kBlockRows, 0);

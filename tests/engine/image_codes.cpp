@@ -220,10 +220,14 @@ TEST(ImageCodes, SyntheticImagesWithoutTheLabelsThatCodesNeedAreLeftOut) {
 
 TEST(TrainingHistory, IsWhatTheFileTells) {
   const auto vae = nlohmann::json::parse(R"({"history": [
-    {"training_nats_per_image": 9, "held_out_nats_per_image": 10, "held_out_divergence_nats_per_image": 4},
-    {"training_nats_per_image": 7, "held_out_nats_per_image": 8.5, "held_out_divergence_nats_per_image": 3}]})");
+    {"training_nats_per_image": 9, "training_divergence_nats_per_image": 2,
+     "held_out_nats_per_image": 10, "held_out_divergence_nats_per_image": 4},
+    {"training_nats_per_image": 7, "training_divergence_nats_per_image": 1.5,
+     "held_out_nats_per_image": 8.5, "held_out_divergence_nats_per_image": 3}]})");
   const TrainingHistory history = read_training_history(vae);
   EXPECT_EQ(history.training, (std::vector<double>{9, 7}));
+  EXPECT_EQ(history.training_reconstruction, (std::vector<double>{7, 5.5}));
+  EXPECT_EQ(history.training_divergence, (std::vector<double>{2, 1.5}));
   EXPECT_EQ(history.held_out_reconstruction, (std::vector<double>{6, 5.5}));
   EXPECT_EQ(history.held_out_divergence, (std::vector<double>{4, 3}));
   EXPECT_TRUE(history.held_out_accuracy.empty());

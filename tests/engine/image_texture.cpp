@@ -22,12 +22,13 @@ constexpr int64_t kLevels = 12, kClasses = 2, kDirections = 2;
 
 // Two labels whose directions differ, with spreads that grow with the mean.
 ImageTexture known_texture() {
-  ImageTexture texture{kLevels, kDirections, {}, {}};
+  ImageTexture texture{kLevels, kDirections, {}, {}, {}};
   for (int64_t label = 0; label < kClasses; ++label)
     for (int64_t mean = 0; mean < ImageTexture::kMeans; ++mean)
       texture.spread.push_back(static_cast<float>(label + 1) * static_cast<float>(mean) / 16);
   const Numbers numbers = random_numbers(kClasses * kDirections * kLevels, 4);
   texture.factor.assign(numbers.begin(), numbers.end());
+  for (int64_t i = 0; i < kClasses * kLevels; ++i) texture.noise.push_back(static_cast<float>(i % 5) / 4);
   return texture;
 }
 
@@ -46,20 +47,30 @@ Numbers covariance(const std::vector<uint8_t>& pixels, const std::vector<float>&
 
 TEST(ImageTexture, LevelsAroundMeansAreRoundedAndClipped) {
   for (const int64_t count : {1, 15, 16, 17, 261}) {
-    std::vector<float> means, deviations, spread(ImageTexture::kMeans);
+    std::vector<float> means, deviations, noise, normals, spread(ImageTexture::kMeans);
     std::iota(spread.begin(), spread.end(), 1.0f);
-    const Numbers numbers = random_numbers(2 * count, 3);
+    const Numbers numbers = random_numbers(3 * count, 3);
     for (int64_t i = 0; i < count; ++i) {
       means.push_back(static_cast<float>(std::clamp(128 + 90 * numbers[i], 0.0, 255.0)));
       deviations.push_back(static_cast<float>(numbers[count + i]));
+      normals.push_back(static_cast<float>(numbers[2 * count + i]));
+      noise.push_back(static_cast<float>(i % 3) / 3);
     }
     std::vector<uint8_t> levels(count);
-    levels_around_means(means.data(), deviations.data(), spread.data(), count, levels.data());
+    levels_around_means({means.data(), deviations.data(), noise.data(), normals.data(), spread.data()}, count,
+                        levels.data());
     for (int64_t i = 0; i < count; ++i) {
       const double mean = means[i], scale = 1 + std::floor(mean + 0.5);
-      ASSERT_NEAR(levels[i], std::clamp(mean + scale * deviations[i], 0.0, 255.0), 0.501) << i << " of " << count;
+      const double level = mean + scale * (static_cast<double>(deviations[i]) + static_cast<double>(noise[i] * normals[i]));
+      ASSERT_NEAR(levels[i], std::clamp(level, 0.0, 255.0), 0.501) << i << " of " << count;
     }
   }
+}
+
+TEST(ImageTexture, MeansThatAreNoNumbersAreLevelsAllTheSame) {  // of a model file whose weights overflow
+  const std::vector<float> means(17, std::numeric_limits<float>::quiet_NaN()), ones(17, 1), spread(ImageTexture::kMeans);
+  std::vector<uint8_t> levels(17);
+  levels_around_means({means.data(), ones.data(), ones.data(), ones.data(), spread.data()}, 17, levels.data());
 }
 
 TEST(ImageTexture, MeansAreThoseOfTheLikelihood) {
@@ -89,7 +100,7 @@ TEST(ImageTexture, ImagesHaveTheCovarianceOfTheirLabel) {
   }
   constexpr double kScale = 0.5;
   std::vector<uint8_t> pixels(kRows * kLevels);
-  sampler.make(means.data(), labels.data(), normals.data(), kScale, kRows, pixels.data());
+  sampler.make({1, 5, kRows, means.data(), labels.data(), normals.data(), 3, kScale}, pixels.data());
   for (int32_t label = 0; label < kClasses; ++label) {
     std::vector<uint8_t> of_label;
     std::vector<float> means_of_label;
@@ -106,6 +117,8 @@ TEST(ImageTexture, ImagesHaveTheCovarianceOfTheirLabel) {
         sum += static_cast<double>(texture.factor[(label * kDirections + k) * kLevels + i]) *
                static_cast<double>(texture.factor[(label * kDirections + k) * kLevels + j]);
       const auto spread = [&](int64_t at) { return (label + 1) * (90 + 6 * static_cast<double>(at)) / 16; };
+      const double noise = static_cast<double>(texture.noise[label * kLevels + i]);
+      if (i == j) sum += noise * noise;
       return kScale * kScale * sum * spread(i) * spread(j) + (i == j ? 1.0 / 12 : 0);
     };
     for (int64_t i = 0; i < kLevels; ++i)
@@ -117,7 +130,22 @@ TEST(ImageTexture, ImagesHaveTheCovarianceOfTheirLabel) {
   }
 }
 
-// A decoder that says 127.5 of every level, and images that deviate from it in a known way.
+// A decoder that says 127.5 of every level, and images that deviate from it in a known way. With as many directions as
+// there are, or fewer: then the noise has the rest of the variances.
+Numbers found_covariance(const ImageTexture& found, int64_t label) {
+  Numbers sums(kLevels * kLevels);
+  const double spread = found.spread[label * ImageTexture::kMeans + 128];
+  for (int64_t i = 0; i < kLevels; ++i)
+    for (int64_t j = 0; j < kLevels; ++j) {
+      for (int64_t k = 0; k < found.directions; ++k)
+        sums[i * kLevels + j] +=
+            spread * spread * static_cast<double>(found.factor[(label * found.directions + k) * kLevels + i]) *
+            static_cast<double>(found.factor[(label * found.directions + k) * kLevels + j]);
+      if (i == j) sums[i * kLevels + j] += std::pow(spread * static_cast<double>(found.noise[label * kLevels + i]), 2);
+    }
+  return sums;
+}
+
 TEST(ImageTexture, FindsHowImagesDeviateFromTheirMeans) {
   constexpr int64_t kImages = 6000;
   Images images{kSmall, {}, {}, {"a", "b"}};
@@ -142,21 +170,21 @@ TEST(ImageTexture, FindsHowImagesDeviateFromTheirMeans) {
   const ImageTexture found = fit_texture(network, images, all, 3, 1, {});
   ASSERT_EQ(found.directions, 3);
   ASSERT_EQ(found.factor.size(), static_cast<size_t>(kClasses * 3 * kLevels));
+  const ImageTexture fewer = fit_texture(network, images, all, 1, 1, {});
   for (int64_t label = 0; label < kClasses; ++label) {
-    const double spread = found.spread[label * ImageTexture::kMeans + 128];
+    const Numbers covariance = found_covariance(found, label), variances = found_covariance(fewer, label);
     double largest = 0;
     for (int64_t i = 0; i < kLevels; ++i)
       for (int64_t j = 0; j < kLevels; ++j) {
-        double sum = 0, expected = 0;
-        for (int64_t k = 0; k < 3; ++k)
-          sum += spread * spread * static_cast<double>(found.factor[(label * 3 + k) * kLevels + i]) *
-                 static_cast<double>(found.factor[(label * 3 + k) * kLevels + j]);
+        double expected = 0;
         for (int64_t k = 0; k < kDirections; ++k)
           expected += 64 * static_cast<double>(known.factor[(label * kDirections + k) * kLevels + i]) *
                       static_cast<double>(known.factor[(label * kDirections + k) * kLevels + j]);
         largest = std::max(largest, std::abs(expected));
         // A covariance of 3,000 normals is known to sqrt(2 / 3000) of the variances; rounding adds 1 / 12.
-        EXPECT_NEAR(sum, expected, 5 * std::sqrt(2.0 / 3000) * largest + 0.3) << label << ": " << i << ", " << j;
+        const double tolerance = 5 * std::sqrt(2.0 / 3000) * largest + 0.3;
+        EXPECT_NEAR(covariance[i * kLevels + j], expected, tolerance) << label << ": " << i << ", " << j;
+        if (i == j) EXPECT_NEAR(variances[i * kLevels + i], expected, tolerance) << label << ": " << i;
       }
   }
 }
@@ -217,10 +245,14 @@ TEST(ImageTexture, DamagedFilesAreRefused) {
   ASSERT_NE(back, nullptr);
   EXPECT_EQ(back->factor, known_texture().factor);
   EXPECT_EQ(back->spread, known_texture().spread);
+  EXPECT_EQ(back->noise, known_texture().noise);
   EXPECT_THROW(load_texture(file, kClasses, kLevels + 1), InputError);
   EXPECT_THROW(load_texture(file, kClasses + 1, kLevels), InputError);
   ModelFile damaged = file;
   damaged.tensors.erase("texture.spread");
+  EXPECT_THROW(load_texture(damaged, kClasses, kLevels), InputError);
+  damaged = file;
+  damaged.tensors.erase("texture.noise");
   EXPECT_THROW(load_texture(damaged, kClasses, kLevels), InputError);
   damaged = file;
   std::vector<float> factor = known_texture().factor;

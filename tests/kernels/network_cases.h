@@ -132,4 +132,17 @@ inline ImageSampler random_image_sampler(const TrainedNetwork& decoder, PixelLik
   return sampler;
 }
 
+// Of every label its own.
+inline std::shared_ptr<const ImageTexture> random_texture(int64_t levels, int64_t directions, int64_t labels,
+                                                          uint64_t seed) {
+  std::mt19937_64 random(seed);
+  ImageTexture texture{levels, directions, {}, {}, {}};
+  for (int64_t i = 0; i < labels * ImageTexture::kMeans; ++i)
+    texture.spread.push_back(static_cast<float>(5 + i / 16 % 16));
+  texture.factor =
+      random_normals(labels * directions * levels, 1 / std::sqrt(static_cast<double>(directions)), random);
+  for (int64_t i = 0; i < labels * levels; ++i) texture.noise.push_back(static_cast<float>(i % 7) / 8);
+  return std::make_shared<const ImageTexture>(std::move(texture));
+}
+
 }  // namespace doppel

@@ -110,6 +110,22 @@ TEST(Normals, SameBitsOnEveryInstructionSet) {
   }
 }
 
+TEST(Normals, OfOneRowAreThoseOfManyRows) {
+  constexpr int64_t kFirst = 2;
+  const uint64_t row = (uint64_t{5} << 32) - 3;  // the third last before the high word changes
+  for (const int64_t blocks : {1, 4, 17, 33}) {
+    const std::vector<float> wanted = normals(kScalarInstructions, 7, row, 64, static_cast<int32_t>(kFirst + blocks));
+    for (const InstructionSet& instructions : instruction_sets()) {
+      std::vector<float> got(static_cast<size_t>(padded_normals(blocks)) + 1, -77.0f);
+      instructions.normals_of_row(7, row, kFirst, blocks, got.data());
+      for (int64_t i = 0; i < 4 * blocks; ++i)
+        ASSERT_EQ(got[static_cast<size_t>(i)], wanted[static_cast<size_t>((4 * kFirst + i) * 64)])
+            << instructions.name << ": " << i << " of " << blocks << " blocks";
+      EXPECT_EQ(got.back(), -77.0f) << instructions.name << " wrote past the end";
+    }
+  }
+}
+
 TEST(Normals, MomentsAreANormals) {
   constexpr int64_t kRows = 1 << 16;
   const std::vector<float> values = normals(2024, 0, kRows, 16);  // 4.2 million
