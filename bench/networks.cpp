@@ -101,10 +101,11 @@ void train_vae(benchmark::State& state, bool is_convolutional) {
 }
 
 std::shared_ptr<const ImageTexture> make_texture() {
-  constexpr float kFactor = 0.1f, kSpread = 30;
-  ImageTexture texture{kImage.size(), kAutoTexture, {}, {}};
+  constexpr float kFactor = 0.1f, kNoise = 0.5f, kSpread = 30;
+  ImageTexture texture{kImage.size(), kAutoTexture, {}, {}, {}};
   texture.spread.assign(static_cast<size_t>(kClasses * ImageTexture::kMeans), kSpread);
   texture.factor.assign(static_cast<size_t>(kClasses * kAutoTexture * kImage.size()), kFactor);
+  texture.noise.assign(static_cast<size_t>(kClasses * kImage.size()), kNoise);
   return std::make_shared<const ImageTexture>(std::move(texture));
 }
 

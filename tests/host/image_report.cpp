@@ -46,12 +46,12 @@ struct MadeEvaluation {
     evaluation.privacy = evaluate_image_privacy(real, synthetic, has_holdout ? &real : nullptr, 1, {});
     if (has_labels && has_holdout) evaluation.utility = ImageUtility{60, 90, 90, 4, 0.8125, 0.9375};
     evaluation.notes = {kNasty};
-    evaluation.classifier_history = {{0.5, 0.25}, {0.4, 0.3}, {}, {}, {0.75, 0.875}};
+    evaluation.classifier_history = {{0.5, 0.25}, {0.4, 0.3}, {}, {}, {}, {}, {0.75, 0.875}};
   }
   // Synthetic images and a way of each kind, of a VAE.
   void add_generator(bool has_labels = true) {
     GeneratorEvaluation& generator = evaluation.generator.emplace();
-    generator.history = {{90, 80}, {95, 85}, {75, 60}, {20, 25}, {}};
+    generator.history = {{90, 80}, {95, 85}, {72, 58}, {18, 22}, {75, 60}, {20, 25}, {}};
     CodeScatter& scatter = generator.codes.scatter;
     scatter.explained_share_x = 0.625;
     scatter.explained_share_y = 0.375;
