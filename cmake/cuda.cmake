@@ -23,7 +23,7 @@ list(FILTER cuda_sources EXCLUDE REGEX "/load_backend\\.cpp$")
 # Preparation that both backends share.
 list(APPEND cuda_sources kernels/cpu/prepare_table.cpp kernels/cpu/prepare_mixture.cpp kernels/cpu/sobol.cpp
      kernels/cpu/check_table_sampler.cpp kernels/cpu/check_table_decoder.cpp
-     kernels/cpu/check_trained_network.cpp kernels/cpu/prepare_images.cpp)
+     kernels/cpu/check_network.cpp kernels/cpu/prepare_images.cpp)
 add_library(doppel_cuda MODULE ${cuda_sources})
 target_link_libraries(doppel_cuda PRIVATE doppel_options CUDA::cudart_static CUDA::cublas CUDA::cusolver)
 target_link_options(doppel_cuda PRIVATE -Wl,-z,defs)  # what is missing is an error of the build, not of a machine with a device

@@ -185,7 +185,7 @@ class ConstrainedModel : public Model {
   const TableSchema& schema() const override { return model_->schema(); }
   const Constraints& constraints() const override { return constraints_; }
   std::shared_ptr<const Density> density() const override { return model_->density(); }
-  std::shared_ptr<const Coder> coder() const override { return model_->coder(); }
+  std::shared_ptr<const Coder> coder(const Backend& backend) const override { return model_->coder(backend); }
 
   ModelFile save() const override {
     ModelFile file = model_->save();

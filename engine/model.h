@@ -66,8 +66,8 @@ class Model {
   virtual const Constraints& constraints() const;
   // The model as a density, which knows no constraints. Throws UsageError where its kind has none in closed form.
   virtual std::shared_ptr<const Density> density() const;
-  // The model as a code. Throws UsageError where its kind has none. The model may go.
-  virtual std::shared_ptr<const Coder> coder() const;
+  // The model as a code. Throws UsageError where its kind has none. The model may go, the backend outlives the code.
+  virtual std::shared_ptr<const Coder> coder(const Backend& backend) const;
   // For `inspect`, as a JSON object:
   //   "rows"                rows learned from
   //   "explained_variance"  share of each component, descending

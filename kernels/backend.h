@@ -13,6 +13,7 @@
 #include "kernels/network.h"
 #include "kernels/statistics.h"
 #include "kernels/table.h"
+#include "kernels/trainer.h"
 
 namespace doppel {
 
@@ -28,6 +29,9 @@ class Backend {
   // has no fast instructions for.
   virtual std::unique_ptr<PreparedNetwork> prepare_network(const TrainedNetwork& network, Precision precision,
                                                            int64_t block_rows) const = 0;
+  // Null where the caller's own layers (engine/nn) are what trains networks: on the CPU.
+  virtual std::unique_ptr<PreparedTrainer> prepare_trainer(const TrainableNetwork& network,
+                                                           int64_t batch_rows) const = 0;
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;

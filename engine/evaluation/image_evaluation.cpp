@@ -59,7 +59,7 @@ class Evaluator {
     tell(stage, 0);
     training.progress = [&](double share, const ClassifierEpoch&) { tell(stage, share); };
     const Images chosen = choose_images(synthetic, choose_rows(synthetic.count(), most, options_.seed));
-    ImageClassifier trained = ImageClassifier::fit(chosen, training);
+    ImageClassifier trained = ImageClassifier::fit(chosen, training, backend_);
     trained.use(backend_, Precision::kSingle);
     utility.trained_on_synthetic = read(trained, holdout, "testing on held-out images").accuracy;
     utility.trained_on_real = trained_on_real;
@@ -70,7 +70,7 @@ class Evaluator {
   GeneratorEvaluation look_at_codes(const Model& generator, const Images& real, const Images& synthetic) {
     tell("codes of images", 0);
     return {generator.kind(), read_training_history(generator.describe()),
-            evaluate_image_codes(*generator.coder(), real, synthetic, backend_, options_.seed)};
+            evaluate_image_codes(*generator.coder(backend_), real, synthetic, backend_, options_.seed)};
   }
 
   void tell(const std::string& stage, double share) {

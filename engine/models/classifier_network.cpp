@@ -6,7 +6,6 @@ namespace doppel {
 namespace {
 
 constexpr uint32_t kUseWeights = 0x70000000u;  // and the layer: of fill_with_normals
-constexpr uint32_t kUseDropout = 0x90000000u;  // and twice the step
 constexpr double kGain = 2, kOutGain = 0.1;
 constexpr int32_t kSmall = 8, kPool = 2;  // blocks end at so few pixels; windows
 constexpr int64_t kMostChannels = 256;
@@ -100,16 +99,16 @@ const Real* ClassifierNetwork<Real>::forward(const Real* images, int64_t rows) {
 
 template <class Real>
 double ClassifierNetwork<Real>::forward_training(const Real* images, const int32_t* labels, int64_t rows, uint64_t seed,
-                                                 uint32_t step) {
+                                                 uint32_t use) {
   forward_blocks(images, rows);
   if (!pooled_.empty()) {
     std::vector<Real>& reduced = pooled_.back();
-    dropout_of_blocks_.forward(seed, kUseDropout + 2 * step, static_cast<int64_t>(reduced.size()), reduced.data());
+    dropout_of_blocks_.forward(seed, use, static_cast<int64_t>(reduced.size()), reduced.data());
     images = reduced.data();
   }
   hidden_.forward(images, rows, features_.data());
   forward_relu(std::span(features_));
-  dropout_of_features_.forward(seed, kUseDropout + 2 * step + 1, rows * shape_.features, features_.data());
+  dropout_of_features_.forward(seed, use + 1, rows * shape_.features, features_.data());
   out_.forward(features_.data(), rows, probabilities_.data());
   softmax_.forward(probabilities_.data(), rows);
   return softmax_.loss(probabilities_.data(), labels, rows);

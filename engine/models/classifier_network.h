@@ -29,6 +29,8 @@ struct ClassifierShape {
   ImageShape reduced() const;
 };
 
+struct TrainableParameters;
+
 template <class Real>
 class ClassifierNetwork {
  public:
@@ -41,9 +43,9 @@ class ClassifierNetwork {
   const Real* forward(const Real* images, int64_t rows);
   const Real* features() const { return features_.data(); }
 
-  // Sum over the rows of -log probability of their labels, in nats, where a share of values drops out as (seed, step)
-  // say.
-  double forward_training(const Real* images, const int32_t* labels, int64_t rows, uint64_t seed, uint32_t step);
+  // Sum over the rows of -log probability of their labels, in nats, where a share of values drops out: of blocks as
+  // (seed, use) say, of features as (seed, use + 1).
+  double forward_training(const Real* images, const int32_t* labels, int64_t rows, uint64_t seed, uint32_t use);
   // Of loss / rows, after forward_training on the same rows: adds to the gradients.
   void backward(const Real* images, const int32_t* labels, int64_t rows);
 
@@ -54,6 +56,7 @@ class ClassifierNetwork {
 
  private:
   friend class TrainedClassifier;
+  friend TrainableParameters trainable(ClassifierNetwork<float>& network);
   friend TrainedNetwork trained_features(const ClassifierNetwork<float>& network);
   void reserve(int64_t rows);
   void forward_blocks(const Real* images, int64_t rows);

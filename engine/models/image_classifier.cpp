@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/models/image_metadata.h"
+#include "engine/models/network_trainer.h"
 #include "engine/models/training_file.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/training.h"
@@ -27,6 +28,7 @@ constexpr uint32_t kUseSplit = 0x71000000u;
 constexpr uint32_t kUseShuffle = 0x72000000u;  // and the epoch
 constexpr uint32_t kUseMotion = 0x73000000u;   // and the epoch
 constexpr uint32_t kUseTrial = 0x74000000u;
+constexpr uint32_t kUseDropout = 0x90000000u;  // and twice the step
 
 std::vector<std::string> names_of(const Images& images) {
   std::vector<std::string> names = label_names_of(images);
@@ -39,12 +41,14 @@ std::vector<std::string> names_of(const Images& images) {
 
 class Trainer {
  public:
-  Trainer(ClassifierNetwork<float>& network, const Images& images, const ClassifierOptions& options)
+  Trainer(ClassifierNetwork<float>& network, const Images& images, const ClassifierOptions& options,
+          const Backend& backend)
       : network_(network),
         images_(images),
         options_(options),
         adam_(parameters_of(network.layers())),
-        averages_(parameters_of(network.layers()), kAveragedSteps) {
+        averages_(parameters_of(network.layers()), kAveragedSteps),
+        trainer_(network, adam_, averages_, std::max(options.batch_rows, kBlockRows), backend) {
     std::vector<int64_t> order(static_cast<size_t>(images.count()));
     std::iota(order.begin(), order.end(), int64_t{0});
     shuffle(order, options.seed, kUseSplit);
@@ -64,14 +68,13 @@ class Trainer {
       if (count() == still_epochs && next_ == 0)
         augmentation_ = options_.tries_augmentation ? try_augmentation() : options_.augmentation;
       ClassifierEpoch epoch{run_epoch(static_cast<uint32_t>(count())), 0, 0};
-      averages_.exchange();
       look_at_held_out(kNoMotion, epoch);
-      averages_.exchange();
       epochs_.push_back(epoch);
       if (options_.progress)
         options_.progress(static_cast<double>(count()) / static_cast<double>(options_.epochs), epoch);
     }
     keep(true);
+    trainer_.fetch();
     averages_.exchange();
     return epochs_;
   }
@@ -89,11 +92,13 @@ class Trainer {
   }
 
   void save(ModelFile& file) {
+    trainer_.fetch();
+    adam_.steps() = step_;
     save_parameters(parameters_of(network_.layers()), file);
     save_adam(adam_, file);
     save_averages(averages_, file);
     save_place({next_, step_}, file);
-    file.metadata["training"]["epoch_loss"] = loss_;
+    file.metadata["training"]["epoch_loss"] = next_ > 0 ? trainer_->losses().loss : 0;
     file.metadata["training"]["augmentation"] = {{"shift", augmentation_.shift},
                                                  {"rotation", augmentation_.rotation},
                                                  {"scale", augmentation_.scale},
@@ -109,10 +114,11 @@ class Trainer {
     load_parameters(file, parameters_of(network_.layers()));
     load_adam(file, adam_);
     load_averages(file, averages_);
+    trainer_.send();
     const EpochPlace place = load_place(file, static_cast<int64_t>(training_.size()), steps_);
     next_ = place.row, step_ = place.step;
     const Json training = file.metadata.value("training", Json::object()), epochs = training.value("epochs", Json());
-    loss_ = load_number(training, "epoch_loss");
+    trainer_->set_losses({load_number(training, "epoch_loss"), 0, 0});
     const Json moved = training.value("augmentation", Json());
     augmentation_ = {load_number(moved, "shift"), load_number(moved, "rotation"), load_number(moved, "scale"),
                      load_number(moved, "flips") != 0};
@@ -128,25 +134,24 @@ class Trainer {
 
   // From where it is: a state may be of the middle of an epoch.
   double run_epoch(uint32_t epoch) {
-    if (next_ == 0) shuffle(training_, options_.seed, kUseShuffle + epoch);
+    if (next_ == 0) {
+      shuffle(training_, options_.seed, kUseShuffle + epoch);
+      trainer_->set_losses({});
+    }
     const auto count = static_cast<int64_t>(training_.size());
     while (next_ < count) {
       const int64_t rows = std::min(options_.batch_rows, count - next_);
-      gather(training_, next_, rows, [&](int64_t image, float* levels) {
-        augmented_levels_of(images_.image(image), images_.shape, augmentation_, options_.seed, kUseMotion + epoch,
-                            static_cast<uint64_t>(image), levels);
-      });
-      loss_ +=
-          network_.forward_training(batch_.data(), labels_.data(), rows, options_.seed, static_cast<uint32_t>(step_));
-      network_.backward(batch_.data(), labels_.data(), rows);
-      const double done = static_cast<double>(step_++) / static_cast<double>(steps_);
-      adam_.step(options_.rate * cosine_rate(done + 1e-9, options_.warm_up));
-      averages_.add_step();
+      gather(training_, next_, rows, augmentation_, kUseMotion + epoch);
+      const double done = static_cast<double>(step_) / static_cast<double>(steps_);
+      const TrainingDraws draws{options_.seed, kUseDropout + 2 * static_cast<uint32_t>(step_)};
+      ++step_;
+      trainer_->step(
+          rows, {draws, 1, options_.rate * cosine_rate(done + 1e-9, options_.warm_up), step_, averages_.next_share()});
       next_ += rows;
       keep(false);
     }
     next_ = 0;
-    return std::exchange(loss_, 0) / static_cast<double>(std::max<int64_t>(count, 1));
+    return trainer_->losses().loss / static_cast<double>(std::max<int64_t>(count, 1));
   }
 
   // What of the augmentation asked for the images held out bear.
@@ -154,7 +159,6 @@ class Trainer {
     Augmentation moved = options_.augmentation, mirrored = kNoMotion;
     moved.flips = false;
     mirrored.flips = options_.augmentation.flips;
-    averages_.exchange();
     const auto accuracy_of = [&](const Augmentation& augmentation) {
       ClassifierEpoch epoch;
       look_at_held_out(augmentation, epoch);
@@ -164,36 +168,33 @@ class Trainer {
     Augmentation borne = kNoMotion;
     if (accuracy_of(moved) >= still - kMostLost) borne = moved;
     borne.flips = mirrored.flips && accuracy_of(mirrored) >= still - kMostLost / 2;
-    averages_.exchange();
     return borne;
   }
 
+  // By the means of the parameters.
   void look_at_held_out(const Augmentation& augmentation, ClassifierEpoch& epoch) {
     const auto count = static_cast<int64_t>(held_out_.size());
-    const SoftmaxGroups<float> softmax({network_.shape().classes});
+    trainer_->set_losses({});
     for (int64_t first = 0; first < count; first += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, count - first);
-      gather(held_out_, first, rows, [&](int64_t image, float* levels) {
-        augmented_levels_of(images_.image(image), images_.shape, augmentation, options_.seed, kUseTrial,
-                            static_cast<uint64_t>(image), levels);
-      });
-      const float* found = network_.forward(batch_.data(), rows);
-      epoch.held_out_loss += softmax.loss(found, labels_.data(), rows) / static_cast<double>(count);
-      const std::vector<float> probabilities(found, found + rows * network_.shape().classes);
-      epoch.held_out_accuracy +=
-          accuracy(probabilities, labels_) * static_cast<double>(rows) / static_cast<double>(count);
+      gather(held_out_, first, rows, augmentation, kUseTrial);
+      trainer_->measure(rows, {}, true);
     }
+    const TrainingLosses sums = trainer_->losses();
+    const auto images = static_cast<double>(std::max<int64_t>(count, 1));
+    epoch.held_out_loss = sums.loss / images;
+    epoch.held_out_accuracy = sums.right / images;
   }
 
-  template <class Take>
-  void gather(const std::vector<int64_t>& order, int64_t first, int64_t rows, const Take& take) {
-    const int64_t size = images_.shape.size();
-    batch_.resize(static_cast<size_t>(rows * size));
-    labels_.resize(static_cast<size_t>(rows));
+  // Some of the images, moved, to the trainer's batch.
+  void gather(const std::vector<int64_t>& which, int64_t first, int64_t rows, const Augmentation& augmentation,
+              uint32_t use) {
+    const PreparedTrainer::Batch batch = trainer_->batch();
     for (int64_t row = 0; row < rows; ++row) {
-      const int64_t image = order[static_cast<size_t>(first + row)];
-      take(image, batch_.data() + row * size);
-      labels_[static_cast<size_t>(row)] = images_.labels[static_cast<size_t>(image)];
+      const int64_t image = which[static_cast<size_t>(first + row)];
+      augmented_levels_of(images_.image(image), images_.shape, augmentation, options_.seed, use,
+                          static_cast<uint64_t>(image), batch.x + row * images_.shape.size());
+      batch.labels[row] = images_.labels[static_cast<size_t>(image)];
     }
   }
 
@@ -202,14 +203,12 @@ class Trainer {
   const ClassifierOptions& options_;
   Adam<float> adam_;
   AveragedParameters averages_;
+  NetworkTrainer trainer_;
   Augmentation augmentation_ = kNoMotion;
   std::vector<int64_t> training_, held_out_;
   std::vector<ClassifierEpoch> epochs_;
   int64_t steps_ = 0, step_ = 0;
   int64_t next_ = 0;  // row of the epoch
-  double loss_ = 0;   // of the epoch, a sum
-  std::vector<float> batch_;
-  std::vector<int32_t> labels_;
 };
 
 Json describe_fit(const Images& images, const ClassifierOptions& options, const Augmentation& moved,
@@ -232,11 +231,11 @@ Json describe_fit(const Images& images, const ClassifierOptions& options, const 
 
 }  // namespace
 
-ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptions& options) {
+ImageClassifier ImageClassifier::fit(const Images& images, const ClassifierOptions& options, const Backend& backend) {
   std::vector<std::string> names = names_of(images);
   const ClassifierShape shape{images.shape, static_cast<int32_t>(names.size()), options.channels, options.features};
   ImageClassifier classifier(shape, std::move(names), options.seed);
-  Trainer trainer(classifier.network_, images, options);
+  Trainer trainer(classifier.network_, images, options, backend);
   const std::vector<ClassifierEpoch> epochs = trainer.train();
   classifier.about_ = describe_fit(images, options, trainer.augmentation(), epochs);
   return classifier;

@@ -5,8 +5,8 @@
 // the last of its steps. After an eighth of the epochs images are moved a little each time, or mirrored, if that does
 // not make them something else: if the network, which has not seen it yet, tells nearly as many of the images held out
 // when they are moved, or mirrored, as when they are not. (Digits bear a motion; clothes that fill the frame do not:
-// the best network of 8 epochs tells 91.1 % of Fashion-MNIST with shifts of a pixel.) Deterministic for a seed and a
-// number of threads.
+// the best network of 8 epochs tells 91.1 % of Fashion-MNIST with shifts of a pixel.) Deterministic for a seed, a
+// backend and, on the CPU, a number of threads.
 //
 // The file: metadata "kind": "image-cnn", "version", "image": {"channels", "height", "width"}, "label_names",
 // "channels" of the first block, "features", "layers" (layer_list.h), "history" and "provenance" of the training;
@@ -54,7 +54,7 @@ struct ClassifierOptions {
 class ImageClassifier {
  public:
   // Throws InputError where images have no labels or less than two of them, or where a label has no name.
-  static ImageClassifier fit(const Images& images, const ClassifierOptions& options);
+  static ImageClassifier fit(const Images& images, const ClassifierOptions& options, const Backend& backend);
   // Throws InputError for a file that is no image classifier, of another version, or that contradicts itself.
   static ImageClassifier load(const ModelFile& file);
   ModelFile save() const;

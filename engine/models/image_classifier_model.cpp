@@ -64,7 +64,7 @@ void check_image_classifier_options(const FitOptions& options) {
     throw UsageError("--target and --constraint are of tables, and the data are images");
 }
 
-std::unique_ptr<Model> fit_image_classifier(const Images& images, const FitOptions& options, const Backend&) {
+std::unique_ptr<Model> fit_image_classifier(const Images& images, const FitOptions& options, const Backend& backend) {
   ClassifierOptions how;
   how.seed = options.seed;
   how.keeper = options.keeper;
@@ -80,7 +80,7 @@ std::unique_ptr<Model> fit_image_classifier(const Images& images, const FitOptio
                   100 * epoch.held_out_accuracy);
     options.progress(stage, share);
   };
-  return std::make_unique<ImageClassifierModel>(ImageClassifier::fit(images, how));
+  return std::make_unique<ImageClassifierModel>(ImageClassifier::fit(images, how, backend));
 }
 
 std::unique_ptr<Model> load_image_classifier(const ModelFile& file) {

@@ -27,7 +27,7 @@ struct Differences {
   std::vector<float> value;   // [images, levels]
 };
 
-Differences find_differences(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,
+Differences find_differences(TrainedVae& network, const Images& images, const std::vector<int64_t>& which,
                              uint64_t seed) {
   const int64_t levels = images.shape.size(), latent = network.shape().latent;
   const auto count = static_cast<int64_t>(which.size());
@@ -42,7 +42,7 @@ Differences find_differences(ImageVaeNetwork<float>& network, const Images& imag
     if (!images.labels.empty())
       for (int64_t row = 0; row < rows; ++row)
         labels[static_cast<size_t>(row)] = images.labels[static_cast<size_t>(which[static_cast<size_t>(first + row)])];
-    const float* outputs = network.decoder().forward(latents.data() + first * latent, labels.data(), rows);
+    const float* outputs = network.decode(latents.data() + first * latent, labels.data(), rows);
     float* values = found.value.data() + first * levels;
     means_of_outputs(network.shape().likelihood, outputs, rows * levels, values);
     for (int64_t row = 0; row < rows; ++row) {
@@ -109,7 +109,7 @@ void find_factor(Differences& differences, const std::vector<float>& spread, int
 
 }  // namespace
 
-ImageTexture fit_texture(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,
+ImageTexture fit_texture(TrainedVae& network, const Images& images, const std::vector<int64_t>& which,
                          int64_t directions, uint64_t seed, const std::function<void(double)>& progress) {
   const int64_t levels = images.shape.size(), classes = std::max(network.shape().classes, 1);
   ImageTexture texture{levels, directions, {}, {}, {}};

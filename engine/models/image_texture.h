@@ -15,7 +15,7 @@
 
 #include "engine/image/images.h"
 #include "engine/model_file.h"
-#include "engine/models/image_vae_network.h"
+#include "engine/models/trained_networks.h"
 
 namespace doppel {
 
@@ -25,7 +25,7 @@ inline constexpr int64_t kMostTextureWeights = int64_t{1} << 26;
 
 // Of the images `which`, whose encodings are drawn as the seed says. A label has at most a direction for 16 of its
 // images, else zeros in place of the others; of large images not all may be looked at. progress(share) may be empty.
-ImageTexture fit_texture(ImageVaeNetwork<float>& network, const Images& images, const std::vector<int64_t>& which,
+ImageTexture fit_texture(TrainedVae& network, const Images& images, const std::vector<int64_t>& which,
                          int64_t directions, uint64_t seed, const std::function<void(double)>& progress);
 
 // Tensors texture.spread, texture.factor and texture.noise. load throws InputError for what fits no image of so many levels; a file

@@ -71,7 +71,7 @@ struct FittedPrior {
   double normal_density = 0, mixture_density = 0;  // sums over encodings held out
 };
 
-FittedPrior fit_prior(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
+FittedPrior fit_prior(TrainedVae& network, const Images& images, const ImageSplit& split,
                       const ImageVaeOptions& options, const Backend& backend) {
   const int64_t latent = network.shape().latent;
   FittedPrior prior{start_members(latent), start_members(latent)};
@@ -206,14 +206,16 @@ ImageVae ImageVae::fit(const Images& images, const ImageVaeOptions& options, con
                         std::snprintf(stage, sizeof stage, "training, %.2f nats an image learned, %.2f held out",
                                       epoch.training.total(), epoch.held_out.total());
                         options.progress(stage, share);
-                      });
-  FittedPrior prior = fit_prior(vae.network_, images, split, options, backend);
+                      },
+                      backend);
+  TrainedVae trained = vae.trained(kEncodedRows, backend);
+  FittedPrior prior = fit_prior(trained, images, split, options, backend);
   vae.has_mixture_ = options.prior == LatentPrior::kMixture ||
                      (options.prior == LatentPrior::kAuto && prior.mixture_density >= prior.normal_density);
   vae.members_ = std::move(vae.has_mixture_ ? prior.mixture : prior.normal);
   if (options.texture > 0)
     vae.texture_ = std::make_shared<const ImageTexture>(
-        fit_texture(vae.network_, images, split.training, options.texture, options.seed, [&](double share) {
+        fit_texture(trained, images, split.training, options.texture, options.seed, [&](double share) {
           if (options.progress) options.progress("fitting the texture", share);
         }));
   vae.about_ = describe_fit(options, images, vae.epochs_);
@@ -309,7 +311,8 @@ std::vector<float> ImageVae::encode(const Images& images) {
   check_image_shape(images, shape().image);
   std::vector<int64_t> all(static_cast<size_t>(images.count()));
   std::iota(all.begin(), all.end(), int64_t{0});
-  const std::vector<float> encodings = encode_images(network_, images, all);
+  TrainedVae network = trained(kEncodedRows, *make_backend("cpu"));
+  const std::vector<float> encodings = encode_images(network, images, all);
   std::vector<float> means;
   for (int64_t row = 0; row < images.count(); ++row) {
     const auto first = encodings.begin() + row * 2 * shape().latent;

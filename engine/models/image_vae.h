@@ -64,6 +64,8 @@ class ImageVae {
 
   const ImageVaeShape& shape() const { return network_.shape(); }
   ImageVaeNetwork<float> network() const { return network_; }  // one of the caller's own
+  // The network as the backend runs it, so many rows at a time.
+  TrainedVae trained(int64_t block_rows, const Backend& backend) const { return {network_, block_rows, backend}; }
   // About what a network holds to encode and decode blocks of kImageBlockRows.
   int64_t working_bytes() const;
   const std::vector<std::string>& label_names() const { return label_names_; }
@@ -75,7 +77,7 @@ class ImageVae {
   void require_encoder() const;  // throws UsageError where there is none, as the next two do
   // Mean loss of images: its total is minus the evidence lower bound under N(0, I), by a draw of latents an image.
   VaeLoss loss(const Images& images, uint64_t seed);
-  // Means of latents [count, latent].
+  // Means of latents [count, latent], on the CPU.
   std::vector<float> encode(const Images& images);
   // Mean levels of the pixels given latents [rows, latent] and labels [rows], which are empty where images have none.
   Images decode(const std::vector<float>& latents, const std::vector<int32_t>& labels);

@@ -17,8 +17,8 @@ constexpr uint32_t kUseScore = 0xb0000000u;  // and the draw: of Stream::kFit, w
 
 class ImageVaeCoder : public Coder {
  public:
-  explicit ImageVaeCoder(std::shared_ptr<const ImageVae> vae)
-      : vae_(std::move(vae)), rows_(make_image_schema(vae_->shape().image, vae_->label_names())) {
+  ImageVaeCoder(std::shared_ptr<const ImageVae> vae, const Backend& backend)
+      : vae_(std::move(vae)), backend_(backend), rows_(make_image_schema(vae_->shape().image, vae_->label_names())) {
     for (const OutputColumn& column : rows_.columns) schema_.columns.push_back(column.schema);
   }
   int64_t width() const override { return vae_->shape().latent; }
@@ -26,15 +26,18 @@ class ImageVaeCoder : public Coder {
   const TableSchema& schema() const override { return schema_; }
   const OutputSchema& rows() const override { return rows_; }
   int64_t worker_bytes() const override { return vae_->working_bytes(); }
-  std::unique_ptr<CoderWorker> make_worker() const override { return std::make_unique<Worker>(*vae_); }
+  std::unique_ptr<CoderWorker> make_worker() const override { return std::make_unique<Worker>(*vae_, backend_); }
 
  private:
   // Works on whole blocks of kImageBlockRows on one thread, so that what a row gets does not depend on how many are
   // asked for at a time.
   class Worker : public CoderWorker {
    public:
-    explicit Worker(const ImageVae& vae)
-        : vae_(vae), network_(vae.network()), has_labels_(vae.shape().classes > 0), size_(vae.shape().image.size()) {}
+    Worker(const ImageVae& vae, const Backend& backend)
+        : vae_(vae),
+          network_(vae.trained(kImageBlockRows, backend)),
+          has_labels_(vae.shape().classes > 0),
+          size_(vae.shape().image.size()) {}
 
     void encode(const Images& images, int64_t first, int64_t rows, double* codes) override {
       const int64_t latent = network_.shape().latent;
@@ -94,10 +97,13 @@ class ImageVaeCoder : public Coder {
 
     const float* decode_block() {
       const onednn::OneThread one_thread;
-      return network_.decoder().forward(latents_.data(), labels_.data(), kImageBlockRows);
+      return network_.decode(latents_.data(), labels_.data(), kImageBlockRows);
     }
 
+    // Unless it was the last one: a job's plan asks for the first images again and again. They stay as they are.
     void score_block(const Images& images, int64_t block) {
+      if (scored_ == std::pair(images.pixels.data(), block)) return;
+      scored_ = {images.pixels.data(), block};
       const int64_t latent = network_.shape().latent;
       const float* given = encode_block(images, block);
       heads_.assign(given, given + kImageBlockRows * 2 * latent);
@@ -136,7 +142,7 @@ class ImageVaeCoder : public Coder {
     }
 
     const ImageVae& vae_;
-    ImageVaeNetwork<float> network_;
+    TrainedVae network_;
     bool has_labels_;
     int64_t size_;  // of an image
     // Of a block:
@@ -144,17 +150,19 @@ class ImageVaeCoder : public Coder {
     std::vector<int32_t> labels_;
     std::vector<uint8_t> decoded_;
     std::vector<ImageScore> scores_;
+    std::pair<const uint8_t*, int64_t> scored_;  // whose these are
   };
 
   std::shared_ptr<const ImageVae> vae_;
+  const Backend& backend_;
   OutputSchema rows_;
   TableSchema schema_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Coder> make_image_vae_coder(std::shared_ptr<const ImageVae> vae) {
-  return std::make_shared<ImageVaeCoder>(std::move(vae));
+std::shared_ptr<const Coder> make_image_vae_coder(std::shared_ptr<const ImageVae> vae, const Backend& backend) {
+  return std::make_shared<ImageVaeCoder>(std::move(vae), backend);
 }
 
 }  // namespace doppel

@@ -16,6 +16,7 @@ namespace doppel {
 
 inline constexpr int64_t kScoreDraws = 4;
 
-std::shared_ptr<const Coder> make_image_vae_coder(std::shared_ptr<const ImageVae> vae);
+// The backend outlives it.
+std::shared_ptr<const Coder> make_image_vae_coder(std::shared_ptr<const ImageVae> vae, const Backend& backend);
 
 }  // namespace doppel

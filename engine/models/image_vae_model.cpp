@@ -142,7 +142,9 @@ class ImageVaeModel : public Model {
   ConditionedRows make_generator_where(const std::string&, uint64_t, const Backend&) const override {
     throw UsageError("--where: rows of this model are images: --label says of which label");
   }
-  std::shared_ptr<const Coder> coder() const override { return make_image_vae_coder(vae_); }
+  std::shared_ptr<const Coder> coder(const Backend& backend) const override {
+    return make_image_vae_coder(vae_, backend);
+  }
   Json describe() const override { return vae_->describe(); }
 
  private:

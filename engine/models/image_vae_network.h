@@ -36,6 +36,10 @@ struct ImageVaeShape {
   int64_t heads() const { return outputs_of_level(likelihood); }
 };
 
+struct TrainableParameters;
+template <class Real>
+class ImageVaeNetwork;
+
 // Latents to pixels, apart from the encoder: all that is needed to make images.
 template <class Real>
 class ImageDecoder {
@@ -54,6 +58,7 @@ class ImageDecoder {
 
  private:
   friend TrainedNetwork trained_decoder(const ImageDecoder<float>& decoder);
+  friend TrainableParameters trainable(ImageVaeNetwork<float>& network);
   ImageVaeShape shape_;
   Dense<Real> in_, hidden_, out_;
   Embedding<Real> label_;
@@ -84,6 +89,8 @@ class ImageVaeNetwork {
   static double operations_to_decode(const ImageVaeShape& shape);
 
  private:
+  friend TrainableParameters trainable(ImageVaeNetwork<float>& network);
+  friend TrainedNetwork trained_encoder(const ImageVaeNetwork<float>& network);
   std::vector<Conv2d<Real>> reducing_;
   Dense<Real> in_, hidden_, heads_;
   Embedding<Real> label_;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "engine/image/augment.h"
+#include "engine/models/network_trainer.h"
 #include "engine/models/training_file.h"
 #include "engine/models/vae_epochs.h"
 #include "engine/nn/adam.h"
@@ -18,20 +19,25 @@ constexpr uint32_t kUseShuffle = 0x67000000u;    // and the epoch
 constexpr uint32_t kUseHeldOut = 0x68000000u;    // and the block
 constexpr uint32_t kUseEncodings = 0x69000000u;  // and the draw
 constexpr uint32_t kUseNoise = 0xa0000000u;      // and the step
-constexpr int64_t kBlockRows = 256;              // where nothing is learned
+constexpr int64_t kBlockRows = kEncodedRows;     // where nothing is learned
 constexpr double kRateWarmUp = 0.01;             // share of the steps
 
-// Some of the images as a network takes them.
+// Some of the images as a network takes them, and their labels where they have some.
+void gather_images(const Images& images, const std::vector<int64_t>& which, int64_t first, int64_t rows, float* levels,
+                   int32_t* labels) {
+  const int64_t size = images.shape.size();
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t image = which[static_cast<size_t>(first + row)];
+    levels_of(images.image(image), size, levels + row * size);
+    if (!images.labels.empty()) labels[row] = images.labels[static_cast<size_t>(image)];
+  }
+}
+
 struct ImageRows {
   void gather(const Images& images, const std::vector<int64_t>& which, int64_t first, int64_t rows) {
-    const int64_t size = images.shape.size();
-    levels.resize(static_cast<size_t>(rows * size));
-    labels.clear();
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t image = which[static_cast<size_t>(first + row)];
-      levels_of(images.image(image), size, levels.data() + row * size);
-      if (!images.labels.empty()) labels.push_back(images.labels[static_cast<size_t>(image)]);
-    }
+    levels.resize(static_cast<size_t>(rows * images.shape.size()));
+    labels.resize(static_cast<size_t>(rows));
+    gather_images(images, which, first, rows, levels.data(), labels.data());
   }
   std::vector<float> levels;
   std::vector<int32_t> labels;
@@ -52,13 +58,14 @@ void for_each_block(const Images& images, const std::vector<int64_t>& which, con
 class Trainer {
  public:
   Trainer(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
-          const ImageVaeSchedule& schedule, uint64_t seed)
+          const ImageVaeSchedule& schedule, uint64_t seed, const Backend& backend)
       : network_(network),
         images_(images),
         split_(split),
         schedule_(schedule),
         seed_(seed),
         adam_(network.parameters()),
+        trainer_(network, adam_, std::max(schedule.batch_rows, kBlockRows), backend),
         order_(split.training) {
     const auto count = static_cast<int64_t>(order_.size());
     steps_ = schedule.epochs * ((count + schedule.batch_rows - 1) / schedule.batch_rows);
@@ -66,54 +73,82 @@ class Trainer {
 
   // From where it is: a state may be of the middle of an epoch.
   VaeEpoch run_epoch(int64_t epoch, const std::function<void()>& after_step) {
-    if (next_ == 0) shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
+    if (next_ == 0) {
+      shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
+      trainer_->set_losses({});
+    }
     const auto count = static_cast<int64_t>(order_.size());
     while (next_ < count) {
-      const int64_t rows = std::min(schedule_.batch_rows, count - next_);
-      batch_.gather(images_, order_, next_, rows);
-      const VaeLoss loss = step(rows);
-      add(loss, sum_);
+      const int64_t rows = gather(order_, schedule_.batch_rows);
+      step(rows);
       next_ += rows;
       after_step();
     }
-    const VaeLoss training = mean_loss(sum_, count);
+    const VaeLoss training = mean_loss(losses(), count);
+    trainer_.fetch_values();
     next_ = 0;
-    sum_ = {};
-    return {training, split_.held_out.empty() ? training : measure_loss(network_, images_, split_.held_out, seed_)};
+    return {training, split_.held_out.empty() ? training : measure_held_out()};
   }
 
   void save(ModelFile& file) {
+    trainer_.fetch();
+    adam_.steps() = step_;
     save_parameters(network_.parameters(), file);
     save_adam(adam_, file);
     save_place({next_, step_}, file);
-    file.metadata["training"]["epoch_loss"] = {{"reconstruction", sum_.reconstruction},
-                                               {"divergence", sum_.divergence}};
+    const VaeLoss loss = next_ > 0 ? losses() : VaeLoss{};
+    file.metadata["training"]["epoch_loss"] = {{"reconstruction", loss.reconstruction},
+                                               {"divergence", loss.divergence}};
   }
 
   // A state after so many whole epochs.
   void load(const ModelFile& file, int64_t epochs) {
     load_parameters(file, network_.parameters());
     load_adam(file, adam_);
+    trainer_.send();
     const EpochPlace place = load_place(file, static_cast<int64_t>(order_.size()), steps_);
     next_ = place.row, step_ = place.step;
     const nlohmann::json loss =
         file.metadata.value("training", nlohmann::json::object()).value("epoch_loss", nlohmann::json());
-    sum_ = {load_number(loss, "reconstruction"), load_number(loss, "divergence")};
+    trainer_->set_losses({load_number(loss, "reconstruction"), load_number(loss, "divergence"), 0});
     const int64_t shuffles = epochs + (next_ > 0 ? 1 : 0);
     for (int64_t epoch = 0; epoch < shuffles; ++epoch)
       shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
   }
 
  private:
-  VaeLoss step(int64_t rows) {
-    noise_.resize(static_cast<size_t>(rows * network_.shape().latent));
-    fill_with_normals(seed_, kUseNoise + static_cast<uint32_t>(step_), 1, noise_);
-    const VaeLoss loss = network_.forward(batch_.levels.data(), batch_.labels.data(), noise_.data(), rows);
-    const double done = static_cast<double>(step_++) / static_cast<double>(steps_);
+  VaeLoss losses() {
+    const TrainingLosses sums = trainer_->losses();
+    return {sums.loss, sums.divergence};
+  }
+
+  // The next images of the epoch, at most so many, to the trainer's batch; says how many.
+  int64_t gather(const std::vector<int64_t>& which, int64_t most) {
+    const int64_t rows = std::min(most, static_cast<int64_t>(which.size()) - next_);
+    const PreparedTrainer::Batch batch = trainer_->batch();
+    gather_images(images_, which, next_, rows, batch.x, batch.labels);
+    return rows;
+  }
+
+  void step(int64_t rows) {
+    const double done = static_cast<double>(step_) / static_cast<double>(steps_);
     const double warm = schedule_.warm_up > 0 ? std::min(1.0, (done + 1e-3) / schedule_.warm_up) : 1;
-    network_.backward(batch_.levels.data(), batch_.labels.data(), noise_.data(), warm, rows);
-    adam_.step(schedule_.rate * cosine_rate(done + 1e-9, kRateWarmUp));
-    return loss;
+    const TrainingDraws draws{seed_, kUseNoise + static_cast<uint32_t>(step_)};
+    ++step_;
+    trainer_->step(rows, {draws, warm, schedule_.rate * cosine_rate(done + 1e-9, kRateWarmUp), step_, 0});
+  }
+
+  // As measure_loss does.
+  VaeLoss measure_held_out() {
+    trainer_->set_losses({});
+    for (const auto count = static_cast<int64_t>(split_.held_out.size()); next_ < count;) {
+      const auto block = static_cast<uint32_t>(next_ / kBlockRows);
+      const int64_t rows = gather(split_.held_out, kBlockRows);
+      trainer_->measure(rows, {seed_, kUseHeldOut + block}, false);
+      next_ += rows;
+    }
+    next_ = 0;
+    return mean_loss(losses(), static_cast<int64_t>(split_.held_out.size()));
   }
 
   ImageVaeNetwork<float>& network_;
@@ -122,12 +157,10 @@ class Trainer {
   const ImageVaeSchedule& schedule_;
   uint64_t seed_;
   Adam<float> adam_;
+  NetworkTrainer trainer_;
   std::vector<int64_t> order_;
   int64_t steps_ = 0, step_ = 0;
   int64_t next_ = 0;  // row of the epoch
-  VaeLoss sum_;       // of the epoch
-  ImageRows batch_;
-  std::vector<float> noise_;
 };
 
 }  // namespace
@@ -142,8 +175,8 @@ ImageSplit split_images(int64_t count, double held_out_share, uint64_t seed) {
 
 std::vector<VaeEpoch> train(ImageVaeNetwork<float>& network, const Images& images, const ImageSplit& split,
                             const ImageVaeSchedule& schedule, uint64_t seed, const TrainingKeeper& keeper,
-                            const std::function<void(double, const VaeEpoch&)>& progress) {
-  Trainer trainer(network, images, split, schedule, seed);
+                            const std::function<void(double, const VaeEpoch&)>& progress, const Backend& backend) {
+  Trainer trainer(network, images, split, schedule, seed, backend);
   VaeEpochs epochs({schedule.epochs, 1, schedule.warm_up, schedule.patience}, network.parameters());
   if (keeper.resumed) {
     epochs.load(*keeper.resumed);
@@ -176,8 +209,7 @@ VaeLoss measure_loss(ImageVaeNetwork<float>& network, const Images& images, cons
   return mean_loss(sum, static_cast<int64_t>(which.size()));
 }
 
-std::vector<float> encode_images(ImageVaeNetwork<float>& network, const Images& images,
-                                 const std::vector<int64_t>& which) {
+std::vector<float> encode_images(TrainedVae& network, const Images& images, const std::vector<int64_t>& which) {
   std::vector<float> encodings;
   const int64_t width = 2 * network.shape().latent;
   encodings.reserve(which.size() * static_cast<size_t>(width));

@@ -56,7 +56,7 @@ class PcaModel : public Model {
     return make_table_generator(recipe_, seed, backend);
   }
 
-  std::shared_ptr<const Coder> coder() const override {
+  std::shared_ptr<const Coder> coder(const Backend&) const override {
     return make_pca_coder(recipe_, parameters_.vectors, parameters_.eigenvalues, parameters_.components);
   }
 

@@ -94,7 +94,7 @@ std::shared_ptr<const Density> Model::density() const {
   throw UsageError("a model of kind " + kind() + " has no closed-form density: fit one with --model mixture");
 }
 
-std::shared_ptr<const Coder> Model::coder() const {
+std::shared_ptr<const Coder> Model::coder(const Backend&) const {
   throw UsageError("a model of kind " + kind() +
                    " has no codes: fit --model pca of a table, or --model vae, vae-dense or pca of images");
 }

@@ -1,5 +1,8 @@
 #include "engine/models/trained_networks.h"
 
+#include <cmath>
+#include <utility>
+
 namespace doppel {
 namespace {
 
@@ -35,6 +38,16 @@ TrainedNetwork trained_features(const ClassifierNetwork<float>& network) {
   return features;
 }
 
+TrainedNetwork trained_encoder(const ImageVaeNetwork<float>& network) {
+  TrainedNetwork encodings;
+  for (const Conv2d<float>& layer : network.reducing_) encodings.layers.push_back(trained(layer));
+  encodings.layers.push_back(trained(network.in_, true));
+  if (network.shape().classes > 0) encodings.layers.back().label_weight = network.label_.weight.value;
+  encodings.layers.push_back(trained(network.hidden_, true));
+  encodings.layers.push_back(trained(network.heads_, false));
+  return encodings;
+}
+
 TrainedNetwork trained_decoder(const ImageDecoder<float>& decoder) {
   TrainedNetwork pixels;
   pixels.layers.push_back(trained(decoder.in_, true));
@@ -44,6 +57,103 @@ TrainedNetwork trained_decoder(const ImageDecoder<float>& decoder) {
   for (const ConvTranspose2d<float>& layer : decoder.enlarging_)
     pixels.layers.push_back(trained(layer, &layer != &decoder.enlarging_.back()));
   return pixels;
+}
+
+namespace {
+
+// A chain that grows by the layers that move.
+class Chain {
+ public:
+  TrainableLayer& add(Dense<float>& layer, bool rectified, Embedding<float>* labels = nullptr) {
+    TrainableLayer& added = add_with(trained(layer, rectified), layer);
+    if (labels) {
+      added.layer.label_weight = labels->weight.value;
+      made_.parameters.push_back(&labels->weight);
+    }
+    return added;
+  }
+  TrainableLayer& add(Conv2d<float>& layer, bool rectified) {
+    TrainableLayer& added = add_with(trained(layer), layer);
+    added.layer.rectified = rectified;
+    return added;
+  }
+  TrainableLayer& add(ConvTranspose2d<float>& layer, bool rectified) {
+    return add_with(trained(layer, rectified), layer);
+  }
+  TrainableLayer& add(const MaxPool<float>& layer) {
+    made_.network.layers.push_back({trained(layer)});
+    made_.network.layers.back().layer.rectified = true;
+    return made_.network.layers.back();
+  }
+  TrainableParameters finish(TrainingLoss loss) {
+    made_.network.loss = loss;
+    return std::move(made_);
+  }
+
+ private:
+  template <class Layer>
+  TrainableLayer& add_with(TrainedLayer trained, Layer& layer) {
+    made_.parameters.push_back(&layer.weight);
+    made_.parameters.push_back(&layer.bias);
+    made_.network.layers.push_back({std::move(trained)});
+    return made_.network.layers.back();
+  }
+
+  TrainableParameters made_;
+};
+
+uint32_t dropped_shares(double share) {
+  return static_cast<uint32_t>(std::lround(share * kDropoutShares));
+}
+
+}  // namespace
+
+TrainableParameters trainable(ImageVaeNetwork<float>& network) {
+  Chain chain;
+  const ImageVaeShape& shape = network.shape();
+  ImageDecoder<float>& decoder = network.decoder_;
+  for (Conv2d<float>& layer : network.reducing_) chain.add(layer, true);
+  chain.add(network.in_, true, shape.classes > 0 ? &network.label_ : nullptr);
+  chain.add(network.hidden_, true);
+  chain.add(network.heads_, false).is_gaussian = true;
+  chain.add(decoder.in_, true, shape.classes > 0 ? &decoder.label_ : nullptr);
+  chain.add(decoder.hidden_, true);
+  chain.add(decoder.out_, !decoder.enlarging_.empty());
+  for (ConvTranspose2d<float>& layer : decoder.enlarging_) chain.add(layer, &layer != &decoder.enlarging_.back());
+  return chain.finish(shape.likelihood == PixelLikelihood::kLogistic ? TrainingLoss::kLogistic
+                                                                     : TrainingLoss::kBernoulli);
+}
+
+TrainableParameters trainable(ClassifierNetwork<float>& network) {
+  Chain chain;
+  for (size_t b = 0; b < network.convolutions_.size(); ++b) {
+    chain.add(network.convolutions_[b], false);
+    TrainableLayer& pool = chain.add(network.pools_[b]);
+    if (b + 1 == network.convolutions_.size())
+      pool.dropped = dropped_shares(ClassifierNetwork<float>::kDroppedOfBlocks);
+  }
+  TrainableLayer& features = chain.add(network.hidden_, true);
+  features.dropped = dropped_shares(ClassifierNetwork<float>::kDroppedOfFeatures);
+  features.use = 1;
+  chain.add(network.out_, false);
+  return chain.finish(TrainingLoss::kSoftmax);
+}
+
+TrainedVae::TrainedVae(ImageVaeNetwork<float>& network, int64_t block_rows, const Backend& backend)
+    : shape_(network.shape()),
+      encoder_(backend.prepare_network(trained_encoder(network), Precision::kSingle, block_rows)),
+      decoder_(backend.prepare_network(trained_decoder(network.decoder()), Precision::kSingle, block_rows)) {}
+
+const float* TrainedVae::encode(const float* images, const int32_t* labels, int64_t rows) {
+  gaussians_.resize(static_cast<size_t>(rows * 2 * shape_.latent));
+  encoder_->run(images, labels, rows, gaussians_.data());
+  return gaussians_.data();
+}
+
+const float* TrainedVae::decode(const float* latents, const int32_t* labels, int64_t rows) {
+  outputs_.resize(static_cast<size_t>(rows * shape_.image.size() * shape_.heads()));
+  decoder_->run(latents, labels, rows, outputs_.data());
+  return outputs_.data();
 }
 
 TrainedClassifier::TrainedClassifier(const ClassifierNetwork<float>& network, Precision precision, int64_t block_rows,

@@ -21,8 +21,8 @@ size_t move_parameters(size_t count, float scale, float epsilon, float* value, f
                        float* second) {
   const hn::ScalableTag<float> tag;
   const size_t lanes = hn::Lanes(tag), whole = count / lanes * lanes;
-  const auto first_decay = hn::Set(tag, static_cast<float>(Adam<float>::kFirstDecay));
-  const auto second_decay = hn::Set(tag, static_cast<float>(Adam<float>::kSecondDecay));
+  const auto first_decay = hn::Set(tag, static_cast<float>(kAdamFirstDecay));
+  const auto second_decay = hn::Set(tag, static_cast<float>(kAdamSecondDecay));
   const auto first_new = hn::Sub(hn::Set(tag, 1.0f), first_decay),
              second_new = hn::Sub(hn::Set(tag, 1.0f), second_decay);
   const auto scales = hn::Set(tag, scale), epsilons = hn::Set(tag, epsilon);
@@ -71,12 +71,9 @@ Adam<Real>::Adam(std::vector<Parameter<Real>*> parameters) : parameters_(std::mo
 template <class Real>
 void Adam<Real>::step(double rate) {
   ++steps_;
-  const auto t = static_cast<double>(steps_);
-  // m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon), with the corrections taken out of the loop.
-  const double root = std::sqrt(1 - std::pow(kSecondDecay, t));
-  const auto scale = static_cast<Real>(rate * root / (1 - std::pow(kFirstDecay, t)));
-  const auto epsilon = static_cast<Real>(kEpsilon * root);
-  constexpr auto kFirst = static_cast<Real>(kFirstDecay), kSecond = static_cast<Real>(kSecondDecay);
+  const AdamScales scales = adam_scales(rate, steps_);
+  const auto scale = static_cast<Real>(scales.scale), epsilon = static_cast<Real>(scales.epsilon);
+  constexpr auto kFirst = static_cast<Real>(kAdamFirstDecay), kSecond = static_cast<Real>(kAdamSecondDecay);
   for (size_t p = 0; p < parameters_.size(); ++p) {
     Real* value = parameters_[p]->value.data();
     Real* gradient = parameters_[p]->gradient.data();

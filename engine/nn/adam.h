@@ -5,14 +5,13 @@
 #include <vector>
 
 #include "engine/nn/layers.h"
+#include "kernels/trainer.h"
 
 namespace doppel {
 
 template <class Real>
 class Adam {
  public:
-  static constexpr double kFirstDecay = 0.9, kSecondDecay = 0.999, kEpsilon = 1e-8;
-
   explicit Adam(std::vector<Parameter<Real>*> parameters);
   // Moves the parameters against their gradients, and sets those to 0.
   void step(double rate);

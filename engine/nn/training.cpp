@@ -23,11 +23,14 @@ double cosine_rate(double done, double warm_up) {
 AveragedParameters::AveragedParameters(std::vector<Parameter<float>*> parameters, double reach)
     : parameters_(std::move(parameters)), means_(values_of(parameters_)), reach_(reach) {}
 
-void AveragedParameters::add_step() {
+double AveragedParameters::next_share() {
   ++steps_;
   constexpr double kReachOfStart = 0.2;  // of the steps so far
-  const auto share =
-      static_cast<float>(1 / std::max(1.0, std::min(reach_, kReachOfStart * static_cast<double>(steps_))));
+  return 1 / std::max(1.0, std::min(reach_, kReachOfStart * static_cast<double>(steps_)));
+}
+
+void AveragedParameters::add(double share_of_step) {
+  const auto share = static_cast<float>(share_of_step);
   for (size_t p = 0; p < means_.size(); ++p) {
     const float* value = parameters_[p]->value.data();
     float* mean = means_[p].data();

@@ -20,7 +20,9 @@ double cosine_rate(double done, double warm_up);
 class AveragedParameters {
  public:
   AveragedParameters(std::vector<Parameter<float>*> parameters, double reach);
-  void add_step();
+  // Of the next step: what the means move of the way to the parameters.
+  double next_share();
+  void add(double share);
   void exchange();  // parameters and their means; the second call brings them back
 
   // What it keeps from step to step, for a file.

@@ -15,6 +15,7 @@
 #include "host/contact_sheet.h"
 #include "host/interrupt.h"
 #include "host/manifest.h"
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -82,7 +83,8 @@ void write_coded(const char* name, const CodingCommand& command, const CommonOpt
 void encode(const CodingCommand& command, const CommonOptions& common) {
   const Format& format = check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
-  const std::shared_ptr<const Coder> coder = opened.model->coder();
+  const std::unique_ptr<Backend> backend = make_backend(common.backend);
+  const std::shared_ptr<const Coder> coder = opened.model->coder(*backend);
   const TranscodedRows coded = is_images(command.data, command.labels)
                                    ? encode_images(coder, read_images_for(*coder, command.data, command.labels, common))
                                    : encode_table(coder, open_given(command.data, common), given_limits(common));
@@ -92,7 +94,8 @@ void encode(const CodingCommand& command, const CommonOptions& common) {
 void decode(const CodingCommand& command, const CommonOptions& common) {
   const Format& format = check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
-  const std::shared_ptr<const Coder> coder = opened.model->coder();
+  const std::unique_ptr<Backend> backend = make_backend(common.backend);
+  const std::shared_ptr<const Coder> coder = opened.model->coder(*backend);
   const TranscodedRows coded = decode_codes(coder, open_given(command.data, common), given_limits(common));
   write_coded("decode", command, common, format, coded, coder->width(), opened.checksum);
 }

@@ -52,7 +52,7 @@ ImageClassifier read_classifier(const std::string& path) {
 
 // The model that --generator names, or null. What would be wrong with it after minutes of evaluation shows now.
 std::unique_ptr<Model> open_generator(const EvaluateImages& command, const CommonOptions& common,
-                                      const ImageClassifier& classifier) {
+                                      const ImageClassifier& classifier, const Backend& backend) {
   if (command.generator.empty()) return nullptr;
   if (command.report.empty() && common.json.empty())
     throw UsageError("--generator: what it is for is seen with -o report.html or --json FILE");
@@ -60,7 +60,7 @@ std::unique_ptr<Model> open_generator(const EvaluateImages& command, const Commo
   const std::string name = "--generator " + command.generator + ": ";
   std::shared_ptr<const Coder> coder;
   try {
-    coder = generator->coder();
+    coder = generator->coder(backend);
   } catch (const UsageError& error) {
     throw UsageError(name + error.what());
   }
@@ -242,7 +242,7 @@ void evaluate_images(const EvaluateImages& command, const CommonOptions& common,
     progress.update(stage, share);
   };
   options.progress("reading files", 0);
-  const std::unique_ptr<Model> generator = open_generator(command, common, classifier);
+  const std::unique_ptr<Model> generator = open_generator(command, common, classifier, *backend);
   options.generator = generator.get();
   const ReadImages images = read_all(command, common, classifier);
   check_labels(command, images, generator.get());

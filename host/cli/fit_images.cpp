@@ -94,9 +94,11 @@ std::string checksum_of(const Images& images) {
 }
 
 // All that the bits of a training depend on but the number of threads.
-nlohmann::json training_of(const ImageFit& command, const Images& images) {
+nlohmann::json training_of(const ImageFit& command, const Images& images, const Backend& backend) {
   const FitOptions& fit = command.fit;
-  return {{"the checksum of the images", checksum_of(images)},
+  const std::string description = backend.description();
+  return {{"the backend", description.substr(0, description.find_first_of(": "))},
+          {"the checksum of the images", checksum_of(images)},
           {"--model", fit.model},
           {"--epochs", fit.epochs},
           {"--latent", fit.latent},
@@ -142,7 +144,8 @@ void fit_images(ImageFit command, const CommonOptions& common) {
   progress.update("reading", 0);
   const Images images = read_images(command.data, {command.labels, common.memory_bytes / 2});
   command.fit.memory_bytes = common.memory_bytes - static_cast<int64_t>(images.pixels.size());
-  Checkpoint checkpoint(command.output, is_network(command) ? training_of(command, images) : nlohmann::json());
+  Checkpoint checkpoint(command.output,
+                        is_network(command) ? training_of(command, images, *backend) : nlohmann::json());
   if (is_network(command)) start_from(checkpoint, command, common.quiet);
   command.fit.progress = [&](const std::string& stage, double share) {
     if (interrupted() && !checkpoint.is_training()) {

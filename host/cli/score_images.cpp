@@ -18,6 +18,7 @@
 #include "host/manifest.h"
 #include "host/scheduler.h"
 #include "host/text_table.h"
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -188,7 +189,8 @@ void score_images(const ImageScoring& command, const CommonOptions& common) {
   if (command.by == "surprise") throw UsageError("--by surprise is of tables: of images --by is score or error");
   const Format* format = command.output.path.empty() ? nullptr : &check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
-  const std::shared_ptr<const Coder> coder = opened.model->coder();
+  const std::unique_ptr<Backend> backend = make_backend(common.backend);
+  const std::shared_ptr<const Coder> coder = opened.model->coder(*backend);
   const Images images = read_images_for(*coder, command.data, command.labels, common);
   const ImageScores generator(coder, images);
   const JobResult result = make_scores(generator, images.count(), command, format, common);

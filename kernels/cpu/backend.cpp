@@ -35,6 +35,7 @@ class CpuBackend : public Backend {
                                                    int64_t) const override {
     return prepare_network_on_cpu(network, precision);
   }
+  std::unique_ptr<PreparedTrainer> prepare_trainer(const TrainableNetwork&, int64_t) const override { return nullptr; }
   void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
     accumulate_co_moments_on_cpu(values, moments);
   }

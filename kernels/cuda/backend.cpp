@@ -13,6 +13,7 @@
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/statistics.h"
+#include "kernels/cuda/trainer.h"
 
 namespace doppel::cuda {
 
@@ -71,6 +72,9 @@ class CudaBackend : public Backend {
   std::unique_ptr<PreparedNetwork> prepare_network(const TrainedNetwork& network, Precision precision,
                                                    int64_t block_rows) const override {
     return prepare_cuda_network(network, precision, block_rows, device_);
+  }
+  std::unique_ptr<PreparedTrainer> prepare_trainer(const TrainableNetwork& network, int64_t batch_rows) const override {
+    return prepare_cuda_trainer(network, batch_rows, device_);
   }
   void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const override {
     const std::lock_guard lock(mutex_);

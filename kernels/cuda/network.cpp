@@ -17,35 +17,16 @@ using Kind = TrainedLayer::Kind;
 // Of a block of rows, at most: small enough that most of what a layer hands on is read from an L2 of 50 MB, and large
 // enough that products fill the device.
 constexpr int64_t kWorkingBytes = int64_t{128} << 20, kMostRows = 8192;
-constexpr int kFirstWithBfloat16 = 8, kHopper = 9;  // compute capabilities
-// What cuBLAS takes by itself.
-size_t workspace_bytes(const cudaDeviceProp& properties) {
-  return size_t{properties.major >= kHopper ? 32u : 4u} << 20;
-}
+constexpr int kFirstWithBfloat16 = 8;  // compute capability
 
 int64_t value_bytes(Precision precision) {
   return precision == Precision::kSingle ? 4 : 2;
 }
 
-ImageMap map_of(const ConvShape& s) {
-  const auto narrow = [](int64_t size) { return static_cast<int32_t>(size); };
-  return {narrow(s.inputs),         narrow(s.outputs), narrow(s.height), narrow(s.width),  narrow(s.output_height()),
-          narrow(s.output_width()), narrow(s.kernel),  narrow(s.stride), narrow(s.padding)};
-}
-
-// As products take them, [outputs, inputs] with the inputs or outputs of images channels last: of a convolution
-// [outputs, taps, inputs], of a transposed one [taps, inputs, outputs] ("inputs" and "outputs" the convolution's).
 std::vector<float> arranged_weights(const TrainedLayer& layer) {
-  if (layer.kind != Kind::kConvolution && layer.kind != Kind::kTransposed) return layer.weight;
-  const auto outputs = static_cast<size_t>(layer.shape.outputs), inputs = static_cast<size_t>(layer.shape.inputs),
-             taps = static_cast<size_t>(layer.shape.taps());
   std::vector<float> weight(layer.weight.size());
-  const float* from = layer.weight.data();
-  for (size_t o = 0; o < outputs; ++o)
-    for (size_t i = 0; i < inputs; ++i)
-      for (size_t tap = 0; tap < taps; ++tap)
-        weight[layer.kind == Kind::kConvolution ? (o * taps + tap) * inputs + i : (tap * inputs + i) * outputs + o] =
-            *from++;
+  for_each_weight(layer, weight.size(),
+                  [&](size_t in_layer, size_t on_device) { weight[on_device] = layer.weight[in_layer]; });
   return weight;
 }
 
@@ -74,7 +55,7 @@ int64_t patches_of(const TrainedLayer& layer) {
 
 NetworkOnDevice::NetworkOnDevice(const TrainedNetwork& network, Precision precision, int64_t block_rows, int device,
                                  cudaStream_t stream)
-    : precision_(precision), stream_(stream) {
+    : precision_(precision), stream_(stream), products_(device, stream) {
   check_trained_network(network);
   cudaDeviceProp properties;
   CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
@@ -88,13 +69,6 @@ NetworkOnDevice::NetworkOnDevice(const TrainedNetwork& network, Precision precis
                        blob.put(layer.label_weight), !layer.label_weight.empty()});
   constants_ = upload(blob, stream);
   make_buffers(network, block_rows);
-
-  cublasHandle_t handle = nullptr;
-  CUDA_CHECK(cublasCreate(&handle));
-  blas_.reset(handle);
-  CUDA_CHECK(cublasSetStream(handle, stream));
-  workspace_ = DeviceBuffer<std::byte>(workspace_bytes(properties), stream);
-  CUDA_CHECK(cublasSetWorkspace(handle, workspace_.data(), workspace_.size()));
 }
 
 void NetworkOnDevice::make_buffers(const TrainedNetwork& network, int64_t block_rows) {
@@ -122,14 +96,9 @@ void NetworkOnDevice::make_buffers(const TrainedNetwork& network, int64_t block_
   for (DeviceBuffer<std::byte>& buffer : values_) buffer = bytes(values);
 }
 
-// To cuBLAS, column-major: sums' [outputs, count] = (weight' [inputs, outputs])' x' [inputs, count].
 void NetworkOnDevice::multiply(const void* x, const void* weight, int64_t count, int32_t inputs, int32_t outputs) {
-  const bool is_single = precision_ == Precision::kSingle;
-  const cudaDataType type = is_single ? CUDA_R_32F : CUDA_R_16BF;
-  const float one = 1, zero = 0;
-  CUDA_CHECK(cublasGemmEx(blas_.get(), CUBLAS_OP_T, CUBLAS_OP_N, outputs, static_cast<int>(count), inputs, &one, weight,
-                          type, inputs, x, type, inputs, &zero, sums_.data(), CUDA_R_32F, outputs,
-                          is_single ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+  products_.multiply(precision_, Factor::kAsItIs, Factor::kTransposed, count, outputs, inputs, x, weight, 0,
+                     sums_.data());
 }
 
 void NetworkOnDevice::run_layer(const Layer& layer, const void* x, Precision to, void* y, const int32_t* labels) {

@@ -15,87 +15,11 @@
 // All bound by memory: a piece's arrays are of the size of L2 (NetworkOnDevice). Products of 4 x 4 taps, 64 channels to
 // 32, are 100 kB a row of 7 x 7 pixels: 21 ns at 4.8 TB/s, against 1.6 million multiply-adds, 6.6 ns of an H200's 495
 // TFLOP/s of TF32: so pieces are kept small. What would beat it: the taps summed in the product's own epilogue.
-#include "kernels/common/bfloat16.h"
 #include "kernels/cuda/network.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/vectors.cuh"
 
 namespace doppel::cuda {
 namespace {
-
-constexpr int kThreads = 256;
-
-// ---- values
-
-__device__ __forceinline__ void unpack(const float4& four, float* x) {
-  x[0] = four.x, x[1] = four.y, x[2] = four.z, x[3] = four.w;
-}
-__device__ __forceinline__ float low_half(uint32_t word) {
-  return float_of_bfloat16({static_cast<uint16_t>(word)});
-}
-__device__ __forceinline__ float high_half(uint32_t word) {
-  return float_of_bfloat16({static_cast<uint16_t>(word >> 16)});
-}
-__device__ __forceinline__ uint32_t halves(float low, float high) {
-  return bfloat16_of_float(low).bits | static_cast<uint32_t>(bfloat16_of_float(high).bits) << 16;
-}
-
-// One value a thread.
-template <class T>
-struct One {
-  static constexpr int kValues = 1;
-  using Value = T;
-  static __device__ __forceinline__ float of(float x) { return x; }
-  static __device__ __forceinline__ float of(Bfloat16 x) { return float_of_bfloat16(x); }
-  static __device__ __forceinline__ void put(float x, float* to) { *to = x; }
-  static __device__ __forceinline__ void put(float x, Bfloat16* to) { *to = bfloat16_of_float(x); }
-
-  static __device__ __forceinline__ void load(const T* from, float* x) { x[0] = of(*from); }
-  static __device__ __forceinline__ void load_floats(const float* from, float* x) { x[0] = *from; }
-  static __device__ __forceinline__ void store(const float* x, T* to) { put(x[0], to); }
-};
-
-// 16 bytes of them.
-template <class T>
-struct Wide;
-template <>
-struct Wide<float> {
-  static constexpr int kValues = 4;
-  using Value = float;
-  static __device__ __forceinline__ void load(const float* from, float* x) {
-    unpack(*reinterpret_cast<const float4*>(from), x);
-  }
-  static __device__ __forceinline__ void load_floats(const float* from, float* x) { load(from, x); }
-  static __device__ __forceinline__ void store(const float* x, float* to) {
-    *reinterpret_cast<float4*>(to) = make_float4(x[0], x[1], x[2], x[3]);
-  }
-};
-template <>
-struct Wide<Bfloat16> {
-  static constexpr int kValues = 8;
-  using Value = Bfloat16;
-  static __device__ __forceinline__ void load(const Bfloat16* from, float* x) {
-    const uint4 words = *reinterpret_cast<const uint4*>(from);
-    x[0] = low_half(words.x), x[1] = high_half(words.x), x[2] = low_half(words.y), x[3] = high_half(words.y);
-    x[4] = low_half(words.z), x[5] = high_half(words.z), x[6] = low_half(words.w), x[7] = high_half(words.w);
-  }
-  static __device__ __forceinline__ void load_floats(const float* from, float* x) {
-    unpack(*reinterpret_cast<const float4*>(from), x);
-    unpack(*reinterpret_cast<const float4*>(from + 4), x + 4);
-  }
-  static __device__ __forceinline__ void store(const float* x, Bfloat16* to) {
-    *reinterpret_cast<uint4*>(to) =
-        make_uint4(halves(x[0], x[1]), halves(x[2], x[3]), halves(x[4], x[5]), halves(x[6], x[7]));
-  }
-};
-
-__device__ __forceinline__ uint32_t thread_number() {
-  return blockIdx.x * kThreads + threadIdx.x;
-}
-__device__ __forceinline__ float at_least_zero(float x, bool rectify) {
-  return rectify && x < 0 ? 0.0f : x;
-}
-
-// ---- kernels
 
 template <class V>
 __global__ void __launch_bounds__(kThreads) finish_kernel(const SumArguments a) {
@@ -143,21 +67,6 @@ __global__ void __launch_bounds__(kThreads) patches_kernel(const PatchArguments 
   static_cast<Unit*>(a.patches)[number] = value;
 }
 
-// A thread's channels of a pixel: of rows of images [height, width, channels / kValues].
-struct Place {
-  uint32_t channel, x, y, row;
-};
-__device__ __forceinline__ Place place_of(uint32_t number, uint32_t vectors, int width, int height, int values) {
-  Place place;
-  place.channel = number % vectors * static_cast<uint32_t>(values);
-  number /= vectors;
-  place.x = number % static_cast<uint32_t>(width);
-  number /= static_cast<uint32_t>(width);
-  place.y = number % static_cast<uint32_t>(height);
-  place.row = number / static_cast<uint32_t>(height);
-  return place;
-}
-
 template <class V>
 __global__ void __launch_bounds__(kThreads) taps_kernel(const TapArguments a) {
   const ImageMap& m = a.map;
@@ -166,7 +75,7 @@ __global__ void __launch_bounds__(kThreads) taps_kernel(const TapArguments a) {
   if (at.row >= static_cast<uint32_t>(a.rows)) return;
   float sum[V::kValues];
 #pragma unroll
-  for (int i = 0; i < V::kValues; ++i) sum[i] = __ldg(a.bias + at.channel + i);
+  for (int i = 0; i < V::kValues; ++i) sum[i] = a.bias != nullptr ? __ldg(a.bias + at.channel + i) : 0.0f;
   const int y = static_cast<int>(at.y) + m.padding, x = static_cast<int>(at.x) + m.padding;
   for (int ky = y % m.stride; ky < m.kernel && ky <= y; ky += m.stride) {
     const int oy = (y - ky) / m.stride;
@@ -195,8 +104,9 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(const PoolArguments a) {
       place_of(number, static_cast<uint32_t>(m.inputs) / V::kValues, m.output_width, m.output_height, V::kValues);
   if (at.row >= static_cast<uint32_t>(a.rows)) return;
   float most[V::kValues];
+  uint32_t largest[V::kValues];
 #pragma unroll
-  for (int i = 0; i < V::kValues; ++i) most[i] = -INFINITY;
+  for (int i = 0; i < V::kValues; ++i) most[i] = -INFINITY, largest[i] = 0;
   for (int ky = 0; ky < m.kernel; ++ky) {
     for (int kx = 0; kx < m.kernel; ++kx) {
       const int y = static_cast<int>(at.y) * m.kernel + ky, x = static_cast<int>(at.x) * m.kernel + kx;
@@ -206,9 +116,15 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(const PoolArguments a) {
                   static_cast<uint32_t>(pixel) * static_cast<uint32_t>(m.inputs) + at.channel,
               values);
 #pragma unroll
-      for (int i = 0; i < V::kValues; ++i) most[i] = fmaxf(most[i], values[i]);
+      for (int i = 0; i < V::kValues; ++i) {
+        if (values[i] > most[i]) largest[i] = static_cast<uint32_t>(ky * m.kernel + kx);
+        most[i] = fmaxf(most[i], values[i]);
+      }
     }
   }
+  if (a.largest != nullptr) V::store_bytes(largest, a.largest + static_cast<size_t>(number) * V::kValues);
+#pragma unroll
+  for (int i = 0; i < V::kValues; ++i) most[i] = at_least_zero(most[i], a.rectify);
   V::store(most, static_cast<typename V::Value*>(a.y) + static_cast<size_t>(number) * V::kValues);
 }
 
@@ -219,21 +135,6 @@ __global__ void __launch_bounds__(kThreads) round_kernel(const float* x, uint32_
   float values[V::kValues];
   V::load_floats(x + static_cast<size_t>(number) * V::kValues, values);
   V::store(values, y + static_cast<size_t>(number) * V::kValues);
-}
-
-dim3 blocks_of(int64_t threads) {
-  return dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads));
-}
-
-// Calls function(policy) with Wide<T> where `channels` are whole vectors, else with One<T>.
-template <class Function>
-void with_values(Precision precision, int64_t channels, Function function) {
-  if (precision == Precision::kSingle) {
-    if (channels % Wide<float>::kValues == 0) return function(Wide<float>());
-    return function(One<float>());
-  }
-  if (channels % Wide<Bfloat16>::kValues == 0) return function(Wide<Bfloat16>());
-  function(One<Bfloat16>());
 }
 
 }  // namespace

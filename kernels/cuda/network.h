@@ -7,7 +7,6 @@
 // need none.
 #pragma once
 
-#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
 #include <array>
@@ -17,7 +16,7 @@
 #include <vector>
 
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/statistics.h"
+#include "kernels/cuda/products.h"
 #include "kernels/network.h"
 
 namespace doppel::cuda {
@@ -29,6 +28,30 @@ inline constexpr int64_t kNetworkRows = 16;
 struct ImageMap {
   int32_t inputs, outputs, height, width, output_height, output_width, kernel, stride, padding;
 };
+
+inline ImageMap map_of(const ConvShape& s) {
+  const auto narrow = [](int64_t size) { return static_cast<int32_t>(size); };
+  return {narrow(s.inputs),         narrow(s.outputs), narrow(s.height), narrow(s.width),  narrow(s.output_height()),
+          narrow(s.output_width()), narrow(s.kernel),  narrow(s.stride), narrow(s.padding)};
+}
+
+// Weights as products take them, [outputs, inputs] with the inputs or outputs of images channels last: of a convolution
+// [outputs, taps, inputs], of a transposed one [taps, inputs, outputs] ("inputs" and "outputs" the convolution's).
+// Calls visit(place in the layer's weights, place on the device) for as many.
+template <class Visit>
+void for_each_weight(const TrainedLayer& layer, size_t count, const Visit& visit) {
+  if (count == 0) return;
+  const bool is_dense = layer.kind == TrainedLayer::Kind::kDense,
+             is_transposed = layer.kind == TrainedLayer::Kind::kTransposed;
+  const auto outputs = is_dense ? count : static_cast<size_t>(layer.shape.outputs),
+             inputs = is_dense ? 1 : static_cast<size_t>(layer.shape.inputs),
+             taps = is_dense ? 1 : static_cast<size_t>(layer.shape.taps());
+  size_t place = 0;
+  for (size_t o = 0; o < outputs; ++o)
+    for (size_t i = 0; i < inputs; ++i)
+      for (size_t tap = 0; tap < taps; ++tap)
+        visit(place++, is_transposed ? (tap * inputs + i) * outputs + o : (o * taps + tap) * inputs + i);
+}
 
 // "Values" are floats or, in Precision::kBfloat16, Bfloat16. Counts are below 2^31.
 struct SumArguments {         // y = sums + bias [+ label_weight of the row's label] [, at least 0]
@@ -48,7 +71,7 @@ struct PatchArguments {
 };
 struct TapArguments {
   const float* patches;  // as PatchArguments'
-  const float* bias;     // [inputs]
+  const float* bias;     // [inputs] or null
   void* y;               // values [rows, height, width, inputs]: sums of the taps that meet the pixel, and the bias
   ImageMap map;
   int32_t rows;
@@ -59,6 +82,10 @@ struct PoolArguments {
   void* y;        // values [rows, output_height, output_width, inputs]
   ImageMap map;
   int32_t rows;
+  // Of floats only:
+  uint8_t* largest =
+      nullptr;  // as y, unless null: which of the window's pixels, row by row, is the first of the largest
+  bool rectify = false;
 };
 
 // network.cu. Asynchronous. `precision`: of the values.
@@ -104,8 +131,7 @@ class NetworkOnDevice {
   DeviceBuffer<float> input_, output_, sums_;
   DeviceBuffer<std::byte> patches_;
   std::array<DeviceBuffer<std::byte>, 2> values_;  // of every second layer
-  DeviceBuffer<std::byte> workspace_;              // cuBLAS's: it allocates none, and its sums do not depend on others
-  std::unique_ptr<cublasContext, BlasDeleter> blas_;
+  Products products_;
 };
 
 std::unique_ptr<PreparedNetwork> prepare_cuda_network(const TrainedNetwork& network, Precision precision,

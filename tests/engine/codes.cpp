@@ -7,6 +7,7 @@
 #include "engine/model.h"
 #include "engine/models/image_vae_coder.h"
 #include "engine/transcoded_rows.h"
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 #include "tests/engine/image_cases.h"
 #include "tests/engine/memory_table.h"
@@ -21,6 +22,11 @@ FitOptions options_of(const std::string& model) {
   return options;
 }
 
+const Backend& cpu() {
+  static const std::unique_ptr<Backend> backend = make_backend("cpu");
+  return *backend;
+}
+
 Images some_images() {
   return make_bars(300, {1, 12, 10}, 3, 3);
 }
@@ -28,7 +34,7 @@ Images some_images() {
 TEST(Codes, OfImagesDoNotDependOnHowManyAreAskedFor) {
   const Images images = some_images();
   for (const char* name : {"vae", "vae-dense", "pca"}) {
-    const auto coder = fit_image_model(images, options_of(name), *make_backend("cpu"))->coder();
+    const auto coder = fit_image_model(images, options_of(name), cpu())->coder(cpu());
     const auto width = static_cast<size_t>(coder->width());
     std::vector<double> whole(300 * width), parts(300 * width);
     std::vector<ImageScore> scores(300), parts_of_scores(300);
@@ -64,9 +70,9 @@ TEST(Codes, ScoresOfAVaeAreItsLoss) {
     options.is_convolutional = false;
     options.likelihood = likelihood;
     options.schedule.epochs = 3;
-    const auto vae = std::make_shared<ImageVae>(ImageVae::fit(images, options, *make_backend("cpu")));
+    const auto vae = std::make_shared<ImageVae>(ImageVae::fit(images, options, cpu()));
     std::vector<ImageScore> scores(300);
-    make_image_vae_coder(vae)->make_worker()->score(images, 0, 300, scores.data());
+    make_image_vae_coder(vae, cpu())->make_worker()->score(images, 0, 300, scores.data());
     double mean = 0;
     for (const ImageScore& score : scores) mean += score.nats / 300;
     // Means over other draws: they differ by the draws' own spread.
@@ -84,7 +90,7 @@ TEST(Codes, ScoresOfAVaeAreItsLoss) {
 
 TEST(Codes, LabelsOfOtherNumbersAreTheModels) {
   const Images images = some_images();
-  const auto coder = fit_image_model(images, options_of("pca"), *make_backend("cpu"))->coder();
+  const auto coder = fit_image_model(images, options_of("pca"), cpu())->coder(cpu());
   Images given = images;
   given.label_names = {"bar 2", "bar 0", "bar 1"};
   const Images told = labelled_for(*coder, given, "x");
@@ -103,8 +109,8 @@ TEST(Codes, LabelsOfOtherNumbersAreTheModels) {
 }
 
 TEST(Codes, KindsWithoutThemSaySo) {
-  const auto model = fit_image_model(some_images(), options_of("cnn"), *make_backend("cpu"));
-  EXPECT_THROW(model->coder(), UsageError);
+  const auto model = fit_image_model(some_images(), options_of("cnn"), cpu());
+  EXPECT_THROW(model->coder(cpu()), UsageError);
 }
 
 MemoryColumn reals(const std::string& name, std::vector<double> values) {
@@ -121,7 +127,7 @@ TEST(Codes, ThatAreNoneAreRefused) {
   images.label_names.clear();
   FitOptions options = options_of("pca");
   options.components = "2";
-  const auto coder = fit_image_model(images, options, *make_backend("cpu"))->coder();
+  const auto coder = fit_image_model(images, options, cpu())->coder(cpu());
   const auto decode = [&](std::vector<MemoryColumn> columns) {
     return decode_codes(coder, std::make_unique<MemoryTable>(std::move(columns)), {}).rows;
   };

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 #include "tests/engine/image_cases.h"
 #include "tests/engine/nn_cases.h"
@@ -91,7 +92,7 @@ TEST(ImageClassifier, LearnsWhatBarsShow) {
   std::vector<ClassifierEpoch> epochs;
   ClassifierOptions options = quick_options();
   options.progress = [&](double, const ClassifierEpoch& epoch) { epochs.push_back(epoch); };
-  ImageClassifier classifier = ImageClassifier::fit(training, options);
+  ImageClassifier classifier = ImageClassifier::fit(training, options, *make_backend("cpu"));
   ASSERT_EQ(epochs.size(), 3u);
   EXPECT_LT(epochs[2].training_loss, 0.5 * epochs[0].training_loss);
   const std::vector<float> probabilities = classifier.probabilities(test);
@@ -107,13 +108,13 @@ TEST(ImageClassifier, ImagesAreMovedAndMirroredWhereTheyBearIt) {
   options.held_out = 0.25;
   options.tries_augmentation = true;
   options.augmentation = {0.5, 0, 0, true};
-  const ClassifierOptions shifted = ImageClassifier::fit(images, options).training();
+  const ClassifierOptions shifted = ImageClassifier::fit(images, options, *make_backend("cpu")).training();
   EXPECT_EQ(shifted.augmentation.shift, 0.5);
   EXPECT_FALSE(shifted.augmentation.flips);
   EXPECT_FALSE(shifted.tries_augmentation);
   EXPECT_EQ(shifted.epochs, 16);
   options.augmentation = {0, 90, 0, false};
-  EXPECT_EQ(ImageClassifier::fit(images, options).training().augmentation.rotation, 0);
+  EXPECT_EQ(ImageClassifier::fit(images, options, *make_backend("cpu")).training().augmentation.rotation, 0);
   Images halves{{1, 12, 12}, {}, {}, {"top", "bottom"}};  // one of them bright: a mirror leaves them as they are
   std::mt19937_64 random(1);
   for (int32_t i = 0; i < 400; ++i) {
@@ -122,24 +123,24 @@ TEST(ImageClassifier, ImagesAreMovedAndMirroredWhereTheyBearIt) {
       halves.pixels.push_back(static_cast<uint8_t>((at / 72 == i % 2 ? 100 : 0) + random() % 150));
   }
   options.augmentation = {0, 0, 0, true};
-  EXPECT_TRUE(ImageClassifier::fit(halves, options).training().augmentation.flips);
+  EXPECT_TRUE(ImageClassifier::fit(halves, options, *make_backend("cpu")).training().augmentation.flips);
 }
 
 TEST(ImageClassifier, IsAFunctionOfTheSeed) {
   const Images images = make_bars(100, kSmall, 2, 3);
   ClassifierOptions options = quick_options();
   options.epochs = 1;
-  const auto first = ImageClassifier::fit(images, options).probabilities(images);
-  EXPECT_EQ(ImageClassifier::fit(images, options).probabilities(images), first);
+  const auto first = ImageClassifier::fit(images, options, *make_backend("cpu")).probabilities(images);
+  EXPECT_EQ(ImageClassifier::fit(images, options, *make_backend("cpu")).probabilities(images), first);
   options.seed = 6;
-  EXPECT_NE(ImageClassifier::fit(images, options).probabilities(images), first);
+  EXPECT_NE(ImageClassifier::fit(images, options, *make_backend("cpu")).probabilities(images), first);
 }
 
 TEST(ImageClassifier, ComesBackFromItsFile) {
   const Images images = make_bars(60, {3, 17, 18}, 3, 3);
   ClassifierOptions options = quick_options();
   options.epochs = 1;
-  ImageClassifier classifier = ImageClassifier::fit(images, options);
+  ImageClassifier classifier = ImageClassifier::fit(images, options, *make_backend("cpu"));
   const ModelFile file = classifier.save();
   ImageClassifier loaded = ImageClassifier::load(parse_model_file(serialise(file), "test"));
   EXPECT_EQ(loaded.label_names(), images.label_names);
@@ -151,7 +152,7 @@ TEST(ImageClassifier, FlatImagesAreChannelsFirstInFiles) {
   const Images images = make_bars(20, {2, 17, 18}, 2, 3);
   ClassifierOptions options = quick_options();
   options.epochs = 0;
-  const ModelFile file = ImageClassifier::fit(images, options).save();
+  const ModelFile file = ImageClassifier::fit(images, options, *make_backend("cpu")).save();
   const ClassifierShape shape{images.shape, 2, 8, 16};
   ClassifierNetwork<float> network(shape, options.seed);
   const auto layers = network.layers();
@@ -168,22 +169,22 @@ TEST(ImageClassifier, RefusesWhatItCannotLearnFromOrLookAt) {
   Images images = make_bars(20, kSmall, 2, 3);
   ClassifierOptions options = quick_options();
   options.epochs = 0;
-  ImageClassifier classifier = ImageClassifier::fit(images, options);
+  ImageClassifier classifier = ImageClassifier::fit(images, options, *make_backend("cpu"));
   EXPECT_THROW(classifier.probabilities(make_bars(2, {1, 10, 12}, 2, 1)), InputError);
   Images odd = images;
   odd.labels[3] = 2;
-  EXPECT_THROW(ImageClassifier::fit(odd, options), InputError);
+  EXPECT_THROW(ImageClassifier::fit(odd, options, *make_backend("cpu")), InputError);
   odd.labels.assign(20, 1);
-  EXPECT_THROW(ImageClassifier::fit(odd, options), InputError);
+  EXPECT_THROW(ImageClassifier::fit(odd, options, *make_backend("cpu")), InputError);
   odd.labels.clear();
-  EXPECT_THROW(ImageClassifier::fit(odd, options), InputError);
+  EXPECT_THROW(ImageClassifier::fit(odd, options, *make_backend("cpu")), InputError);
 }
 
 TEST(ImageClassifier, DamagedFilesAreRefused) {
   const Images images = make_bars(20, kSmall, 2, 3);
   ClassifierOptions options = quick_options();
   options.epochs = 0;
-  const ModelFile file = ImageClassifier::fit(images, options).save();
+  const ModelFile file = ImageClassifier::fit(images, options, *make_backend("cpu")).save();
   const auto refuses = [&](const auto& damage) {
     ModelFile damaged = file;
     damage(damaged);

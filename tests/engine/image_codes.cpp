@@ -179,7 +179,7 @@ TEST(Interpolation, EndsAreWhatTheModelDecodesOfTheEnds) {
   options.model = "pca";
   options.components = "4";
   const std::unique_ptr<Model> model = fit_image_model(images, options, cpu());
-  const std::shared_ptr<const Coder> coder = model->coder();
+  const std::shared_ptr<const Coder> coder = model->coder(cpu());
   const ImageCodes codes = evaluate_image_codes(*coder, images, images, cpu(), kSeed);
   ASSERT_EQ(codes.between.size(), 3);
   const auto worker = coder->make_worker();

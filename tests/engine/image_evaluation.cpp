@@ -173,7 +173,7 @@ class ImageEvaluationOfBars : public testing::Test {
         real_(part_of(all_, 0, 600)),
         holdout_(part_of(all_, 600, 300)),
         fresh_(part_of(all_, 900, 300)),
-        classifier_(ImageClassifier::fit(real_, quick_options())) {}
+        classifier_(ImageClassifier::fit(real_, quick_options(), *make_backend("cpu"))) {}
 
   static ClassifierOptions quick_options() {
     ClassifierOptions options;

@@ -31,7 +31,7 @@ TEST(NetworksForTheOracle, WriteWhatTheyCompute) {
   of_classifier.epochs = 2;
   of_classifier.channels = 8;
   of_classifier.features = 16;
-  ImageClassifier classifier = ImageClassifier::fit(images, of_classifier);
+  ImageClassifier classifier = ImageClassifier::fit(images, of_classifier, *make_backend("cpu"));
   write(path + "/classifier.doppel", classifier.save());
   ModelFile computed;
   computed.metadata = {{"kind", "values"}, {"version", 1}};
@@ -69,7 +69,7 @@ TEST(ImageEvaluationForTheOracle, WritesWhatItFinds) {
   options.epochs = 2;
   options.channels = 4;
   options.features = 12;
-  ImageClassifier classifier = ImageClassifier::fit(real, options);
+  ImageClassifier classifier = ImageClassifier::fit(real, options, *make_backend("cpu"));
   ModelFile found;
   found.metadata = {{"kind", "values"}, {"version", 1}};
   const auto write_images = [&](const std::string& name, const Images& images) {

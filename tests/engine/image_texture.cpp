@@ -167,10 +167,11 @@ TEST(ImageTexture, FindsHowImagesDeviateFromTheirMeans) {
     std::fill(parameter->value.begin(), parameter->value.end(), 0.0f);
   std::vector<int64_t> all(kImages);
   std::iota(all.begin(), all.end(), int64_t{0});
-  const ImageTexture found = fit_texture(network, images, all, 3, 1, {});
+  TrainedVae trained(network, kEncodedRows, *make_backend("cpu"));
+  const ImageTexture found = fit_texture(trained, images, all, 3, 1, {});
   ASSERT_EQ(found.directions, 3);
   ASSERT_EQ(found.factor.size(), static_cast<size_t>(kClasses * 3 * kLevels));
-  const ImageTexture fewer = fit_texture(network, images, all, 1, 1, {});
+  const ImageTexture fewer = fit_texture(trained, images, all, 1, 1, {});
   for (int64_t label = 0; label < kClasses; ++label) {
     const Numbers covariance = found_covariance(found, label), variances = found_covariance(fewer, label);
     double largest = 0;
@@ -194,7 +195,8 @@ TEST(ImageTexture, FewImagesHaveFewDirections) {
   ImageVaeNetwork<float> network({images.shape, 3, false, 2, 8, 1, PixelLikelihood::kBernoulli}, 1);
   std::vector<int64_t> all(60);
   std::iota(all.begin(), all.end(), int64_t{0});
-  const ImageTexture texture = fit_texture(network, images, all, 4, 1, {});
+  TrainedVae trained(network, kEncodedRows, *make_backend("cpu"));
+  const ImageTexture texture = fit_texture(trained, images, all, 4, 1, {});
   for (int64_t label = 0; label < 3; ++label) {  // of 20 images each, or about
     const auto of_direction = [&](int64_t k) {
       const auto begin = texture.factor.begin() + (label * 4 + k) * texture.levels;

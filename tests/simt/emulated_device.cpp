@@ -9,10 +9,12 @@
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
+#include "kernels/cuda/trainer.h"
 #include "tests/cuda/device_under_test.h"
 #include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/density_cases.h"
 #include "tests/kernels/sampler_cases.h"
+#include "tests/kernels/training_cases.h"
 #include "tests/simt/emulator.h"
 
 extern "C" const doppel::CudaPlugin doppel_cuda_plugin;
@@ -90,6 +92,35 @@ TEST(CudaPipeline, ResponsibilitiesOfFewRowsAtATimeAreTheSame) {
     EXPECT_EQ(pieces.share, whole.share);
     EXPECT_EQ(pieces.log_density, whole.log_density);
   }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, PatchesOfFewRowsAtATimeTrainTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  const TrainableNetwork network = image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli);
+  const auto whole = backend->prepare_trainer(network, 40);
+  constexpr int64_t kSmallest = 1;  // byte: 16 rows at a time then
+  const auto pieces = cuda::prepare_cuda_trainer(network, 40, 0, kSmallest);
+  for (PreparedTrainer* trainer : {whole.get(), pieces.get()}) {
+    const PreparedTrainer::Batch batch = trainer->batch();
+    for (int64_t i = 0; i < 40 * network.inputs(); ++i) batch.x[i] = static_cast<float>(i * 37 % 256) / 255;
+    std::fill_n(batch.labels, 40, 1);
+    trainer->step(40, {{1, 2}, 1, 0.01, 1, 0});
+  }
+  EXPECT_EQ(whole->losses().loss, pieces->losses().loss);
+  const auto first_moments = [&](PreparedTrainer& trainer) {
+    std::vector<std::vector<float>> moments;
+    std::vector<ParameterState> states;
+    for (const TrainableLayer& of_chain : network.layers)
+      for (const auto* some : {&of_chain.layer.weight, &of_chain.layer.bias, &of_chain.layer.label_weight})
+        if (!some->empty()) moments.emplace_back(some->size());
+    for (auto& some : moments) states.push_back({{}, some, {}, {}});
+    trainer.read(states);
+    return moments;
+  };
+  const auto expected = first_moments(*whole), found = first_moments(*pieces);
+  for (size_t p = 0; p < expected.size(); ++p)
+    EXPECT_LT(relative_error(found[p], {expected[p].begin(), expected[p].end()}), 1e-5) << "parameter " << p;
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

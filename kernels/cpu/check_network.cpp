@@ -2,11 +2,13 @@
 
 #include "kernels/common/error.h"
 #include "kernels/network.h"
+#include "kernels/trainer.h"
 
 namespace doppel {
 namespace {
 
-void check_layer(const TrainedLayer& layer) {
+// `rectified_pool`: may it be one?
+void check_layer(const TrainedLayer& layer, bool rectified_pool) {
   const ConvShape& s = layer.shape;
   const auto expect = [](bool holds, const char* what) {
     if (!holds) throw Error(std::string("a layer of a network: ") + what);
@@ -28,7 +30,8 @@ void check_layer(const TrainedLayer& layer) {
              layer.outputs == (is_transposed ? s.input_size() : s.output_size()),
          "its values are not those of its images");
   if (layer.kind == TrainedLayer::Kind::kMaxPool) {
-    expect(s.inputs == s.outputs && s.stride == s.kernel && s.padding == 0 && !layer.rectified && layer.weight.empty(),
+    expect(s.inputs == s.outputs && s.stride == s.kernel && s.padding == 0 && (rectified_pool || !layer.rectified) &&
+               layer.weight.empty(),
            "a pool's windows lie side by side and it has no weights");
     return;
   }
@@ -41,11 +44,35 @@ void check_layer(const TrainedLayer& layer) {
 void check_trained_network(const TrainedNetwork& network) {
   if (network.layers.empty()) throw Error("a network without layers");
   for (size_t i = 0; i < network.layers.size(); ++i) {
-    check_layer(network.layers[i]);
+    check_layer(network.layers[i], false);
     if (i > 0 && network.layers[i].inputs != network.layers[i - 1].outputs)
       throw Error("a layer of a network takes another number of values than the one before gives");
   }
   if (network.layers.back().kind == TrainedLayer::Kind::kMaxPool) throw Error("a network that ends in a pool");
+}
+
+void check_trainable_network(const TrainableNetwork& network) {
+  const auto expect = [](bool holds, const char* what) {
+    if (!holds) throw Error(std::string("a network to be trained: ") + what);
+  };
+  expect(!network.layers.empty(), "it has no layers");
+  int64_t given = network.inputs();
+  for (const TrainableLayer& of_chain : network.layers) {
+    const TrainedLayer& layer = of_chain.layer;
+    check_layer(layer, true);
+    expect(layer.inputs == given, "a layer takes another number of values than the one before gives");
+    expect(of_chain.dropped < kDropoutShares && (of_chain.dropped == 0 || layer.rectified),
+           "what drops out are rectified values, and not all of them");
+    expect(!of_chain.is_gaussian || (layer.outputs % 2 == 0 && !layer.rectified),
+           "Gaussians are means and log variances");
+    given = of_chain.is_gaussian ? layer.outputs / 2 : layer.outputs;
+  }
+  const TrainableLayer& last = network.layers.back();
+  expect(!last.is_gaussian && !last.layer.rectified && last.layer.kind != TrainedLayer::Kind::kMaxPool,
+         "it ends in sums");
+  const int64_t outputs_of_pixel = network.loss == TrainingLoss::kLogistic ? 2 : 1;
+  expect(network.loss == TrainingLoss::kSoftmax || network.outputs() == outputs_of_pixel * network.inputs(),
+         "its outputs are not of its inputs' pixels");
 }
 
 }  // namespace doppel

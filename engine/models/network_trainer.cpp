@@ -1,0 +1,126 @@
+#include "engine/models/network_trainer.h"
+
+#include <algorithm>
+
+#include "engine/models/trained_networks.h"
+
+namespace doppel {
+namespace {
+
+// The caller's network is what it trains, so that there is nothing to read or write.
+class LayersTrainer : public PreparedTrainer {
+ public:
+  LayersTrainer(Adam<float>& adam, int64_t batch_rows, int64_t inputs)
+      : adam_(adam), x_(static_cast<size_t>(batch_rows * inputs)), labels_(static_cast<size_t>(batch_rows)) {}
+  Batch batch() override { return {x_.data(), labels_.data()}; }
+  TrainingLosses losses() override { return losses_; }
+  void set_losses(const TrainingLosses& losses) override { losses_ = losses; }
+  void read(std::span<const ParameterState>) override {}
+  void write(std::span<const ParameterState>) override {}
+
+ protected:
+  void move(const TrainingStep& step) {
+    adam_.steps() = step.number - 1;
+    adam_.step(step.rate);
+  }
+
+  Adam<float>& adam_;
+  std::vector<float> x_;
+  std::vector<int32_t> labels_;
+  TrainingLosses losses_;
+};
+
+class VaeTrainer : public LayersTrainer {
+ public:
+  VaeTrainer(ImageVaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows)
+      : LayersTrainer(adam, batch_rows, network.shape().image.size()), network_(network) {}
+  void step(int64_t rows, const TrainingStep& step) override {
+    forward(rows, step.draws);
+    network_.backward(x_.data(), labels_.data(), noise_.data(), step.divergence_weight, rows);
+    move(step);
+  }
+  void measure(int64_t rows, const TrainingDraws& draws, bool) override { forward(rows, draws); }
+
+ private:
+  void forward(int64_t rows, const TrainingDraws& draws) {
+    noise_.resize(static_cast<size_t>(rows * network_.shape().latent));
+    fill_with_normals(draws.seed, draws.use, 1, noise_);
+    const VaeLoss loss = network_.forward(x_.data(), labels_.data(), noise_.data(), rows);
+    losses_.loss += loss.reconstruction;
+    losses_.divergence += loss.divergence;
+  }
+
+  ImageVaeNetwork<float>& network_;
+  std::vector<float> noise_;
+};
+
+class ClassifierTrainer : public LayersTrainer {
+ public:
+  ClassifierTrainer(ClassifierNetwork<float>& network, Adam<float>& adam, AveragedParameters& means, int64_t batch_rows)
+      : LayersTrainer(adam, batch_rows, network.shape().image.size()), network_(network), means_(means) {}
+  void step(int64_t rows, const TrainingStep& step) override {
+    losses_.loss += network_.forward_training(x_.data(), labels_.data(), rows, step.draws.seed, step.draws.use);
+    network_.backward(x_.data(), labels_.data(), rows);
+    move(step);
+    means_.add(step.mean_share);
+  }
+  void measure(int64_t rows, const TrainingDraws&, bool by_means) override {
+    if (by_means) means_.exchange();
+    const int32_t classes = network_.shape().classes;
+    const float* found = network_.forward(x_.data(), rows);
+    losses_.loss += SoftmaxGroups<float>({classes}).loss(found, labels_.data(), rows);
+    for (int64_t row = 0; row < rows; ++row, found += classes)
+      losses_.right += std::max_element(found, found + classes) - found == labels_[static_cast<size_t>(row)];
+    if (by_means) means_.exchange();
+  }
+
+ private:
+  ClassifierNetwork<float>& network_;
+  AveragedParameters& means_;
+};
+
+}  // namespace
+
+NetworkTrainer::NetworkTrainer(ImageVaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows,
+                               const Backend& backend) {
+  const TrainableParameters chain = trainable(network);
+  trainer_ = backend.prepare_trainer(chain.network, batch_rows);
+  if (!trainer_) trainer_ = std::make_unique<VaeTrainer>(network, adam, batch_rows);
+  keep(chain.parameters, network.parameters(), adam, nullptr);
+}
+
+NetworkTrainer::NetworkTrainer(ClassifierNetwork<float>& network, Adam<float>& adam, AveragedParameters& means,
+                               int64_t batch_rows, const Backend& backend) {
+  const TrainableParameters chain = trainable(network);
+  trainer_ = backend.prepare_trainer(chain.network, batch_rows);
+  if (!trainer_) trainer_ = std::make_unique<ClassifierTrainer>(network, adam, means, batch_rows);
+  keep(chain.parameters, parameters_of(network.layers()), adam, &means);
+  send();  // the means
+}
+
+void NetworkTrainer::keep(const std::vector<Parameter<float>*>& of_trainer,
+                          const std::vector<Parameter<float>*>& of_network, Adam<float>& adam,
+                          AveragedParameters* means) {
+  for (Parameter<float>* parameter : of_trainer) {
+    const auto found = std::find(of_network.begin(), of_network.end(), parameter);
+    const auto number = static_cast<size_t>(found - of_network.begin());
+    kept_.push_back({&parameter->value, &adam.first_moments().at(number), &adam.second_moments().at(number),
+                     means ? &means->means().at(number) : nullptr});
+  }
+}
+
+std::vector<ParameterState> NetworkTrainer::states() const {
+  std::vector<ParameterState> states;
+  for (const Kept& of : kept_)
+    states.push_back(
+        {*of.value, *of.first_moment, *of.second_moment, of.mean ? std::span(*of.mean) : std::span<float>()});
+  return states;
+}
+
+void NetworkTrainer::fetch_values() {
+  std::vector<ParameterState> states;
+  for (const Kept& of : kept_) states.push_back({*of.value, {}, {}, {}});
+  trainer_->read(states);
+}
+
+}  // namespace doppel

@@ -1,0 +1,121 @@
+// Training on CUDA from inside: what its kernels get. Backends use prepare_cuda_trainer.
+//
+// Products are cuBLAS's on tensor cores: y = x W' forward, W's gradient = g' x and x's = g W backward, where x are
+// values, or patches of images (network.cu). What they lack is trainer.cu. Sums over rows and blocks are made in one
+// order, without atomics on numbers: a training is repeatable to the bit.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cuda/network.h"
+#include "kernels/trainer.h"
+
+namespace doppel::cuda {
+
+// Rows of arrays are a multiple of kNetworkRows, so that all are whole vectors of 16 bytes. Those past the batch's end
+// are computed, too; their gradients are 0.
+
+inline constexpr int kLossBlocks = 256;  // that a loss is summed by, at most
+
+// Where blocks leave their sums, for the last of them to add all up to what is there.
+struct Totals {
+  double* partial;     // [kLossBlocks, 2]
+  uint32_t* finished;  // blocks; 0 before and after
+  double* totals;      // of as many sums as the kernel makes
+};
+
+struct DropArguments {
+  float*
+      values;  // [vectors of 16] in place: 0, or times `scale` where the byte of its random bits is at least `dropped`
+  int64_t count;
+  uint64_t seed;
+  uint32_t use, dropped;
+  float scale;
+};
+struct GaussianArguments {
+  const float* heads;     // [rows, 2 latent] means, log variances
+  float* noise;           // [rows, latent] standard normals
+  float* latents;         // [rows, latent]
+  int32_t rows, counted;  // rows that count in the divergence
+  int32_t latent;
+  uint64_t seed;
+  uint32_t use;
+  Totals divergence;  // one sum
+};
+struct GaussianGradientArguments {
+  const float *heads, *noise, *latents_gradient;
+  float* gradient;  // [rows, 2 latent] of the heads
+  int32_t rows, counted, latent;
+  float divergence_weight;
+};
+struct PixelLossArguments {
+  float* outputs;        // [count] logits or [count, 2]; become the gradient where it is wanted
+  const float* targets;  // [count]
+  int64_t count, counted;
+  float weight;  // of the gradient
+  Totals loss;   // one sum
+};
+struct ClassLossArguments {
+  float* logits;  // [rows, classes]; become the gradient where it is wanted
+  const int32_t* labels;
+  int32_t rows, counted, classes;
+  float weight;
+  Totals loss;  // two sums: of the loss, of rows told right
+};
+struct ColumnSumArguments {
+  float* gradient;  // [rows, columns] in place: of what was rectified, and dropped, 0 where it is 0, else times scale
+  const float* y;   // [rows, columns]; null: nothing was
+  float scale;      // 1 where nothing drops out
+  float* partial;   // [chunks, columns]
+  uint32_t* finished;  // [tiles of columns] 0 before and after
+  float* sums;         // [columns]
+  int32_t rows, columns;
+};
+struct LabelSumArguments {
+  const float* gradient;  // [rows, columns]
+  const int32_t* labels;  // [rows]
+  float* sums;            // [label_count, columns]
+  int32_t rows, columns, label_count;
+};
+struct SpreadArguments {
+  const float *gradient, *y;  // [rows, output_height, output_width, inputs]
+  const uint8_t* largest;
+  float* spread;  // [rows, height, width, inputs]: to the largest of each window, 0 elsewhere
+  ImageMap map;
+  int32_t rows;
+  bool rectified;  // and 0 where y is
+  float scale;
+};
+struct AdamArguments {
+  float *value, *first, *second, *mean;  // mean: null or as the others
+  const float* gradient;
+  int64_t count;  // a multiple of 4
+  float scale, epsilon, mean_share;
+};
+
+// How columns are summed: blocks of `lanes` vectors of columns and `chunks` of rows.
+struct ColumnSumPlan {
+  int32_t values, lanes, tiles, chunks;
+};
+ColumnSumPlan plan_column_sums(int64_t rows, int64_t columns);
+
+// trainer.cu. Asynchronous.
+void drop_values(const DropArguments& arguments, cudaStream_t stream);
+void draw_latents(const GaussianArguments& arguments, cudaStream_t stream);
+void find_gaussian_gradient(const GaussianGradientArguments& arguments, cudaStream_t stream);
+void find_pixel_loss(const PixelLossArguments& arguments, TrainingLoss loss, bool with_gradient, cudaStream_t stream);
+void find_class_loss(const ClassLossArguments& arguments, bool with_gradient, cudaStream_t stream);
+void mask_and_sum_columns(const ColumnSumArguments& arguments, cudaStream_t stream);
+void sum_labels(const LabelSumArguments& arguments, cudaStream_t stream);
+void spread_to_largest(const SpreadArguments& arguments, cudaStream_t stream);
+void move_parameters(const AdamArguments& arguments, cudaStream_t stream);
+
+// Of images' patches at a time, at most: what a product reads is then still in an L2 of 50 MB, for the most part.
+inline constexpr int64_t kPatchBytes = int64_t{64} << 20;
+std::unique_ptr<PreparedTrainer> prepare_cuda_trainer(const TrainableNetwork& network, int64_t batch_rows, int device,
+                                                      int64_t patch_bytes = kPatchBytes);
+
+}  // namespace doppel::cuda
