@@ -124,6 +124,29 @@ TEST(CudaPipeline, PatchesOfFewRowsAtATimeTrainTheSame) {
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
+TEST(CudaPipeline, StepsOfATrainingNeitherAllocateNorWait) {
+  const auto backend = make_backend_under_test("Random");
+  const TrainableNetwork network = image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli);
+  const auto trainer = backend->prepare_trainer(network, 20);
+  const simt::Counts before = simt::counts();
+  for (int64_t number = 1; number <= 6; ++number) {
+    const PreparedTrainer::Batch batch = trainer->batch();
+    std::fill_n(batch.x, 20 * network.inputs(), 0.5f);
+    std::fill_n(batch.labels, 20, 1);
+    trainer->step(20 - number % 2, {{1, 2}, 1, 0.01, number, 0});
+    if (number % 2 == 0) {
+      trainer->batch();
+      trainer->measure(20, {1, 2}, false);
+    }
+  }
+  EXPECT_EQ(simt::counts().allocations, before.allocations);
+  EXPECT_EQ(simt::counts().waits, before.waits);
+  trainer->losses();
+  EXPECT_GT(simt::counts().waits, before.waits) << "waits are counted";
+  EXPECT_GT(simt::counts().launches, before.launches);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
 TEST(CudaPipeline, NotEnoughDeviceMemoryIsAnErrorAndLeavesNothingBehind) {
   const auto backend = make_backend_under_test("Ascending");
   const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);

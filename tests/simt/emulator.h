@@ -38,9 +38,11 @@ Options& options();
 // What was reported since the last call, at most 64 lines.
 std::vector<std::string> take_reports();
 
-// Since the start of the program: that kernels ran at all.
+// Since the start of the program: that kernels ran at all, and what a steady state does without.
 struct Counts {
   uint64_t launches = 0, blocks = 0, threads = 0, barriers = 0, collectives = 0;
+  uint64_t allocations = 0;  // of device and pinned memory
+  uint64_t waits = 0;        // of the host, for all that a stream or the device has to do
 };
 const Counts& counts();
 

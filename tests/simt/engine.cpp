@@ -589,6 +589,12 @@ std::vector<std::string> take_reports() {
 const Counts& counts() {
   return totals;
 }
+void count_allocation() {
+  ++totals.allocations;
+}
+void count_wait() {
+  ++totals.waits;
+}
 
 void abort_launch(const std::string& what) {
   running.in_kernel = false;

@@ -28,6 +28,9 @@ extern Running running;
 void report(const std::string& what);
 [[noreturn]] void abort_launch(const std::string& what);  // reports, and leaves the kernel
 
+void count_allocation();
+void count_wait();
+
 // checker.cpp
 void checker_block_start();
 void checker_fence();

@@ -127,6 +127,7 @@ cudaError_t allocate(void** out, size_t bytes, bool host) {
   if (!host) std::memset(begin, 0xff, bytes);  // NaN as a number
   std::memset(begin + bytes, kPadding, body - bytes);
   memories[begin] = {bytes, mapped, first, host};
+  count_allocation();
   *out = begin;
   return cudaSuccess;
 }
@@ -201,7 +202,10 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
     if (target && target->host) std::memset(to, 0xCD, bytes);  // garbage until somebody waits
     add(stream, [=] { std::memcpy(to, from, bytes); });
   }
-  if (!target) run_until(stream_of(stream), kEverything);  // to pageable memory: returns when it is there
+  if (!target) {  // to pageable memory: returns when it is there
+    count_wait();
+    run_until(stream_of(stream), kEverything);
+  }
   return cudaSuccess;
 }
 
@@ -266,6 +270,7 @@ SIMT_API cudaPeekAtLastError() {
   return last_error;
 }
 SIMT_API cudaDeviceSynchronize() {
+  count_wait();
   run_everything();
   return after_waiting();
 }
@@ -328,6 +333,7 @@ SIMT_API cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 SIMT_API cudaStreamSynchronize(cudaStream_t stream) {
+  count_wait();
   run_until(stream_of(stream), kEverything);
   return after_waiting();
 }
