@@ -5,7 +5,8 @@
 #                                               is not given) with all they need into FILE.tar.gz. On a GPU server without
 #                                               compiler or network, unpack it and run its bench/gpu_check.sh.
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
-# CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute). Measures: rows/s of both backends,
+# CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute); networks of MNIST trained on CUDA
+# twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of training of both backends,
 # the sampler alone (bench_sampling), and where Nsight Compute is installed its kernels against the device's ceilings.
 # All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt. Tables are taken from DOPPEL_DATA
 # (../shared/data); without them that part is skipped.
@@ -41,6 +42,7 @@ pack() {  # pack FILE [BUILD]
   install -D bench/gpu_check.sh "$folder/bench/gpu_check.sh"
   install -D -t "$folder/tests/golden" tests/golden/*
   for table in "${tables[@]}"; do [[ ! -e $data/$table ]] || cp "$data/$table" "$folder/data/"; done
+  [[ ! -e $data/mnist ]] || cp -r "$data/mnist" "$folder/data/"
   git log -1 --oneline >"$folder/packed"
   tar -C "$folder" -czf "$file" .
   echo "gpu_check: packed into $file ($(du -h "$file" | cut -f1))"
@@ -143,6 +145,26 @@ for table in "${tables[@]}"; do
     step "${table%%[_.]*}-$kind" 120 bash -ec "check_table ${table%%[_.]*}-$kind '$data/$table' $kind" || true
   done
 done
+
+# ---- networks from end to end
+
+learn() {  # learn MODEL BACKEND FILE: says how long it took and the last loss of images held out
+  "$doppel" fit "$digits" -o "$work/$3.doppel" --model "$1" --epochs 2 --seed 1 --backend "$2" -q --json "$results/fit.json" &&
+    say "$1, $2: $(grep -oE '"(seconds|held_out_nats_per_image)": [0-9.e+-]+' "$results/fit.json" | paste -sd' ')"
+}
+check_training() {  # check_training MODEL
+  learn "$1" cuda "$1"
+  learn "$1" cuda again
+  cmp "$work/$1.doppel" "$work/again.doppel"
+  learn "$1" cpu "$1-cpu"
+}
+export -f check_training learn
+export digits=$data/mnist/train-images-idx3-ubyte.gz
+if [[ -e $digits ]]; then
+  for model in vae-dense vae cnn; do step "train-$model" 150 bash -ec "check_training $model" || true; done
+else
+  say "no $digits: no network was trained"
+fi
 
 # ---- how fast is it?
 
