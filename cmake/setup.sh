@@ -14,7 +14,8 @@ debian_packages=(ca-certificates g++ cmake ninja-build git python3 python3-venv 
 build_packages=(pyarrow==26.0.1 onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0 vl-convert-python==1.9.0.post1)
 test_packages=(numpy==2.4.6 pandas==2.3.3 python-dateutil==4.0.0 pytz==2026.6 tzdata==2026.6 scipy==1.17.1
   scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 safetensors==0.8.0 xgboost-cpu==3.2.0
-  sdmetrics==0.32.0 copulas==0.14.1 plotly==7.1.0 packaging==26.3 tqdm==4.70.1)
+  sdmetrics==0.32.0 copulas==0.14.1 plotly==7.1.0 packaging==26.3 tqdm==4.70.1
+  nvidia-cuda-cuobjdump==13.5.37 nvidia-cuda-nvdisasm==13.5.37)  # the last two read compiled kernels
 # SDV without torch (which only its neural synthesizers take: 4 GB), with boto3 (which it imports for its example data).
 peer_packages=(pyarrow==26.0.1 numpy==2.4.6 pandas==2.3.3 python-dateutil==2.9.0.post0 six==1.17.0 pytz==2026.6 tzdata==2026.6
   scipy==1.17.1 scikit-learn==1.9.1 joblib==1.6.0 cloudpickle==3.1.2 threadpoolctl==3.8.0 narwhals==2.29.0 sdmetrics==0.32.0

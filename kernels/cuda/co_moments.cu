@@ -1,10 +1,11 @@
 // What co-moments need besides matrix products (accumulate_co_moments.cpp).
 //
-// square_values  in, out [size] doubles. Any size, grid-stride. 16 bytes and 1 flop a value: bound by memory.
+// square_values  in, out [size] doubles, aligned to 16 bytes. Any size, grid-stride. 16 bytes and 1 flop a value: bound
+//                by memory.
 // sum_columns    in [columns, rows] doubles, column-major; out [columns] sums and sums of squares. A block of 256
 // threads a
-//                column: strided partial sums, a shuffle tree in each warp, one across warps. The order of addition
-//                depends on `rows` only, so results are the same bits run after run. 8 bytes and 3 flop a value: bound
+//                column: strided partial sums of pairs, a shuffle tree in each warp, one across warps. The order of
+//                addition depends on `rows` and the column only, so results are the same bits run after run. 8 bytes and 3 flop a value: bound
 //                by memory once there are as many columns as multiprocessors; a column split over blocks would need a
 //                second pass.
 #include "kernels/cuda/co_moments.h"
@@ -17,10 +18,14 @@ constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int64_t kMostBlocks = 1024;
 
 __global__ void __launch_bounds__(kThreads) square_kernel(const double* values, int64_t size, double* squares) {
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < size; i += stride) {
-    squares[i] = values[i] * values[i];
+  for (int64_t pair = first; pair < size / 2; pair += stride) {
+    const double2 two = __ldg(reinterpret_cast<const double2*>(values) + pair);
+    const double2 squared = make_double2(two.x * two.x, two.y * two.y);
+    reinterpret_cast<double2*>(squares)[pair] = squared;
   }
+  if (first == 0 && size % 2 != 0) squares[size - 1] = values[size - 1] * values[size - 1];
 }
 
 // The sum over a warp, in its lane 0; all lanes call it.
@@ -36,11 +41,18 @@ __global__ void __launch_bounds__(kThreads)
   SIMT_SHARED(double, warp_squares, [kWarps]);
   const double* column = values + static_cast<int64_t>(blockIdx.x) * rows;
   double sum = 0, square = 0;
-  for (int64_t row = threadIdx.x; row < rows; row += kThreads) {
-    const double x = column[row];
+  const auto add = [&](double x) {
     sum += x;
     square = fma(x, x, square);
+  };
+  const int64_t skipped = reinterpret_cast<uintptr_t>(column) % sizeof(double2) == 0 ? 0 : 1;  // rows before the pairs
+  for (int64_t pair = threadIdx.x; pair < (rows - skipped) / 2; pair += kThreads) {
+    const double2 two = __ldg(reinterpret_cast<const double2*>(column + skipped) + pair);
+    add(two.x);
+    add(two.y);
   }
+  if (threadIdx.x == 0 && skipped == 1) add(column[0]);
+  if (threadIdx.x == 0 && (rows - skipped) % 2 != 0) add(column[rows - 1]);
   sum = warp_sum(sum);
   square = warp_sum(square);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;

@@ -19,7 +19,11 @@ namespace {
 // A multiprocessor holds at least so many blocks: up to 128 registers a thread, which no architecture needs to spill at
 // (12 blocks, 80 registers: sm_90 and sm_120 spill).
 // Mixtures need 160, for the scores of four rows by weights of their own (7 blocks have no more registers than 8).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000  // where six spill
+constexpr int kResidentBlocks = 8, kResidentMixtureBlocks = 5;
+#else
 constexpr int kResidentBlocks = 8, kResidentMixtureBlocks = 6;
+#endif
 
 // Normals 4 block .. 4 block + 3 of each row: normal[i] holds those of the four rows.
 __device__ __forceinline__ void draw_block(const Rows& rows, uint32_t block, float4 normal[4]) {
