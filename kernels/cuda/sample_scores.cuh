@@ -19,7 +19,7 @@ namespace {
 // A multiprocessor holds at least so many blocks: up to 128 registers a thread, which no architecture needs to spill at
 // (12 blocks, 80 registers: sm_90 and sm_120 spill).
 // Mixtures need 160, for the scores of four rows by weights of their own (7 blocks have no more registers than 8).
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000  // where six spill
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ / 100 == 10  // as many registers; with six, ptxas spills two of them
 constexpr int kResidentBlocks = 8, kResidentMixtureBlocks = 5;
 #else
 constexpr int kResidentBlocks = 8, kResidentMixtureBlocks = 6;
