@@ -55,8 +55,8 @@ __global__ void __launch_bounds__(kThreads) drop_kernel(const DropArguments a) {
   float4* values = reinterpret_cast<float4*>(a.values) + static_cast<size_t>(number) * 4;
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
-    const auto kept = [&](int byte, float x) {
-      return (words[w] >> 8 * byte & 255) >= a.dropped ? Lanes::multiply(x, a.scale) : 0.0f;
+    const auto kept = [&](int byte, float x) {  // by a factor, lest what is dropped is not loaded, in parts of a vector
+      return Lanes::multiply(x, (words[w] >> 8 * byte & 255) >= a.dropped ? a.scale : 0.0f);
     };
     const float4 x = values[w];
     values[w] = make_float4(kept(0, x.x), kept(1, x.y), kept(2, x.z), kept(3, x.w));
