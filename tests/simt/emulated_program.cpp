@@ -1,5 +1,7 @@
 // doppel_simt: the program with the emulator as its CUDA device, for tests of whole commands. What the emulator has to
-// report fails the program.
+// report fails the program. From the environment:
+//   EMULATED_FAILING_CALL=N   the Nth call of CUDA's functions fails, and with EMULATED_LOSS=1 all later ones
+//   EMULATED_CALLS=FILE       the number of calls is written to FILE
 #include <cstdio>
 #include <cstdlib>
 
@@ -11,14 +13,24 @@ extern "C" const doppel::CudaPlugin doppel_cuda_plugin;
 namespace doppel {
 namespace {
 
-struct ReportsAtTheEnd {
-  ~ReportsAtTheEnd() {
+struct EmulatedDevice {
+  EmulatedDevice() {
+    if (const char* number = std::getenv("EMULATED_FAILING_CALL"))
+      simt::options().failing_call = std::strtoull(number, nullptr, 10);
+    simt::options().device_is_lost = std::getenv("EMULATED_LOSS") != nullptr;
+  }
+  ~EmulatedDevice() {
+    if (const char* path = std::getenv("EMULATED_CALLS")) {
+      std::FILE* file = std::fopen(path, "w");
+      std::fprintf(file, "%llu\n", static_cast<unsigned long long>(simt::counts().calls));
+      std::fclose(file);
+    }
     const std::vector<std::string> reports = simt::take_reports();
     for (const std::string& report : reports) std::fprintf(stderr, "emulated device: %s\n", report.c_str());
     if (!reports.empty()) std::_Exit(EXIT_FAILURE);
   }
 };
-const ReportsAtTheEnd at_the_end;
+const EmulatedDevice emulated_device;
 
 }  // namespace
 

@@ -31,6 +31,8 @@ struct Options {
   size_t shared_limit = 48 << 10;  // bytes of shared memory a block may have
   size_t device_memory = size_t{1} << 30;
   int devices = 1;
+  uint64_t failing_call = 0;    // the number of the call of CUDA's functions that fails; 0: none does
+  bool device_is_lost = false;  // then, with all later ones
 };
 
 Options& options();
@@ -41,6 +43,7 @@ std::vector<std::string> take_reports();
 // Since the start of the program: that kernels ran at all, and what a steady state does without.
 struct Counts {
   uint64_t launches = 0, blocks = 0, threads = 0, barriers = 0, collectives = 0;
+  uint64_t calls = 0;        // of the functions of the runtime, cuBLAS and cuSOLVER, and of launches
   uint64_t allocations = 0;  // of device and pinned memory
   uint64_t waits = 0;        // of the host, for all that a stream or the device has to do
 };

@@ -595,6 +595,10 @@ void count_allocation() {
 void count_wait() {
   ++totals.waits;
 }
+bool fails() {
+  const uint64_t number = ++totals.calls, failing = options().failing_call;
+  return failing > 0 && (number == failing || (number > failing && options().device_is_lost));
+}
 
 void abort_launch(const std::string& what) {
   running.in_kernel = false;
@@ -622,6 +626,7 @@ cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t share
                            Body body) {
   static const bool caught = (catch_faults(), true);
   (void)caught;
+  if (fails()) return cudaErrorLaunchFailure;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > 1024 || block.z > 64 || !grid.x || !grid.y || !grid.z || grid.y > 65535 ||
       grid.z > 65535 || shared_bytes > options().shared_limit) {

@@ -30,6 +30,7 @@ void report(const std::string& what);
 
 void count_allocation();
 void count_wait();
+bool fails();  // counts a call; whether it is one that the options let fail
 
 // checker.cpp
 void checker_block_start();

@@ -243,15 +243,20 @@ cudaError_t after_waiting() {
 
 using namespace simt;  // NOLINT: this file's functions have C linkage and CUDA's names
 #define SIMT_API extern "C" cudaError_t CUDARTAPI
+#define SIMT_MAY_FAIL(error) \
+  if (fails()) return remember(error)
 
 SIMT_API cudaGetDeviceCount(int* count) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   *count = options().devices;
   return remember(*count ? cudaSuccess : cudaErrorNoDevice);
 }
 SIMT_API cudaSetDevice(int device) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   return remember(device >= 0 && device < options().devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
 SIMT_API cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   *properties = cudaDeviceProp{};
   std::strcpy(properties->name, "CPU emulation");
   properties->major = 8;
@@ -270,21 +275,26 @@ SIMT_API cudaPeekAtLastError() {
   return last_error;
 }
 SIMT_API cudaDeviceSynchronize() {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   count_wait();
   run_everything();
   return after_waiting();
 }
 
 SIMT_API cudaMalloc(void** pointer, size_t bytes) {
+  SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
   return remember(allocate(pointer, bytes, false));
 }
 SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) {
+  SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
   return remember(allocate(pointer, bytes, false));
 }
 SIMT_API cudaMallocHost(void** pointer, size_t bytes) {
+  SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
   return remember(allocate(pointer, bytes, true));
 }
 SIMT_API cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   *attributes = {};
   const Residence where = residence(pointer, 1);
   attributes->type = where == Residence::kDevice       ? cudaMemoryTypeDevice
@@ -293,24 +303,31 @@ SIMT_API cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*
   return cudaSuccess;
 }
 SIMT_API cudaFree(void* pointer) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   return release_after_everything(pointer);
 }
 SIMT_API cudaFreeHost(void* pointer) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   return release_after_everything(pointer);
 }
-SIMT_API cudaFreeAsync(void* pointer, cudaStream_t stream) {  // work of other streams that comes later finds it gone
+SIMT_API cudaFreeAsync(void* pointer, cudaStream_t stream) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
+  // Work of other streams that comes later finds it gone.
   if (pointer) add(stream, [=] { release(pointer); });
   return cudaSuccess;
 }
 SIMT_API cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   return copy(to, from, bytes, kind, stream);
 }
 SIMT_API cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   const cudaError_t error = copy(to, from, bytes, kind, nullptr);
   run_until(&default_stream, kEverything);
   return error == cudaSuccess ? after_waiting() : error;
 }
 SIMT_API cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t stream) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   if (residence(pointer, bytes) != Residence::kDevice) {
     report("cudaMemset past the end of an allocation");
     return remember(cudaErrorInvalidValue);
@@ -320,6 +337,7 @@ SIMT_API cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t st
 }
 
 SIMT_API cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   if (streams.empty()) coin.seed(options().seed);
   *stream = new CUstream_st;
   (*stream)->blocking = !(flags & cudaStreamNonBlocking);
@@ -327,29 +345,35 @@ SIMT_API cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return cudaSuccess;
 }
 SIMT_API cudaStreamDestroy(cudaStream_t stream) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   run_until(stream, kEverything);
   std::erase(streams, stream);
   delete stream;
   return cudaSuccess;
 }
 SIMT_API cudaStreamSynchronize(cudaStream_t stream) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   count_wait();
   run_until(stream_of(stream), kEverything);
   return after_waiting();
 }
 SIMT_API cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   if (event->recording) add(stream, nullptr, event->recording);
   return cudaSuccess;
 }
 SIMT_API cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   *event = new CUevent_st;
   return cudaSuccess;
 }
 SIMT_API cudaEventDestroy(cudaEvent_t event) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   delete event;
   return cudaSuccess;
 }
 SIMT_API cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   auto recording = std::make_shared<Recording>();
   recording->stream = stream_of(stream);
   recording->number = works + 1;
@@ -358,6 +382,7 @@ SIMT_API cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaSuccess;
 }
 SIMT_API cudaEventSynchronize(cudaEvent_t event) {
+  SIMT_MAY_FAIL(cudaErrorUnknown);
   const std::shared_ptr<Recording> recording = event->recording;
   if (recording && !recording->done) run_until(recording->stream, recording->number);
   return after_waiting();
@@ -379,6 +404,8 @@ extern "C" const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
       return "cudaErrorNoDevice";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorUnknown:
+      return "cudaErrorUnknown";
     default:
       return "another CUDA error";
   }
