@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Real tables on the emulated device, whole commands: models, rows, scores and evaluations are the CPU's to the byte.
+# bash tests/simt/test_tables.sh PATH/TO/doppel_simt
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+data=$(realpath "${DOPPEL_DATA:-$here/../../../shared/data}")
+. "$here/../cli/expect.sh"
+[[ -e $data/adult_train.csv.gz ]] || { echo 'no real tables: see tests/CMakeLists.txt'; exit 77; }
+
+gzip -dc "$data/adult_train.csv.gz" | head -n 2001 >adult.csv
+gzip -dc "$data/diamonds.csv.gz" | head -n 2001 >diamonds.csv
+cp "$data/life_expectancy.csv" life.csv
+
+both() {  # both NAME.EXTENSION COMMAND...: to NAME-cpu.EXTENSION and NAME-cuda.EXTENSION, which are the same
+  local name=${1%.*} extension=${1##*.}
+  shift
+  expect_status 0 "$doppel" "$@" -o "$name-cpu.$extension" --backend cpu -q
+  expect_status 0 "$doppel" "$@" -o "$name-cuda.$extension" --backend cuda --threads 1 -q
+  cmp "$name-cpu.$extension" "$name-cuda.$extension" || fail "$name.$extension differs"
+}
+
+for table in adult diamonds life; do
+  for model in mixture pca; do
+    both $table-$model.doppel fit $table.csv --model $model
+    both $table-$model.csv generate $table-$model-cpu.doppel --rows 2000 --seed 3
+  done
+done
+both strange.csv score adult-mixture-cpu.doppel adult.csv
+
+# Nearest rows are found on the device, too.
+for backend in cpu cuda; do
+  expect_status 0 "$doppel" evaluate --real adult.csv --synthetic adult-mixture-cpu.csv --holdout adult-pca-cpu.csv \
+    --backend $backend --threads 1 -q --json evaluation-$backend.json
+  grep -q "\"backend\": \"$backend" evaluation-$backend.json || fail "not on $backend"
+done
+python3 - <<'PYTHON' || fail "evaluations differ"
+import json
+def figures(path):
+    return {name: value for name, value in json.load(open(path)).items()
+            if name not in ("backend", "peak_memory_bytes") and not name.endswith("seconds")}
+assert figures("evaluation-cpu.json") == figures("evaluation-cuda.json")
+PYTHON
+exit $((failures > 0))
