@@ -97,11 +97,12 @@ void find_factor(Differences& differences, const std::vector<float>& spread, int
     for (int64_t j = 0; j < levels; ++j)
       factor[k * levels + j] = static_cast<float>(deviation * found.vectors[static_cast<size_t>(j * stride + k)]);
   }
+  std::vector<double> variance(static_cast<size_t>(levels));
+  for (size_t i = 0; i < differences.value.size(); ++i)
+    variance[i % variance.size()] +=
+        std::pow(static_cast<double>(differences.value[i]), 2) / static_cast<double>(count);
   for (int64_t j = 0; j < levels; ++j) {
-    double left = 0;
-    for (int64_t i = 0; i < count; ++i)
-      left += std::pow(static_cast<double>(differences.value[static_cast<size_t>(i * levels + j)]), 2) /
-              static_cast<double>(count);
+    double left = variance[static_cast<size_t>(j)];
     for (int64_t k = 0; k < directions; ++k) left -= std::pow(static_cast<double>(factor[k * levels + j]), 2);
     noise[j] = static_cast<float>(std::sqrt(std::max(left, 0.0)));
   }

@@ -61,9 +61,9 @@ int64_t deviate_vectors(const LevelsAroundMeans& of, int64_t count, uint8_t* lev
   const int64_t whole = whole_vectors(count), lanes = static_cast<int64_t>(hn::Lanes(kTag));
   const Floats most = hn::Set(kTag, 255.0f);
   for (int64_t i = 0; i < whole; i += lanes) {
-    const Floats mean = hn::LoadU(kTag, of.means + i);
-    const auto place = hn::Min(hn::Max(rounded(mean), hn::Zero(kIntegers)), hn::Set(kIntegers, 255));  // NaNs, too
-    const Floats scale = hn::GatherIndex(kTag, of.spread, place);
+    const Floats given = hn::LoadU(kTag, of.means + i);
+    const Floats mean = hn::IfThenElseZero(hn::Ge(given, hn::Zero(kTag)), given);  // NaNs, too
+    const Floats scale = hn::GatherIndex(kTag, of.spread, rounded(hn::Min(mean, most)));
     const Floats deviation = hn::MulAdd(hn::LoadU(kTag, of.noise + i), hn::LoadU(kTag, of.normals + i),
                                         hn::LoadU(kTag, of.deviations + i));
     const Floats level = hn::MulAdd(scale, deviation, mean);

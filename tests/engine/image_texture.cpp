@@ -68,9 +68,10 @@ TEST(ImageTexture, LevelsAroundMeansAreRoundedAndClipped) {
 }
 
 TEST(ImageTexture, MeansThatAreNoNumbersAreLevelsAllTheSame) {  // of a model file whose weights overflow
-  const std::vector<float> means(17, std::numeric_limits<float>::quiet_NaN()), ones(17, 1), spread(ImageTexture::kMeans);
+  const std::vector<float> means(17, std::numeric_limits<float>::quiet_NaN()), ones(17, 1), spread(ImageTexture::kMeans, 3);
   std::vector<uint8_t> levels(17);
   levels_around_means({means.data(), ones.data(), ones.data(), ones.data(), spread.data()}, 17, levels.data());
+  EXPECT_EQ(levels, std::vector<uint8_t>(17, 6));  // around 0
 }
 
 TEST(ImageTexture, MeansAreThoseOfTheLikelihood) {
