@@ -10,6 +10,7 @@
 //                second pass.
 #include "kernels/cuda/co_moments.h"
 #include "kernels/cuda/simt.h"
+#include "kernels/cuda/sums.cuh"
 
 namespace doppel::cuda {
 namespace {
@@ -26,13 +27,6 @@ __global__ void __launch_bounds__(kThreads) square_kernel(const double* values, 
     reinterpret_cast<double2*>(squares)[pair] = squared;
   }
   if (first == 0 && size % 2 != 0) squares[size - 1] = values[size - 1] * values[size - 1];
-}
-
-// The sum over a warp, in its lane 0; all lanes call it.
-__device__ __forceinline__ double warp_sum(double x) {
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) x += __shfl_down_sync(0xffffffffu, x, distance);
-  return x;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -53,8 +47,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (threadIdx.x == 0 && skipped == 1) add(column[0]);
   if (threadIdx.x == 0 && (rows - skipped) % 2 != 0) add(column[rows - 1]);
-  sum = warp_sum(sum);
-  square = warp_sum(square);
+  sum = sum_of_warp(sum);
+  square = sum_of_warp(square);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   if (lane == 0) {
     warp_sums[warp] = sum;
@@ -62,8 +56,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   __syncthreads();
   if (warp == 0) {
-    sum = warp_sum(lane < kWarps ? warp_sums[lane] : 0);
-    square = warp_sum(lane < kWarps ? warp_squares[lane] : 0);
+    sum = sum_of_warp(lane < kWarps ? warp_sums[lane] : 0);
+    square = sum_of_warp(lane < kWarps ? warp_squares[lane] : 0);
     if (lane == 0) {
       sums[blockIdx.x] = sum;
       square_sums[blockIdx.x] = square;

@@ -1,4 +1,4 @@
-// What the kernels of images share (kernels/image_sampler.h): a row's random numbers, and the means of levels.
+// What the kernels of images and of training share: a row's random numbers, and the means of levels.
 #pragma once
 
 #include "kernels/common/math.h"
@@ -25,10 +25,11 @@ struct RowOfWords {
     return four;
   }
 };
-__device__ __forceinline__ RowOfWords row_of_words(uint64_t seed, uint64_t row) {
+__device__ __forceinline__ RowOfWords row_of_words(uint64_t seed, uint64_t row,
+                                                   doppel::Stream stream = doppel::Stream::kRows) {
   RowOfWords words{philox_key(seed), {}};
   words.row = portable::philox_row<PlainLanes>(static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
-                                               static_cast<uint32_t>(doppel::Stream::kRows), words.key);
+                                               static_cast<uint32_t>(stream), words.key);
   return words;
 }
 

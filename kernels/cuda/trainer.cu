@@ -22,28 +22,23 @@
 // they have in memory, and the last one to finish adds it up in the blocks' order.
 #include <algorithm>
 
-#include "kernels/common/math.h"
-#include "kernels/common/philox.h"
+#include "kernels/cuda/image_rows.cuh"
+#include "kernels/cuda/sums.cuh"
 #include "kernels/cuda/trainer.h"
 #include "kernels/cuda/vectors.cuh"
-#include "kernels/random.h"
 
 namespace doppel::cuda {
 namespace {
 
 using Lanes = PlainLanes;
 
-constexpr int kWarp = 32, kWarps = kThreads / kWarp;
-constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kWarps = kThreads / kWarp;
 
 // ---- draws
 
 // Words of doppel::philox_words(seed, row, use, Stream::kFit).
 __device__ __forceinline__ void draw_words(uint64_t seed, uint64_t row, uint32_t use, uint32_t words[4]) {
-  const PhiloxKey key = philox_key(seed);
-  const auto of_row = portable::philox_row<Lanes>(static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
-                                                  static_cast<uint32_t>(doppel::Stream::kFit), key);
-  portable::philox_block<Lanes>(of_row, use, key, portable::philox_keys<Lanes>(key), words);
+  row_of_words(seed, row, doppel::Stream::kFit).block(use, words);
 }
 
 __global__ void __launch_bounds__(kThreads) drop_kernel(const DropArguments a) {
@@ -64,12 +59,6 @@ __global__ void __launch_bounds__(kThreads) drop_kernel(const DropArguments a) {
 }
 
 // ---- sums of losses
-
-__device__ __forceinline__ double sum_of_warp(double x) {
-#pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_down_sync(kAllLanes, x, step);
-  return x;
-}
 
 // The sum over the block's threads, in the first one. `shared` [kWarps] may be used again after a barrier.
 __device__ __forceinline__ double sum_of_block(double x, double* shared) {

@@ -34,22 +34,7 @@ done
 for model in vae-dense cnn; do
   other=("$doppel" fit x-images-idx3-ubyte --model $model -o long.doppel --resume)
   long=("$doppel" fit x-images-idx3-ubyte --model $model --epochs 40 --seed 2)
-  start=$(date +%s%N)
-  expect_status 0 "${long[@]}" -o whole.doppel
-  took=$(($(date +%s%N) - start))
-  share=2
-  until [[ -e long.doppel.checkpoint ]] || ((share > 64)); do
-    rm -f long.doppel
-    "${long[@]}" -o long.doppel 2>stderr.txt >stdout.txt &
-    fit=$!
-    sleep "$(awk "BEGIN {print $took / 1e9 / $share}")"
-    kill -INT $fit
-    wait $fit
-    status=$?
-    [[ $status == 0 || $status == 130 ]] || fail "status $status of a fit of $model that was interrupted"
-    share=$((share * 2))
-  done
-  [[ $status == 130 && ! -e long.doppel ]] || fail "status $status of a fit of $model that was interrupted"
+  interrupt_fit "${long[@]}"
   expect_error "'long.doppel.checkpoint' keeps what was learned: the same command with --resume goes on"
   expect_status 2 "${long[@]}" -o long.doppel
   expect_error "--resume goes on, or delete it to start anew"

@@ -50,20 +50,7 @@ done
 
 # A fit that is interrupted half-way goes on to the same model.
 long=("$doppel" fit few-images-idx3-ubyte --model vae-dense --epochs 8 --seed 2 --backend cuda --texture none)
-start=$(date +%s%N)
-expect_status 0 "${long[@]}" -o whole.doppel
-took=$(($(date +%s%N) - start))
-share=2
-until [[ -e long.doppel.checkpoint ]] || ((share > 64)); do
-  rm -f long.doppel
-  "${long[@]}" -o long.doppel 2>stderr.txt >stdout.txt &
-  fit=$!
-  sleep "$(awk "BEGIN {print $took / 1e9 / $share}")"
-  kill -INT $fit
-  wait $fit
-  share=$((share * 2))
-done
-[[ -e long.doppel.checkpoint && ! -e long.doppel ]] || fail "no checkpoint of a fit that was interrupted"
+interrupt_fit "${long[@]}"
 expect_status 2 "${long[@]/cuda/cpu}" -o long.doppel --resume
 expect_error "is of another training: the backend"
 expect_status 0 "${long[@]}" -o long.doppel --resume
