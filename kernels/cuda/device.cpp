@@ -2,6 +2,7 @@
 
 #include <nvtx3/nvToolsExt.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,29 @@ ProfilerRange::ProfilerRange(const char* name) {
 }
 ProfilerRange::~ProfilerRange() {
   nvtxRangePop();
+}
+
+Graph capture_graph(cudaStream_t stream, const std::function<void()>& enqueue) {
+  struct Deleter {
+    void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+  };
+  using Captured = std::unique_ptr<CUgraph_st, Deleter>;
+  cudaGraph_t graph = nullptr;
+  // Other threads may allocate meanwhile.
+  CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  try {
+    enqueue();
+  } catch (...) {
+    cudaStreamEndCapture(stream, &graph);
+    cudaGetLastError();
+    Captured{graph};
+    throw;
+  }
+  CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
+  const Captured captured(graph);
+  cudaGraphExec_t executable = nullptr;
+  CUDA_CHECK(cudaGraphInstantiateWithFlags(&executable, graph, 0));
+  return Graph(executable);
 }
 
 }  // namespace doppel::cuda

@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <ranges>
 #include <string>
@@ -39,15 +40,19 @@ struct ProfilerRange {
   ProfilerRange& operator=(const ProfilerRange&) = delete;
 };
 
-// stream.get(), event.get() are what CUDA's functions take.
+// get() is what CUDA's functions take.
 struct StreamDeleter {
   void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
 };
 struct EventDeleter {
   void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
 };
+struct GraphDeleter {
+  void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
+};
 using Stream = std::unique_ptr<CUstream_st, StreamDeleter>;
 using Event = std::unique_ptr<CUevent_st, EventDeleter>;
+using Graph = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
 
 inline Stream make_stream() {
   cudaStream_t stream = nullptr;
@@ -59,6 +64,10 @@ inline Event make_event() {  // orders streams; measures no time
   CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   return Event(event);
 }
+
+// What `enqueue` asks the stream for, to be asked for again in one call, cudaGraphLaunch, with the same arguments and
+// memory. Nothing of it runs now, and it may neither allocate nor wait. An error leaves the stream as it was.
+Graph capture_graph(cudaStream_t stream, const std::function<void()>& enqueue);
 
 // `size` values of T on the device, uninitialised. Freed in the order of `stream`, which must outlive it.
 template <class T>

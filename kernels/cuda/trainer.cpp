@@ -1,5 +1,5 @@
 // The host's half of training on CUDA: one stream computes, another brings batches, and neither is waited for until
-// losses or parameters are asked for.
+// losses or parameters are asked for. A pass is a graph that was captured when the slot's batch had that pass before.
 #include "kernels/cuda/trainer.h"
 
 #include <algorithm>
@@ -48,13 +48,25 @@ struct Layer {
   float kept_scale() const { return static_cast<float>(kDropoutShares) / static_cast<float>(kDropoutShares - dropped); }
 };
 
+enum class Pass : uint8_t { kStep, kMeasure, kMeasureByMeans };
+constexpr size_t kPasses = 3;
+
+// A pass over a slot's batch. The first is asked for call by call, as kernels are loaded then; the second is recorded.
+struct RecordedPass {
+  bool was_run = false;
+  Graph graph;
+};
+
 // Memory of a batch on both sides. `copied`: the host's is free again; `used`: the device's is.
 struct Slot {
   PinnedBuffer<float> host_x;
   PinnedBuffer<int32_t> host_labels;
+  PinnedBuffer<StepNumbers> host_numbers;
   DeviceBuffer<float> x;
   DeviceBuffer<int32_t> labels;
+  DeviceBuffer<StepNumbers> numbers;
   Event copied = make_event(), used = make_event();
+  std::array<RecordedPass, kPasses> passes;
 };
 
 class CudaTrainer : public PreparedTrainer {
@@ -70,11 +82,11 @@ class CudaTrainer : public PreparedTrainer {
   void write(std::span<const ParameterState> parameters) override;
 
  private:
-  // What a pass works with.
-  struct Pass {
-    const Slot* slot;
-    int64_t counted;  // rows
-    TrainingDraws draws;
+  // What a pass works with: the same each time.
+  struct Work {
+    const float* x;
+    const int32_t* labels;
+    const StepNumbers* numbers;
     const float* parameters;
     bool is_step;
   };
@@ -84,16 +96,16 @@ class CudaTrainer : public PreparedTrainer {
   void check_size(int64_t of_row) const;
   DeviceBuffer<float> floats(int64_t count) const { return {static_cast<size_t>(count), compute_.get()}; }
   void zero(DeviceBuffer<float>& buffer) const;
-  const Slot& bring_batch(int64_t rows);
-  void end_pass(const Slot& slot);
+  Slot& bring_batch(int64_t rows, const TrainingStep& step);
+  void run(Pass pass, Slot& slot);
 
-  const float* input_of(size_t layer, const Pass& pass) const;
-  void forward(const Pass& pass);
-  void forward_layer(Layer& layer, const float* x, const Pass& pass);
-  void find_loss(const Pass& pass, float weight);
-  void backward(const Pass& pass, const TrainingStep& step);
+  void enqueue(const Work& work);
+  const float* input_of(size_t layer, const Work& work) const;
+  void forward_layer(Layer& layer, const float* x, const Work& work);
+  void find_loss(const Work& work);
+  void backward(const Work& work);
   // From the gradient of what the layer gives to that of its sums, and of biases and labels' weights.
-  void mask(const Layer& layer, float* gradient, const Pass& pass);
+  void mask(const Layer& layer, float* gradient, const Work& work);
   void backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient);
   template <class Take>
   void for_each_piece(const Layer& layer, const Take& take) const;
@@ -103,6 +115,7 @@ class CudaTrainer : public PreparedTrainer {
   }
   Totals totals(size_t first) const { return {partial_.data(), finished_.data(), losses_.data() + first}; }
 
+  void make_means();
   template <class Visit>
   void for_each_parameter(std::span<const ParameterState> parameters, const Visit& visit);
   void copy_parameter(const DeviceBuffer<float>& from, const Place& place, const Layer& layer, std::span<float> to);
@@ -234,8 +247,10 @@ void CudaTrainer::make_buffers() {
   for (Slot& slot : slots_) {
     slot.host_x = make_pinned<float>(static_cast<size_t>(rows_ * inputs));
     slot.host_labels = make_pinned<int32_t>(static_cast<size_t>(rows_));
+    slot.host_numbers = make_pinned<StepNumbers>(1);
     slot.x = floats(rows_ * inputs);
     slot.labels = DeviceBuffer<int32_t>(static_cast<size_t>(rows_), compute_.get());
+    slot.numbers = DeviceBuffer<StepNumbers>(1, compute_.get());
     zero(slot.x);  // rows past a batch's end are computed, too
     CUDA_CHECK(cudaMemsetAsync(slot.labels.data(), 0, slot.labels.size() * sizeof(int32_t), compute_.get()));
     CUDA_CHECK(cudaEventRecord(slot.used.get(), compute_.get()));
@@ -251,11 +266,27 @@ PreparedTrainer::Batch CudaTrainer::batch() {
   return {slot.host_x.get(), slot.host_labels.get()};
 }
 
-const Slot& CudaTrainer::bring_batch(int64_t rows) {
+StepNumbers numbers_of(int64_t rows, const TrainingStep& step) {
+  const AdamScales scales = adam_scales(step.rate, step.number);
+  const auto counted = static_cast<double>(rows);
+  return {step.draws.seed,
+          step.draws.use,
+          static_cast<int32_t>(rows),
+          static_cast<float>(1 / counted),
+          static_cast<float>(step.divergence_weight / counted),
+          static_cast<float>(scales.scale),
+          static_cast<float>(scales.epsilon),
+          static_cast<float>(step.mean_share)};
+}
+
+Slot& CudaTrainer::bring_batch(int64_t rows, const TrainingStep& step) {
   CUDA_CHECK(cudaSetDevice(device_));
   if (rows < 1 || rows > rows_) throw Error("a batch of no or too many rows");
-  const Slot& slot = slots_[turn_++ % slots_.size()];
+  Slot& slot = slots_[turn_++ % slots_.size()];
+  slot.host_numbers[0] = numbers_of(rows, step);
   CUDA_CHECK(cudaStreamWaitEvent(copy_.get(), slot.used.get(), 0));
+  CUDA_CHECK(cudaMemcpyAsync(slot.numbers.data(), slot.host_numbers.get(), sizeof(StepNumbers), cudaMemcpyHostToDevice,
+                             copy_.get()));
   CUDA_CHECK(cudaMemcpyAsync(slot.x.data(), slot.host_x.get(),
                              static_cast<size_t>(rows * layers_.front().inputs()) * sizeof(float),
                              cudaMemcpyHostToDevice, copy_.get()));
@@ -267,41 +298,48 @@ const Slot& CudaTrainer::bring_batch(int64_t rows) {
   return slot;
 }
 
-void CudaTrainer::end_pass(const Slot& slot) {
-  CUDA_CHECK(cudaEventRecord(slot.used.get(), compute_.get()));
-}
-
 void CudaTrainer::step(int64_t rows, const TrainingStep& step) {
-  const Pass pass{&bring_batch(rows), rows, step.draws, value_.data(), true};
-  forward(pass);
-  find_loss(pass, static_cast<float>(1 / static_cast<double>(rows)));
-  backward(pass, step);
-  end_pass(*pass.slot);
-  const AdamScales scales = adam_scales(step.rate, step.number);
-  move_parameters(
-      {value_.data(), first_.data(), second_.data(), mean_.data(), gradient_.data(), parameters_,
-       static_cast<float>(scales.scale), static_cast<float>(scales.epsilon), static_cast<float>(step.mean_share)},
-      compute_.get());
+  run(Pass::kStep, bring_batch(rows, step));
 }
 
 void CudaTrainer::measure(int64_t rows, const TrainingDraws& draws, bool by_means) {
   if (by_means && mean_.size() == 0) throw Error("means of parameters that were never written");
-  const Pass pass{&bring_batch(rows), rows, draws, by_means ? mean_.data() : value_.data(), false};
-  forward(pass);
-  find_loss(pass, 0);
-  end_pass(*pass.slot);
+  run(by_means ? Pass::kMeasureByMeans : Pass::kMeasure, bring_batch(rows, {draws}));
+}
+
+// ---- passes
+
+void CudaTrainer::run(Pass pass, Slot& slot) {
+  const ProfilerRange range(pass == Pass::kStep ? "training step" : "training measure");
+  const Work work{slot.x.data(), slot.labels.data(), slot.numbers.data(),
+                  pass == Pass::kMeasureByMeans ? mean_.data() : value_.data(), pass == Pass::kStep};
+  RecordedPass& recorded = slot.passes[static_cast<size_t>(pass)];
+  if (!recorded.was_run) {
+    enqueue(work);
+    recorded.was_run = true;
+  } else {
+    if (!recorded.graph) recorded.graph = capture_graph(compute_.get(), [&] { enqueue(work); });
+    CUDA_CHECK(cudaGraphLaunch(recorded.graph.get(), compute_.get()));
+  }
+  CUDA_CHECK(cudaEventRecord(slot.used.get(), compute_.get()));
+}
+
+void CudaTrainer::enqueue(const Work& work) {
+  for (size_t i = 0; i < layers_.size(); ++i) forward_layer(layers_[i], input_of(i, work), work);
+  find_loss(work);
+  if (!work.is_step) return;
+  backward(work);
+  move_parameters(
+      {value_.data(), first_.data(), second_.data(), mean_.data(), gradient_.data(), parameters_, work.numbers},
+      compute_.get());
 }
 
 // ---- forward
 
-const float* CudaTrainer::input_of(size_t layer, const Pass& pass) const {
-  if (layer == 0) return pass.slot->x.data();
+const float* CudaTrainer::input_of(size_t layer, const Work& work) const {
+  if (layer == 0) return work.x;
   const Layer& before = layers_[layer - 1];
   return before.is_gaussian ? before.latents.data() : before.y.data();
-}
-
-void CudaTrainer::forward(const Pass& pass) {
-  for (size_t i = 0; i < layers_.size(); ++i) forward_layer(layers_[i], input_of(i, pass), pass);
 }
 
 // Calls take(first, rows) for rows whose patches fit their buffer.
@@ -312,13 +350,13 @@ void CudaTrainer::for_each_piece(const Layer& layer, const Take& take) const {
   for (int64_t first = 0; first < rows_; first += most) take(first, std::min(most, rows_ - first));
 }
 
-void CudaTrainer::forward_layer(Layer& layer, const float* x, const Pass& pass) {
-  const float *weight = pass.parameters + layer.weight.first, *bias = pass.parameters + layer.bias.first;
+void CudaTrainer::forward_layer(Layer& layer, const float* x, const Work& work) {
+  const float *weight = work.parameters + layer.weight.first, *bias = work.parameters + layer.bias.first;
   float* y = layer.y.data();
   const auto rows = static_cast<int32_t>(rows_);
   const auto add_bias = [&] {
-    finish_sums({y, bias, layer.labels > 0 ? pass.parameters + layer.label_weight.first : nullptr,
-                 pass.slot->labels.data(), y, static_cast<int32_t>(rows_ * layer.outputs() / layer.channels()),
+    finish_sums({y, bias, layer.labels > 0 ? work.parameters + layer.label_weight.first : nullptr, work.labels, y,
+                 static_cast<int32_t>(rows_ * layer.outputs() / layer.channels()),
                  static_cast<int32_t>(layer.channels()), layer.rectified()},
                 Precision::kSingle, compute_.get());
   };
@@ -349,33 +387,31 @@ void CudaTrainer::forward_layer(Layer& layer, const float* x, const Pass& pass) 
       pool_images({x, y, layer.map, rows, layer.largest.data(), layer.rectified()}, Precision::kSingle, compute_.get());
       break;
   }
-  if (pass.is_step && layer.dropped > 0)
-    drop_values(
-        {y, rows_ * layer.outputs(), pass.draws.seed, pass.draws.use + layer.use, layer.dropped, layer.kept_scale()},
-        compute_.get());
+  if (work.is_step && layer.dropped > 0)
+    drop_values({y, rows_ * layer.outputs(), work.numbers, layer.use, layer.dropped, layer.kept_scale()},
+                compute_.get());
   if (layer.is_gaussian)
-    draw_latents({y, layer.noise.data(), layer.latents.data(), rows, static_cast<int32_t>(pass.counted),
-                  static_cast<int32_t>(layer.outputs() / 2), pass.draws.seed, pass.draws.use + layer.use, totals(1)},
+    draw_latents({y, layer.noise.data(), layer.latents.data(), rows, static_cast<int32_t>(layer.outputs() / 2),
+                  work.numbers, layer.use, totals(1)},
                  compute_.get());
 }
 
 // The last layer's values become the gradient of the loss in a step.
-void CudaTrainer::find_loss(const Pass& pass, float weight) {
+void CudaTrainer::find_loss(const Work& work) {
   float* y = layers_.back().y.data();
   if (loss_ == TrainingLoss::kSoftmax) {
-    find_class_loss({y, pass.slot->labels.data(), static_cast<int32_t>(rows_), static_cast<int32_t>(pass.counted),
-                     static_cast<int32_t>(layers_.back().outputs()), weight, totals(0)},
-                    pass.is_step, compute_.get());
+    find_class_loss({y, work.labels, static_cast<int32_t>(rows_), static_cast<int32_t>(layers_.back().outputs()),
+                     work.numbers, totals(0)},
+                    work.is_step, compute_.get());
     return;
   }
   const int64_t pixels = layers_.front().inputs();
-  find_pixel_loss({y, pass.slot->x.data(), rows_ * pixels, pass.counted * pixels, weight, totals(0)}, loss_,
-                  pass.is_step, compute_.get());
+  find_pixel_loss({y, work.x, rows_ * pixels, pixels, work.numbers, totals(0)}, loss_, work.is_step, compute_.get());
 }
 
 // ---- backward
 
-void CudaTrainer::backward(const Pass& pass, const TrainingStep& step) {
+void CudaTrainer::backward(const Work& work) {
   float* gradient = layers_.back().y.data();  // of what the layer gives
   size_t turn = 0;
   const auto other = [&] { return gradients_[turn++ % gradients_.size()].data(); };
@@ -385,8 +421,7 @@ void CudaTrainer::backward(const Pass& pass, const TrainingStep& step) {
     if (layer.is_gaussian) {
       float* of_heads = other();
       find_gaussian_gradient({layer.y.data(), layer.noise.data(), gradient, of_heads, rows,
-                              static_cast<int32_t>(pass.counted), static_cast<int32_t>(layer.outputs() / 2),
-                              static_cast<float>(step.divergence_weight / static_cast<double>(pass.counted))},
+                              static_cast<int32_t>(layer.outputs() / 2), work.numbers},
                              compute_.get());
       gradient = of_heads;
     }
@@ -397,22 +432,22 @@ void CudaTrainer::backward(const Pass& pass, const TrainingStep& step) {
                            layer.rectified(), layer.kept_scale()},
                           compute_.get());
     } else {
-      mask(layer, gradient, pass);
-      backward_layer(layer, input_of(i, pass), gradient, x_gradient);
+      mask(layer, gradient, work);
+      backward_layer(layer, input_of(i, work), gradient, x_gradient);
     }
     gradient = x_gradient;
   }
 }
 
-void CudaTrainer::mask(const Layer& layer, float* gradient, const Pass& pass) {
+void CudaTrainer::mask(const Layer& layer, float* gradient, const Work& work) {
   mask_and_sum_columns(
       {gradient, layer.rectified() ? layer.y.data() : nullptr, layer.kept_scale(), column_partial_.data(),
        finished_.data(), gradient_.data() + layer.bias.first,
        static_cast<int32_t>(rows_ * layer.outputs() / layer.channels()), static_cast<int32_t>(layer.channels())},
       compute_.get());
   if (layer.labels > 0)
-    sum_labels({gradient, pass.slot->labels.data(), gradient_.data() + layer.label_weight.first,
-                static_cast<int32_t>(pass.counted), static_cast<int32_t>(layer.outputs()), layer.labels},
+    sum_labels({gradient, work.labels, gradient_.data() + layer.label_weight.first, work.numbers,
+                static_cast<int32_t>(layer.outputs()), layer.labels},
                compute_.get());
 }
 
@@ -521,13 +556,17 @@ void CudaTrainer::read(std::span<const ParameterState> parameters) {
   });
 }
 
+void CudaTrainer::make_means() {
+  mean_ = floats(parameters_);
+  zero(mean_);
+  CUDA_CHECK(cudaStreamSynchronize(compute_.get()));
+  for (Slot& slot : slots_) slot.passes = {};  // they know nothing of means
+}
+
 void CudaTrainer::write(std::span<const ParameterState> parameters) {
   CUDA_CHECK(cudaSetDevice(device_));
   for_each_parameter(parameters, [&](const ParameterState& state, const Place& place, const Layer& layer) {
-    if (!state.mean.empty() && mean_.size() == 0) {
-      mean_ = floats(parameters_);
-      zero(mean_);
-    }
+    if (!state.mean.empty() && mean_.size() == 0) make_means();
     copy_parameter(std::span<const float>(state.value), place, layer, value_);
     copy_parameter(std::span<const float>(state.first_moment), place, layer, first_);
     copy_parameter(std::span<const float>(state.second_moment), place, layer, second_);

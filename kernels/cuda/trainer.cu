@@ -9,17 +9,16 @@
 //   drop_values             4 bytes read, 4 written a value; 16 values a thread, of one Philox block
 //   draw_latents            8 read, 8 written a latent; a Philox block a pair; latents are few
 //   find_gaussian_gradient  16 read, 8 written a latent
-//   find_pixel_loss         8 read (12 of two outputs a pixel), 4 (8) written; about 30 or 60 operations of
-//   exponential,
+//   find_pixel_loss         8 read (12 of two outputs a pixel), 4 (8) written; about 30 or 60 operations of exponential,
 //                           logarithm and division a pixel
 //   find_class_loss         a warp a row; 4 read, 4 written a logit
 //   mask_and_sum_columns    8 read, 4 written a value (4 and none where nothing is rectified); sums of 1 / chunks
 //   sum_labels              4 read a value
 //   spread_to_largest       9 read a window's value, 4 written a pixel's
 //   move_parameters         20 read, 12 written a parameter (28 and 16 with means)
-// All bound by memory but for the small ones, which are bound by the launch. vae-dense has 1.6 million parameters: 52
-// MB a step, 11 us at an H200's 4.8 TB/s, less from L2; 128 rows of 784 pixels are 1.2 MB. A sum's blocks leave what
-// they have in memory, and the last one to finish adds it up in the blocks' order.
+// All bound by memory but for the small ones, which are bound by the launch (a graph's: trainer.h). vae-dense has 1.6
+// million parameters: 52 MB a step, 11 us at an H200's 4.8 TB/s, less from L2; 128 rows of 784 pixels are 1.2 MB. A
+// sum's blocks leave what they have in memory, and the last one to finish adds it up in the blocks' order.
 #include <algorithm>
 
 #include "kernels/cuda/image_rows.cuh"
@@ -46,7 +45,7 @@ __global__ void __launch_bounds__(kThreads) drop_kernel(const DropArguments a) {
   const uint32_t number = thread_number();
   if (static_cast<int64_t>(number) * kValues >= a.count) return;
   uint32_t words[4];
-  draw_words(a.seed, number, a.use, words);
+  draw_words(a.numbers->seed, number, a.numbers->use + a.use, words);
   float4* values = reinterpret_cast<float4*>(a.values) + static_cast<size_t>(number) * 4;
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
@@ -104,17 +103,19 @@ static_assert(kLossBlocks <= kThreads);
 
 __global__ void __launch_bounds__(kThreads) latents_kernel(const GaussianArguments a) {
   const uint32_t latent = static_cast<uint32_t>(a.latent), count = static_cast<uint32_t>(a.rows) * latent;
+  const uint64_t seed = a.numbers->seed;
+  const uint32_t use = a.numbers->use + a.use, counted = static_cast<uint32_t>(a.numbers->rows);
   double divergence[1] = {0};
   for (uint32_t pair = thread_number(); 2 * pair < count; pair += gridDim.x * kThreads) {
     uint32_t words[4];
-    draw_words(a.seed, pair, a.use, words);
+    draw_words(seed, pair, use, words);
     float2 normals, latents;
     portable::box_muller<Lanes>(Lanes::int_of_words(words[0]), Lanes::int_of_words(words[1]), normals.x, normals.y);
     const auto latent_of = [&](uint32_t place, float normal) {
       const uint32_t row = place / latent, k = place % latent;
       const float* heads = a.heads + row * 2 * latent + k;
       const float mean = heads[0], log_variance = heads[latent], deviation = expf(log_variance / 2);
-      if (row < static_cast<uint32_t>(a.counted)) {
+      if (row < counted) {
         const double m = mean, s = deviation;
         divergence[0] += 0.5 * (m * m + s * s - 1 - log_variance);
       }
@@ -132,7 +133,7 @@ __global__ void __launch_bounds__(kThreads) gaussian_gradient_kernel(const Gauss
   const uint32_t latent = static_cast<uint32_t>(a.latent), number = thread_number();
   if (number >= static_cast<uint32_t>(a.rows) * latent) return;
   const uint32_t row = number / latent, place = row * 2 * latent + number % latent;
-  const float weight = row < static_cast<uint32_t>(a.counted) ? a.divergence_weight : 0.0f;
+  const float weight = row < static_cast<uint32_t>(a.numbers->rows) ? a.numbers->divergence_weight : 0.0f;
   const float mean = a.heads[place], deviation = expf(a.heads[place + latent] / 2);
   const float of_latent = a.latents_gradient[number];
   a.gradient[place] = of_latent + weight * mean;
@@ -192,6 +193,8 @@ template <class Likelihood, bool kGradient>
 __global__ void __launch_bounds__(kThreads) pixel_loss_kernel(const PixelLossArguments a) {
   using V = Wide<float>;
   constexpr int kOutputs = Likelihood::kOutputs;
+  const int64_t counted = a.numbers->rows * a.pixels;
+  const float weight = a.numbers->loss_weight;
   double loss[1] = {0};
   for (int64_t first = int64_t{thread_number()} * V::kValues; first < a.count;
        first += int64_t{gridDim.x} * kThreads * V::kValues) {
@@ -202,11 +205,11 @@ __global__ void __launch_bounds__(kThreads) pixel_loss_kernel(const PixelLossArg
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < V::kValues; ++i) {
-      const bool counts = first + i < a.counted;
+      const bool counts = first + i < counted;
       const float of_pixel = Likelihood::loss(targets[i], outputs + i * kOutputs);
       sum += counts ? of_pixel : 0.0f;
 #pragma unroll
-      for (int o = 0; o < kOutputs; ++o) outputs[i * kOutputs + o] *= counts ? a.weight : 0.0f;
+      for (int o = 0; o < kOutputs; ++o) outputs[i * kOutputs + o] *= counts ? weight : 0.0f;
     }
     loss[0] += sum;
     if constexpr (kGradient) {
@@ -236,7 +239,7 @@ __global__ void __launch_bounds__(kThreads) class_loss_kernel(const ClassLossArg
   double sums[2] = {0, 0};
   for (int row = static_cast<int>(thread_number()) / kWarp; row < a.rows; row += static_cast<int>(gridDim.x) * kWarps) {
     float* logits = a.logits + static_cast<size_t>(row) * static_cast<size_t>(a.classes);
-    const bool counts = row < a.counted;
+    const bool counts = row < a.numbers->rows;
     const int label = counts ? a.labels[row] : 0;
     float most = -INFINITY;
     int first = a.classes;
@@ -258,7 +261,7 @@ __global__ void __launch_bounds__(kThreads) class_loss_kernel(const ClassLossArg
       sums[1] += first == label;
     }
     if constexpr (kGradient) {
-      const float weight = counts ? a.weight : 0.0f;
+      const float weight = counts ? a.numbers->loss_weight : 0.0f;  // read late: a register fewer to keep
       for (int c = lane; c < a.classes; c += kWarp)
         logits[c] = weight * (expf(logits[c] - most) / sum - (c == label ? 1.0f : 0.0f));
     }
@@ -348,9 +351,10 @@ __global__ void __launch_bounds__(kThreads) label_sums_kernel(const LabelSumArgu
   const int column = (static_cast<int>(blockIdx.x) * kMostLanes + thread % kMostLanes) * V::kValues;
   const bool has_columns = column < a.columns;
   const auto columns = static_cast<size_t>(a.columns);
+  const int rows = a.numbers->rows;
   float sum[V::kValues] = {};
   if (has_columns) {
-    for (int row = thread / kMostLanes; row < a.rows; row += kThreads / kMostLanes) {
+    for (int row = thread / kMostLanes; row < rows; row += kThreads / kMostLanes) {
       if (__ldg(a.labels + row) != label) continue;
       float values[V::kValues];
       V::load(a.gradient + static_cast<size_t>(row) * columns + static_cast<size_t>(column), values);
@@ -398,6 +402,7 @@ __global__ void __launch_bounds__(kThreads) adam_kernel(const AdamArguments a) {
   const size_t first = static_cast<size_t>(thread_number()) * V::kValues;
   if (static_cast<int64_t>(first) >= a.count) return;
   constexpr auto kFirst = static_cast<float>(kAdamFirstDecay), kSecond = static_cast<float>(kAdamSecondDecay);
+  const float scale = a.numbers->scale, epsilon = a.numbers->epsilon;
   float g[V::kValues], m[V::kValues], v[V::kValues], x[V::kValues];
   V::load(a.gradient + first, g);
   V::load(a.first + first, m);
@@ -407,16 +412,17 @@ __global__ void __launch_bounds__(kThreads) adam_kernel(const AdamArguments a) {
   for (int i = 0; i < V::kValues; ++i) {
     m[i] = kFirst * m[i] + (1 - kFirst) * g[i];
     v[i] = kSecond * v[i] + (1 - kSecond) * g[i] * g[i];
-    x[i] -= a.scale * m[i] / (sqrtf(v[i]) + a.epsilon);
+    x[i] -= scale * m[i] / (sqrtf(v[i]) + epsilon);
   }
   V::store(m, a.first + first);
   V::store(v, a.second + first);
   V::store(x, a.value + first);
   if constexpr (kMeans) {
+    const float share = a.numbers->mean_share;
     float mean[V::kValues];
     V::load(a.mean + first, mean);
 #pragma unroll
-    for (int i = 0; i < V::kValues; ++i) mean[i] += a.mean_share * (x[i] - mean[i]);
+    for (int i = 0; i < V::kValues; ++i) mean[i] += share * (x[i] - mean[i]);
     V::store(mean, a.mean + first);
   }
 }

@@ -3,6 +3,10 @@
 // Products are cuBLAS's on tensor cores: y = x W' forward, W's gradient = g' x and x's = g W backward, where x are
 // values, or patches of images (network.cu). What they lack is trainer.cu. Sums over rows and blocks are made in one
 // order, without atomics on numbers: a training is repeatable to the bit.
+//
+// A step of a small network is some dozens of launches that each take less time than the host needs to ask for them. So
+// a pass over a batch is recorded as a CUDA graph and launched as a whole: its kernels' arguments stay as they are, and
+// what changes from step to step comes with the batch, as StepNumbers.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -20,6 +24,15 @@ namespace doppel::cuda {
 
 inline constexpr int kLossBlocks = 256;  // that a loss is summed by, at most
 
+// What changes from step to step.
+struct StepNumbers {
+  uint64_t seed;  // of TrainingDraws, as `use`
+  uint32_t use;
+  int32_t rows;                          // of the batch, that count
+  float loss_weight, divergence_weight;  // of their gradients
+  float scale, epsilon, mean_share;      // of Adam
+};
+
 // Where blocks leave their sums, for the last of them to add all up to what is there.
 struct Totals {
   double* partial;     // [kLossBlocks, 2]
@@ -31,38 +44,37 @@ struct DropArguments {
   float*
       values;  // [vectors of 16] in place: 0, or times `scale` where the byte of its random bits is at least `dropped`
   int64_t count;
-  uint64_t seed;
-  uint32_t use, dropped;
+  const StepNumbers* numbers;
+  uint32_t use, dropped;  // use: the layer's
   float scale;
 };
 struct GaussianArguments {
-  const float* heads;     // [rows, 2 latent] means, log variances
-  float* noise;           // [rows, latent] standard normals
-  float* latents;         // [rows, latent]
-  int32_t rows, counted;  // rows that count in the divergence
-  int32_t latent;
-  uint64_t seed;
-  uint32_t use;
+  const float* heads;  // [rows, 2 latent] means, log variances
+  float* noise;        // [rows, latent] standard normals
+  float* latents;      // [rows, latent]
+  int32_t rows, latent;
+  const StepNumbers* numbers;
+  uint32_t use;       // the layer's
   Totals divergence;  // one sum
 };
 struct GaussianGradientArguments {
   const float *heads, *noise, *latents_gradient;
   float* gradient;  // [rows, 2 latent] of the heads
-  int32_t rows, counted, latent;
-  float divergence_weight;
+  int32_t rows, latent;
+  const StepNumbers* numbers;
 };
 struct PixelLossArguments {
-  float* outputs;        // [count] logits or [count, 2]; become the gradient where it is wanted
-  const float* targets;  // [count]
-  int64_t count, counted;
-  float weight;  // of the gradient
-  Totals loss;   // one sum
+  float* outputs;         // [count] logits or [count, 2]; become the gradient where it is wanted
+  const float* targets;   // [count]
+  int64_t count, pixels;  // of a row
+  const StepNumbers* numbers;
+  Totals loss;  // one sum
 };
 struct ClassLossArguments {
   float* logits;  // [rows, classes]; become the gradient where it is wanted
   const int32_t* labels;
-  int32_t rows, counted, classes;
-  float weight;
+  int32_t rows, classes;
+  const StepNumbers* numbers;
   Totals loss;  // two sums: of the loss, of rows told right
 };
 struct ColumnSumArguments {
@@ -78,7 +90,8 @@ struct LabelSumArguments {
   const float* gradient;  // [rows, columns]
   const int32_t* labels;  // [rows]
   float* sums;            // [label_count, columns]
-  int32_t rows, columns, label_count;
+  const StepNumbers* numbers;
+  int32_t columns, label_count;
 };
 struct SpreadArguments {
   const float *gradient, *y;  // [rows, output_height, output_width, inputs]
@@ -93,7 +106,7 @@ struct AdamArguments {
   float *value, *first, *second, *mean;  // mean: null or as the others
   const float* gradient;
   int64_t count;  // a multiple of 4
-  float scale, epsilon, mean_share;
+  const StepNumbers* numbers;
 };
 
 // How columns are summed: blocks of `lanes` vectors of columns and `chunks` of rows.

@@ -206,7 +206,9 @@ TEST_P(CudaTrainers, MeasuresByTheMeans) {
   expect_near(trainer->losses().loss, expected.losses.loss, "by means");
 }
 
-// Batches of different sizes one after another, which overtake each other where something is not waited for.
+// Batches of different sizes one after another, which overtake each other where something is not waited for. A new
+// trainer's first two steps are made call by call, later ones by graphs (kernels/cuda/trainer.h): they are the same
+// bits.
 TEST_P(CudaTrainers, TrainingsAreRepeatableAndGoOnFromTheirState) {
   const TrainableNetwork network = image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli);
   const auto learn = [&](PreparedTrainer& trainer, int64_t from, int64_t to) {
@@ -219,24 +221,64 @@ TEST_P(CudaTrainers, TrainingsAreRepeatableAndGoOnFromTheirState) {
   State whole(network), parts(network);
   const auto trainer = cuda().prepare_trainer(network, 5);
   trainer->write(whole.views());
-  learn(*trainer, 0, 5);
+  learn(*trainer, 0, 8);
   trainer->read(whole.views());
   const TrainingLosses losses = trainer->losses();
 
-  const auto first = cuda().prepare_trainer(network, 5), second = cuda().prepare_trainer(network, 5);
-  first->write(parts.views());
-  learn(*first, 0, 3);
-  first->read(parts.views());
-  second->write(parts.views());
-  second->set_losses(first->losses());
-  learn(*second, 3, 5);
-  second->read(parts.views());
+  TrainingLosses of_parts;
+  for (const int64_t from : {0, 2, 4, 6}) {
+    const auto part = cuda().prepare_trainer(network, 5);
+    part->write(parts.views());
+    part->set_losses(of_parts);
+    learn(*part, from, from + 2);
+    part->read(parts.views());
+    of_parts = part->losses();
+  }
   EXPECT_EQ(parts.values, whole.values);
   EXPECT_EQ(parts.first, whole.first);
   EXPECT_EQ(parts.second, whole.second);
   EXPECT_EQ(parts.means, whole.means);
-  EXPECT_EQ(second->losses().loss, losses.loss);
-  EXPECT_EQ(second->losses().divergence, losses.divergence);
+  EXPECT_EQ(of_parts.loss, losses.loss);
+  EXPECT_EQ(of_parts.divergence, losses.divergence);
+}
+
+TEST_P(CudaTrainers, MeansThatAreWrittenLateAreMovedAndMeasured) {
+  const TrainableNetwork network = dense_vae(5, 6, 1, 2, TrainingLoss::kBernoulli);
+  const Rows batch = random_rows(6, network.inputs(), 2, 1);
+  State early(network), late(network);
+  const auto learn = [&](PreparedTrainer& trainer, int64_t from, int64_t to) {
+    for (int64_t number = from; number < to; ++number) {
+      put(batch, trainer);
+      trainer.step(3 + number % 3, {{1, 2}, 1, 0.01, number + 1, 0.1});
+    }
+  };
+  const auto old = cuda().prepare_trainer(network, 6);
+  learn(*old, 0, 5);  // recorded without means
+  old->read(late.views(false));
+  early = late;
+  old->write(late.views());
+  learn(*old, 5, 10);
+  old->read(late.views());
+
+  const auto fresh = cuda().prepare_trainer(network, 6);
+  fresh->write(early.views());
+  learn(*fresh, 5, 10);
+  fresh->read(early.views());
+  EXPECT_EQ(early.values, late.values);
+  EXPECT_EQ(early.means, late.means);
+  EXPECT_NE(late.means, State(network).means);
+
+  for (const bool by_means : {false, true})
+    for (int64_t time = 0; time < 5; ++time) {
+      put(batch, *old);
+      old->set_losses({});
+      old->measure(2 + time, {1, 2}, by_means);
+      const auto first = cuda().prepare_trainer(network, 6);
+      first->write(late.views());
+      put(batch, *first);
+      first->measure(2 + time, {1, 2}, by_means);
+      EXPECT_EQ(old->losses().loss, first->losses().loss) << "measure " << time;
+    }
 }
 
 TEST_P(CudaTrainers, RefusesWhatIsNoNetwork) {

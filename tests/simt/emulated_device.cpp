@@ -124,16 +124,20 @@ TEST(CudaPipeline, PatchesOfFewRowsAtATimeTrainTheSame) {
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
+void train_on_grey(PreparedTrainer& trainer, const TrainableNetwork& network, int64_t rows, int64_t number) {
+  const PreparedTrainer::Batch batch = trainer.batch();
+  std::fill_n(batch.x, rows * network.inputs(), 0.5f);
+  std::fill_n(batch.labels, rows, 1);
+  trainer.step(rows, {{1, 2}, 1, 0.01, number, 0});
+}
+
 TEST(CudaPipeline, StepsOfATrainingNeitherAllocateNorWait) {
   const auto backend = make_backend_under_test("Random");
   const TrainableNetwork network = image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli);
   const auto trainer = backend->prepare_trainer(network, 20);
   const simt::Counts before = simt::counts();
   for (int64_t number = 1; number <= 6; ++number) {
-    const PreparedTrainer::Batch batch = trainer->batch();
-    std::fill_n(batch.x, 20 * network.inputs(), 0.5f);
-    std::fill_n(batch.labels, 20, 1);
-    trainer->step(20 - number % 2, {{1, 2}, 1, 0.01, number, 0});
+    train_on_grey(*trainer, network, 20 - number % 2, number);
     if (number % 2 == 0) {
       trainer->batch();
       trainer->measure(20, {1, 2}, false);
@@ -144,6 +148,50 @@ TEST(CudaPipeline, StepsOfATrainingNeitherAllocateNorWait) {
   trainer->losses();
   EXPECT_GT(simt::counts().waits, before.waits) << "waits are counted";
   EXPECT_GT(simt::counts().launches, before.launches);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// Of any network: a graph's launch, three copies (pixels, labels, numbers), the events between the streams.
+TEST(CudaPipeline, AStepIsElevenCallsOnceItWasRecorded) {
+  constexpr uint64_t kCalls = 11;
+  const auto backend = make_backend_under_test("Random");
+  for (const TrainableNetwork& network :
+       {image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli), image_classifier({1, 4, 7, 6, 3, 1, 1}, 3)}) {
+    const auto trainer = backend->prepare_trainer(network, 20);
+    int64_t number = 0;
+    while (number < 4) train_on_grey(*trainer, network, 20, ++number);  // both slots by calls, then recorded
+    trainer->losses();
+    for (int64_t more = 0; more < 4; ++more) {
+      const simt::Counts before = simt::counts();
+      train_on_grey(*trainer, network, 17 + more, ++number);
+      EXPECT_EQ(simt::counts().calls, before.calls + kCalls);
+      EXPECT_EQ(simt::counts().graph_launches, before.graph_launches + 1);
+      EXPECT_EQ(simt::counts().kernel_calls, before.kernel_calls);
+      trainer->losses();
+      EXPECT_GT(simt::counts().launches, before.launches + 10) << "kernels of the graph";
+    }
+  }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, ACallThatFailsWhileAStepIsRecordedIsAnError) {
+  const auto backend = make_backend_under_test("Ascending");
+  const TrainableNetwork network = dense_vae(5, 6, 1, 2, TrainingLoss::kBernoulli);
+  uint64_t calls = 0;
+  for (uint64_t call = 0; call == 0 || call <= calls; ++call) {
+    const auto trainer = backend->prepare_trainer(network, 4);
+    for (int64_t number = 1; number <= 2; ++number) train_on_grey(*trainer, network, 4, number);
+    const uint64_t before = simt::counts().calls;
+    if (call > 0) simt::options().failing_call = before + call;
+    try {
+      train_on_grey(*trainer, network, 4, 3);
+      EXPECT_TRUE(call == 0 || call == calls - 2) << "call " << call << " of " << calls;  // a graph's destruction
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("kernels/cuda/"), std::string::npos) << error.what();
+    }
+    if (call == 0) calls = simt::counts().calls - before;
+    simt::options().failing_call = 0;
+  }
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

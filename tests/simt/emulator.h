@@ -4,15 +4,17 @@
 //   device_language.h  what nvcc understands and g++ does not: threadIdx, __syncthreads, shuffles, atomics
 //   engine.cpp         fibers, the scheduler of a block's threads, barriers, warp collectives, shared memory
 //   checker.cpp        sees every load and store of a kernel: bounds, races, uninitialised shared memory
-//   runtime.cpp        the CUDA runtime's functions: streams and events that run late, device and pinned memory
+//   runtime.cpp        the CUDA runtime's functions: device and pinned memory, errors
+//   streams.cpp        streams and events that run late
+//   graphs.cpp         graphs that streams capture, replayed
 //   libraries.cpp      the used subset of cuBLAS and cuSOLVER on OpenBLAS and LAPACK
 //
 // Reported: out-of-bounds and host pointers, use after free, races within a block and between blocks, reads of shared
 // memory that nobody wrote, divergent barriers, collectives with a wrong mask, too much shared memory, too many
-// threads. A report ends the launch where going on makes no sense; the runtime then answers cudaErrorLaunchFailure. Not
-// shown by it: speed, registers and occupancy, weak memory order, fast-math. Blocks run one after another, so a kernel
-// in which blocks wait for each other hangs. One host thread at a time; x86-64 only (engine.cpp switches stacks by
-// hand).
+// threads, and what may not be done while a stream captures. A report ends the launch where going on makes no sense;
+// the runtime then answers cudaErrorLaunchFailure. Not shown by it: speed, registers and occupancy, weak memory order,
+// fast-math. Blocks run one after another, so a kernel in which blocks wait for each other hangs. One host thread at a
+// time; x86-64 only (engine.cpp switches stacks by hand).
 #pragma once
 
 #include <cstddef>
@@ -43,7 +45,9 @@ std::vector<std::string> take_reports();
 // Since the start of the program: that kernels ran at all, and what a steady state does without.
 struct Counts {
   uint64_t launches = 0, blocks = 0, threads = 0, barriers = 0, collectives = 0;
-  uint64_t calls = 0;        // of the functions of the runtime, cuBLAS and cuSOLVER, and of launches
+  uint64_t calls = 0;         // of the functions of the runtime, cuBLAS and cuSOLVER, and of launches
+  uint64_t kernel_calls = 0;  // launches that the host asked for, or captured; those of graphs are in `launches`, too
+  uint64_t graph_launches = 0;
   uint64_t allocations = 0;  // of device and pinned memory
   uint64_t waits = 0;        // of the host, for all that a stream or the device has to do
 };

@@ -595,6 +595,9 @@ void count_allocation() {
 void count_wait() {
   ++totals.waits;
 }
+void count_graph_launch() {
+  ++totals.graph_launches;
+}
 bool fails() {
   const uint64_t number = ++totals.calls, failing = options().failing_call;
   return failing > 0 && (number == failing || (number > failing && options().device_is_lost));
@@ -632,10 +635,10 @@ cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t share
       grid.z > 65535 || shared_bytes > options().shared_limit) {
     return cudaErrorInvalidConfiguration;
   }
-  enqueue(stream, [launch = Launch{name, grid, block, shared_bytes, std::move(body)}] {
+  ++totals.kernel_calls;
+  return enqueue(stream, [launch = Launch{name, grid, block, shared_bytes, std::move(body)}] {
     if (!engine().run(launch)) set_launch_failure();
   });
-  return cudaSuccess;
 }
 
 }  // namespace simt

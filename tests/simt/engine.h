@@ -30,6 +30,7 @@ void report(const std::string& what);
 
 void count_allocation();
 void count_wait();
+void count_graph_launch();
 bool fails();  // counts a call; whether it is one that the options let fail
 
 // checker.cpp
@@ -38,8 +39,10 @@ void checker_fence();
 void checker_atomic(const void* address, size_t bytes, void* caller);
 void checker_forget_reports();
 
+// streams.cpp
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);  // or captures it
+
 // runtime.cpp
-void enqueue(cudaStream_t stream, std::function<void()> work);
 void set_launch_failure();
 enum class Residence { kUnknown, kDevice, kPastTheEnd, kPinnedHost };
 Residence residence(const void* address, size_t bytes);

@@ -47,6 +47,13 @@ std::vector<float> factors(const void* matrix, cudaDataType type, size_t values,
   return floats;
 }
 
+cublasStatus_t blas_status(cudaError_t error) {
+  return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+cusolverStatus_t solver_status(cudaError_t error) {
+  return error == cudaSuccess ? CUSOLVER_STATUS_SUCCESS : CUSOLVER_STATUS_EXECUTION_FAILED;
+}
+
 constexpr size_t kWorkspacePerColumn = 64;  // bytes; any number that a caller can't guess
 
 }  // namespace
@@ -81,11 +88,10 @@ cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose
   if (!on_device(a, extent(lda, rows_a, rows_a == m ? k : m)) || !on_device(c, extent(ldc, m, n))) {
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
-  simt::enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
+  return blas_status(simt::enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
     cblas_dgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha, a, lda, b, ldb,
                 beta, c, ldc);
-  });
-  return CUBLAS_STATUS_SUCCESS;
+  }));
 }
 
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t, void* workspace, size_t bytes) {
@@ -109,13 +115,12 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
   const size_t of_a = extent(lda, rows_a, rows_a == m ? k : m), of_b = extent(ldb, rows_b, rows_b == k ? n : k);
   if (!on_device(a, of_a, size) || !on_device(b, of_b, size) || !on_device(c, extent(ldc, m, n), sizeof(float)))
     return CUBLAS_STATUS_EXECUTION_FAILED;
-  simt::enqueue(handle->stream,
-                [=, alpha = *static_cast<const float*>(alpha), beta = *static_cast<const float*>(beta)] {
-                  const std::vector<float> x = factors(a, a_type, of_a, as_tf32), y = factors(b, b_type, of_b, as_tf32);
-                  cblas_sgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha,
-                              x.data(), lda, y.data(), ldb, beta, static_cast<float*>(c), ldc);
-                });
-  return CUBLAS_STATUS_SUCCESS;
+  return blas_status(simt::enqueue(
+      handle->stream, [=, alpha = *static_cast<const float*>(alpha), beta = *static_cast<const float*>(beta)] {
+        const std::vector<float> x = factors(a, a_type, of_a, as_tf32), y = factors(b, b_type, of_b, as_tf32);
+        cblas_sgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha, x.data(),
+                    lda, y.data(), ldb, beta, static_cast<float*>(c), ldc);
+      }));
 }
 
 cublasStatus_t cublasDsyrk_v2(cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t transpose, int n, int k,
@@ -124,11 +129,10 @@ cublasStatus_t cublasDsyrk_v2(cublasHandle_t handle, cublasFillMode_t fill, cubl
   const int rows_a = transpose == CUBLAS_OP_N ? n : k;
   if (n < 0 || k < 0 || lda < rows_a || ldc < n || fill == CUBLAS_FILL_MODE_FULL) return CUBLAS_STATUS_INVALID_VALUE;
   if (!on_device(c, extent(ldc, n, n))) return CUBLAS_STATUS_EXECUTION_FAILED;
-  simt::enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
+  return blas_status(simt::enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
     cblas_dsyrk(CblasColMajor, fill == CUBLAS_FILL_MODE_LOWER ? CblasLower : CblasUpper, transposition(transpose), n, k,
                 alpha, a, lda, beta, c, ldc);
-  });
-  return CUBLAS_STATUS_SUCCESS;
+  }));
 }
 
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
@@ -177,12 +181,11 @@ cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t,
                       host_workspace;
   if (!enough || lda < n) return CUSOLVER_STATUS_INVALID_VALUE;
   if (simt::residence(info, sizeof(int)) != simt::Residence::kDevice) return CUSOLVER_STATUS_EXECUTION_FAILED;
-  simt::enqueue(handle->stream, [=] {
+  return solver_status(simt::enqueue(handle->stream, [=] {
     *info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, mode == CUSOLVER_EIG_MODE_VECTOR ? 'V' : 'N',
                            fill == CUBLAS_FILL_MODE_LOWER ? 'L' : 'U', static_cast<lapack_int>(n),
                            static_cast<double*>(a), static_cast<lapack_int>(lda), static_cast<double*>(w));
-  });
-  return CUSOLVER_STATUS_SUCCESS;
+  }));
 }
 
 }  // extern "C"

@@ -1,108 +1,29 @@
-// The used subset of the CUDA runtime, under its own names, without a device. A stream is a queue and nothing in it
-// runs before somebody waits for it (or a seeded coin lets it make a little progress), so that host code which forgets
-// to wait reads garbage. Device memory is poisoned and ends at a page that faults.
-#include <cuda_runtime_api.h>
+// The used subset of the CUDA runtime, under its own names, without a device: devices, memory and errors; streams.cpp
+// and graphs.cpp have the rest. Device memory is poisoned and ends at a page that faults.
+#include "tests/simt/runtime.h"
+
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cstring>
-#include <deque>
 #include <map>
-#include <memory>
-#include <random>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "tests/simt/emulator.h"
-#include "tests/simt/engine.h"
-
+namespace simt {
 namespace {
 
-struct Recording {  // of an event
-  bool done = false;
-  CUstream_st* stream = nullptr;
-  uint64_t number = 0;
-};
-struct Work {
-  uint64_t number;  // in the order of the host's calls
-  std::function<void()> run;
-  std::shared_ptr<Recording> awaited;
-};
+constexpr size_t kPage = 4096;
+constexpr unsigned char kPadding = 0xA5;
+
 struct Memory {
   size_t bytes, mapped;
   unsigned char* pages;
   bool host;
 };
 
-}  // namespace
-
-struct CUstream_st {
-  std::deque<Work> queue;
-  bool blocking = true;  // waits for the default stream, and the default stream for it
-};
-struct CUevent_st {
-  std::shared_ptr<Recording> recording;
-};
-
-namespace simt {
-namespace {
-
-constexpr uint64_t kEverything = ~uint64_t{0};
-constexpr size_t kPage = 4096;
-constexpr unsigned char kPadding = 0xA5;
-
-CUstream_st default_stream;
-std::vector<CUstream_st*> streams;
 std::map<unsigned char*, Memory> memories;  // by where they begin
-uint64_t works = 0;
 cudaError_t last_error = cudaSuccess;
 bool failed_launch = false;  // sticky, as on a device: see cudaGetLastError below
-std::mt19937_64 coin;
-
-cudaError_t remember(cudaError_t error) {
-  if (error != cudaSuccess) last_error = error;
-  return error;
-}
-
-// ---- streams
-
-CUstream_st* stream_of(cudaStream_t stream) {
-  return stream == nullptr || stream == cudaStreamLegacy ? &default_stream : stream;
-}
-
-void run_until(CUstream_st* stream, uint64_t number);
-
-void run_first(CUstream_st* stream) {
-  const Work work = std::move(stream->queue.front());
-  if (work.awaited && !work.awaited->done) run_until(work.awaited->stream, work.awaited->number);
-  if (stream == &default_stream) {
-    for (CUstream_st* other : streams) {
-      if (other->blocking) run_until(other, work.number);
-    }
-  } else if (stream->blocking) {
-    run_until(&default_stream, work.number);
-  }
-  stream->queue.pop_front();
-  if (work.run) work.run();
-}
-
-void run_until(CUstream_st* stream, uint64_t number) {
-  while (!stream->queue.empty() && stream->queue.front().number <= number) run_first(stream);
-}
-
-void run_everything() {
-  run_until(&default_stream, kEverything);
-  for (CUstream_st* stream : streams) run_until(stream, kEverything);
-}
-
-void add(cudaStream_t stream, std::function<void()> run, std::shared_ptr<Recording> awaited = nullptr) {
-  CUstream_st* target = stream_of(stream);
-  target->queue.push_back({++works, std::move(run), std::move(awaited)});
-  if (coin() % 4) return;
-  CUstream_st* lucky = streams.empty() || coin() % 2 ? target : streams[coin() % streams.size()];
-  if (!lucky->queue.empty()) run_first(lucky);
-}
 
 // ---- memory
 
@@ -152,6 +73,8 @@ cudaError_t release(void* pointer) {
 
 cudaError_t release_after_everything(void* pointer) {
   if (!pointer) return cudaSuccess;
+  const cudaError_t error = check_no_capture("memory freed");
+  if (error != cudaSuccess) return error;
   run_everything();
   return remember(release(pointer));
 }
@@ -182,6 +105,15 @@ bool direction_fits(cudaMemcpyKind kind, bool to_device, bool from_device) {
   }
 }
 
+// When work comes to what was there when it was asked for.
+bool is_still_there(const void* pointer, size_t bytes) {
+  size_t room = 0;
+  if (memory_at(pointer, &room) && room >= bytes) return true;
+  report("use after free: a copy of, or to, memory that was freed");
+  set_launch_failure();
+  return false;
+}
+
 cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   size_t room_to = bytes, room_from = bytes;
   const Memory *target = memory_at(to, &room_to), *source = memory_at(from, &room_from);
@@ -194,26 +126,33 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
     report("cudaMemcpy in another direction than its pointers say");
     return remember(cudaErrorInvalidMemcpyDirection);
   }
+  if (is_capturing(stream) && !(source && target))
+    return refuse("cudaMemcpyAsync of pageable memory, which may be gone when the graph runs", cudaErrorNotSupported);
+  cudaError_t error = cudaSuccess;
   if (!source) {  // pageable: read before the call returns
     const auto* bytes_from = static_cast<const unsigned char*>(from);
     auto staged = std::make_shared<std::vector<unsigned char>>(bytes_from, bytes_from + bytes);
-    add(stream, [=] { std::memcpy(to, staged->data(), bytes); });
+    error = enqueue(stream, [=] { std::memcpy(to, staged->data(), bytes); });
   } else {
-    if (target && target->host) std::memset(to, 0xCD, bytes);  // garbage until somebody waits
-    add(stream, [=] { std::memcpy(to, from, bytes); });
+    if (target && target->host && !is_capturing(stream)) std::memset(to, 0xCD, bytes);  // garbage until somebody waits
+    error = enqueue(stream, [=] {
+      if (is_still_there(from, bytes) && (!target || is_still_there(to, bytes))) std::memcpy(to, from, bytes);
+    });
   }
-  if (!target) {  // to pageable memory: returns when it is there
+  if (error == cudaSuccess && !target) {  // to pageable memory: returns when it is there
     count_wait();
     run_until(stream_of(stream), kEverything);
   }
-  return cudaSuccess;
+  return error;
 }
 
 }  // namespace
 
-void enqueue(cudaStream_t stream, std::function<void()> work) {
-  add(stream, std::move(work));
+cudaError_t remember(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
 }
+
 void set_launch_failure() {
   failed_launch = true;
 }
@@ -226,8 +165,6 @@ Residence residence(const void* address, size_t bytes) {
   return left >= bytes ? Residence::kDevice : Residence::kPastTheEnd;
 }
 
-namespace {
-
 // A failed launch shows at the next call that waits. On a device it would stay for the life of the process; here the
 // call that reports it clears it, so that the next test begins afresh.
 cudaError_t after_waiting() {
@@ -238,14 +175,9 @@ cudaError_t after_waiting() {
   return cudaSuccess;
 }
 
-}  // namespace
 }  // namespace simt
 
 using namespace simt;  // NOLINT: this file's functions have C linkage and CUDA's names
-#define SIMT_API extern "C" cudaError_t CUDARTAPI
-#define SIMT_MAY_FAIL(error) \
-  if (fails()) return remember(error)
-
 SIMT_API cudaGetDeviceCount(int* count) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
   *count = options().devices;
@@ -276,6 +208,8 @@ SIMT_API cudaPeekAtLastError() {
 }
 SIMT_API cudaDeviceSynchronize() {
   SIMT_MAY_FAIL(cudaErrorUnknown);
+  const cudaError_t error = check_no_capture("cudaDeviceSynchronize");
+  if (error != cudaSuccess) return error;
   count_wait();
   run_everything();
   return after_waiting();
@@ -283,15 +217,18 @@ SIMT_API cudaDeviceSynchronize() {
 
 SIMT_API cudaMalloc(void** pointer, size_t bytes) {
   SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
-  return remember(allocate(pointer, bytes, false));
+  const cudaError_t error = check_no_capture("cudaMalloc");
+  return error == cudaSuccess ? remember(allocate(pointer, bytes, false)) : error;
 }
-SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t) {
+SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) {
   SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
+  if (is_capturing(stream)) return refuse("cudaMallocAsync of a stream that captures", cudaErrorNotSupported);
   return remember(allocate(pointer, bytes, false));
 }
 SIMT_API cudaMallocHost(void** pointer, size_t bytes) {
   SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
-  return remember(allocate(pointer, bytes, true));
+  const cudaError_t error = check_no_capture("cudaMallocHost");
+  return error == cudaSuccess ? remember(allocate(pointer, bytes, true)) : error;
 }
 SIMT_API cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
@@ -312,9 +249,9 @@ SIMT_API cudaFreeHost(void* pointer) {
 }
 SIMT_API cudaFreeAsync(void* pointer, cudaStream_t stream) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
+  if (is_capturing(stream)) return refuse("cudaFreeAsync of a stream that captures", cudaErrorNotSupported);
   // Work of other streams that comes later finds it gone.
-  if (pointer) add(stream, [=] { release(pointer); });
-  return cudaSuccess;
+  return pointer ? enqueue(stream, [=] { release(pointer); }) : cudaSuccess;
 }
 SIMT_API cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
@@ -323,7 +260,7 @@ SIMT_API cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKin
 SIMT_API cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
   const cudaError_t error = copy(to, from, bytes, kind, nullptr);
-  run_until(&default_stream, kEverything);
+  run_until(stream_of(nullptr), kEverything);
   return error == cudaSuccess ? after_waiting() : error;
 }
 SIMT_API cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t stream) {
@@ -332,60 +269,9 @@ SIMT_API cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t st
     report("cudaMemset past the end of an allocation");
     return remember(cudaErrorInvalidValue);
   }
-  add(stream, [=] { std::memset(pointer, value, bytes); });
-  return cudaSuccess;
-}
-
-SIMT_API cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  if (streams.empty()) coin.seed(options().seed);
-  *stream = new CUstream_st;
-  (*stream)->blocking = !(flags & cudaStreamNonBlocking);
-  streams.push_back(*stream);
-  return cudaSuccess;
-}
-SIMT_API cudaStreamDestroy(cudaStream_t stream) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  run_until(stream, kEverything);
-  std::erase(streams, stream);
-  delete stream;
-  return cudaSuccess;
-}
-SIMT_API cudaStreamSynchronize(cudaStream_t stream) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  count_wait();
-  run_until(stream_of(stream), kEverything);
-  return after_waiting();
-}
-SIMT_API cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  if (event->recording) add(stream, nullptr, event->recording);
-  return cudaSuccess;
-}
-SIMT_API cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  *event = new CUevent_st;
-  return cudaSuccess;
-}
-SIMT_API cudaEventDestroy(cudaEvent_t event) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  delete event;
-  return cudaSuccess;
-}
-SIMT_API cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  auto recording = std::make_shared<Recording>();
-  recording->stream = stream_of(stream);
-  recording->number = works + 1;
-  event->recording = recording;
-  add(stream, [recording] { recording->done = true; });
-  return cudaSuccess;
-}
-SIMT_API cudaEventSynchronize(cudaEvent_t event) {
-  SIMT_MAY_FAIL(cudaErrorUnknown);
-  const std::shared_ptr<Recording> recording = event->recording;
-  if (recording && !recording->done) run_until(recording->stream, recording->number);
-  return after_waiting();
+  return enqueue(stream, [=] {
+    if (is_still_there(pointer, bytes)) std::memset(pointer, value, bytes);
+  });
 }
 
 extern "C" const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
@@ -404,6 +290,14 @@ extern "C" const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
       return "cudaErrorNoDevice";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorNotSupported:
+      return "cudaErrorNotSupported";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     case cudaErrorUnknown:
       return "cudaErrorUnknown";
     default:
