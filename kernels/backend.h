@@ -38,6 +38,8 @@ class Backend {
   // Learning a mixture (mixture.h). Replaces `out`.
   virtual void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
                                      Responsibilities& out) const = 0;
+  virtual void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
+                                     Responsibilities& out) const = 0;
   // Nearest neighbours (nearest.h).
   virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };

@@ -62,7 +62,9 @@ void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRo
 // A^T z of all members is one matrix product [rows, latents] x [latents, rank x members]; M is that of all latents less
 // the terms of those that the row lacks (or the terms of those that it has, where these are fewer).
 //
-// In single precision, rounding is about 1e-7 of sum (z - mean)^2 / residual.
+// In single precision, rounding is about 1e-7 of sum (z - mean)^2 / residual; products are the libraries', so that
+// backends agree within it, not to the bit.
+inline constexpr int32_t kMostFactors = 32;  // of `rank`
 struct FactorDensity {
   MixtureDensity states;  // without latents; `base` has the terms of all latents that do not depend on the row
   int32_t latents = 0, rank = 0;

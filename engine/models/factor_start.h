@@ -7,10 +7,11 @@
 
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_space.h"
+#include "kernels/mixture.h"
 
 namespace doppel {
 
-inline constexpr int64_t kMostRank = 32;
+inline constexpr int64_t kMostRank = kMostFactors;
 
 // [axes] over the rows where the latent is present.
 std::vector<double> latent_variances(const RowsByPattern& rows, size_t axes);

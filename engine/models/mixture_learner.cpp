@@ -17,7 +17,21 @@ constexpr double kLeastCount = 0.02;  // rows of a state in a node below which o
 constexpr double kLeastShare = 0.05;  // of a row in a member, to count for a rare state
 constexpr double kLeastLogDensity = -1e3, kLeastLogDensityOfAxis = -10;
 constexpr int64_t kChunkRows = 4096;
-constexpr int64_t kLeastOfDevice = 1 << 18;  // rows times members: fewer are done before a device has begun
+constexpr int64_t kLeastPairs = 1 << 18;     // of rows and members: fewer are done before a device has begun
+constexpr int64_t kLeastProducts = 1 << 23;  // likewise of factor analysers, in multiply-adds
+
+bool is_for_device(const MixtureDensity& density, int64_t rows) {
+  return rows * density.members >= kLeastPairs;
+}
+bool is_for_device(const FactorDensity& density, int64_t rows) {
+  return rows * padded_members(density.states.members) * density.latents * (density.rank + 2) >= kLeastProducts;
+}
+template <class Density>
+void find_responsibilities(const Backend& backend, const Density& density, const MixtureRows& rows,
+                           Responsibilities& found) {
+  if (is_for_device(density, rows.rows)) return backend.find_responsibilities(density, rows, found);
+  find_responsibilities_on_cpu(density, rows, found);
+}
 
 // Adds a row's part in a member to its sums of latents and of their products, by the latents' offsets from the centre.
 void add_offsets(const std::vector<double>& offset, int64_t member, double share, MixtureStatistics& statistics) {
@@ -328,13 +342,8 @@ void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
       }
       const float* latents = pattern.latents.data() + first * pattern.present.size();
       const MixtureRows of_chunk{count, dense.data(), latents};
-      if (is_low_rank_) {
-        find_responsibilities_on_cpu(factors_->density(), of_chunk, found);
-      } else if (count * parameters_->members < kLeastOfDevice) {
-        find_responsibilities_on_cpu(prepared->density, of_chunk, found);
-      } else {
-        backend_.find_responsibilities(prepared->density, of_chunk, found);
-      }
+      is_low_rank_ ? find_responsibilities(backend_, factors_->density(), of_chunk, found)
+                   : find_responsibilities(backend_, prepared->density, of_chunk, found);
       consume(prepared, MixtureRows{count, states, latents}, found);
     }
   }

@@ -46,6 +46,10 @@ class CpuBackend : public Backend {
                              Responsibilities& out) const override {
     find_responsibilities_on_cpu(density, rows, out);
   }
+  void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
+                             Responsibilities& out) const override {
+    find_responsibilities_on_cpu(density, rows, out);
+  }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     return nearest_distances_on_cpu(queries, references);
   }

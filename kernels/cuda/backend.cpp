@@ -92,6 +92,12 @@ class CudaBackend : public Backend {
     CUDA_CHECK(cudaSetDevice(device_));
     cuda::find_responsibilities(libraries_, density, rows, out);
   }
+  void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
+                             Responsibilities& out) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    cuda::find_responsibilities(libraries_, density, rows, out);
+  }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));

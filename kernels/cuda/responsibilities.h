@@ -45,5 +45,8 @@ void find_near_members(const NearArguments& arguments, cudaStream_t stream);
 inline constexpr size_t kDensityBytes = size_t{64} << 20;
 void find_responsibilities(Libraries& libraries, const MixtureDensity& density, const MixtureRows& rows,
                            Responsibilities& out, size_t density_bytes = kDensityBytes);
+// Products with factors are among the bytes.
+void find_responsibilities(Libraries& libraries, const FactorDensity& density, const MixtureRows& rows,
+                           Responsibilities& out, size_t density_bytes = kDensityBytes);
 
 }  // namespace doppel::cuda

@@ -62,6 +62,16 @@ struct NaiveResponsibilities {
   std::vector<double> share;
 };
 
+inline NaiveResponsibilities naive_responsibilities(const std::vector<double>& logs) {  // of the members
+  const double most = *std::max_element(logs.begin(), logs.end());
+  if (most < 0.5 * kNoDensity) return {-INFINITY, std::vector<double>(logs.size())};
+  double total = 0;
+  for (const double log : logs) total += std::exp(log - most);
+  NaiveResponsibilities naive{most + std::log(total), {}};
+  for (const double log : logs) naive.share.push_back(std::exp(log - naive.log_density));
+  return naive;
+}
+
 inline NaiveResponsibilities naive_responsibilities(const DensityCase& made, int64_t row) {
   const MixtureDensity& density = made.density;
   const int64_t padded = padded_members(density.members);
@@ -82,13 +92,7 @@ inline NaiveResponsibilities naive_responsibilities(const DensityCase& made, int
     }
     logs.push_back(sum);
   }
-  const double most = *std::max_element(logs.begin(), logs.end());
-  if (most < 0.5 * kNoDensity) return {-INFINITY, std::vector<double>(logs.size())};
-  double total = 0;
-  for (const double log : logs) total += std::exp(log - most);
-  NaiveResponsibilities naive{most + std::log(total), {}};
-  for (const double log : logs) naive.share.push_back(std::exp(log - naive.log_density));
-  return naive;
+  return naive_responsibilities(logs);
 }
 
 }  // namespace doppel

@@ -25,7 +25,7 @@ struct Access {
   uint16_t thread = 0;
   uint8_t bytes = 0;  // mask of the 4 bytes
   bool atomic = false;
-  bool many_threads = false;  // several threads of one warp since the last barrier
+  bool many_threads = false;  // several threads of one warp since its last barrier
   bool many_warps = false;
 };
 struct Cell {
@@ -131,7 +131,8 @@ void remember(Access& access, uint8_t bytes, bool write, bool atomic) {
   const bool others = !write && same_epoch;
   const bool other_warp = access.thread / 32 != running.thread / 32, other_thread = access.thread != running.thread;
   const bool many_warps = others && (access.many_warps || other_warp);
-  const bool many_threads = others && (access.many_threads || (other_thread && !other_warp));
+  const bool same_warp_epoch = others && !other_warp && access.warp_epoch == running.warp_epoch;
+  const bool many_threads = same_warp_epoch && (access.many_threads || other_thread);
   if (same_epoch) bytes |= access.bytes;
   access = Access{running.launch,
                   running.block,

@@ -2,6 +2,7 @@
 // plugin.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "kernels/common/error.h"
@@ -13,6 +14,7 @@
 #include "tests/cuda/device_under_test.h"
 #include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/density_cases.h"
+#include "tests/kernels/factor_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/training_cases.h"
 #include "tests/simt/emulator.h"
@@ -91,6 +93,26 @@ TEST(CudaPipeline, ResponsibilitiesOfFewRowsAtATimeAreTheSame) {
     EXPECT_EQ(pieces.member, whole.member);
     EXPECT_EQ(pieces.share, whole.share);
     EXPECT_EQ(pieces.log_density, whole.log_density);
+  }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// But for the order of sums in products.
+TEST(CudaPipeline, ResponsibilitiesOfFactorsOfFewRowsAtATimeAreTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  const FactorCase made = random_factors({.rows = 53}, 1);
+  cuda::Libraries libraries(0);
+  Responsibilities whole, pieces;
+  backend->find_responsibilities(made.density, made.rows, whole);
+  const auto row_bytes =
+      static_cast<size_t>(padded_members(made.shape.members) * (1 + made.density.rank)) * sizeof(float);
+  for (size_t rows : {0, 1, 7, 8, 20}) {
+    cuda::find_responsibilities(libraries, made.density, made.rows, pieces, rows * row_bytes);
+    ASSERT_EQ(pieces.log_density.size(), whole.log_density.size()) << rows << " rows at a time";
+    for (size_t row = 0; row < whole.log_density.size(); ++row) {
+      const double of_pieces = pieces.log_density[row], of_whole = whole.log_density[row];
+      EXPECT_TRUE(of_pieces == of_whole || std::abs(of_pieces - of_whole) < 1e-4) << rows << " rows at a time";
+    }
   }
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }

@@ -36,7 +36,7 @@ class Emulator : public testing::TestWithParam<simt::Order> {
     CUDA_CHECK(cudaMemcpyAsync(x.data(), values.data(), kValues * sizeof(float), cudaMemcpyHostToDevice, stream.get()));
     CUDA_CHECK(cudaMemsetAsync(total.data(), 0, sizeof(float), stream.get()));
     if (tree) {
-      launch_warp_tree_sum(x.data(), kValues, total.data(), blocks, stream.get());
+      launch_warp_butterfly_sum(x.data(), kValues, total.data(), blocks, stream.get());
     } else {
       launch_sum(bug, x.data(), kValues, total.data(), blocks, stream.get());
     }

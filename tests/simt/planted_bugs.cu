@@ -84,17 +84,17 @@ __global__ void sum_kernel(const float* x, int n, float* total) {
   }
 }
 
-// The sum by a tree in shared memory, within a warp.
+// The sum by a butterfly in shared memory, within a warp: what another lane has read its owner reads and writes next.
 template <bool kBarriers>
-__global__ void warp_tree_kernel(const float* x, int n, float* total) {
+__global__ void warp_butterfly_kernel(const float* x, int n, float* total) {
   SIMT_SHARED(float, sums, [kSumThreads]);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   sums[thread] = read_values<Bug::kNone>(x, n);
   if (kBarriers) __syncwarp();
   for (int distance = 16; distance > 0; distance /= 2) {
-    const float other = lane < distance ? sums[thread + distance] : 0;
+    const float other = sums[thread ^ distance];
     if (kBarriers) __syncwarp();
-    if (lane < distance) sums[thread] += other;
+    sums[thread] += other;
     if (kBarriers) __syncwarp();
   }
   if (lane == 0) atomicAdd(total, sums[thread]);
@@ -132,7 +132,7 @@ void launch_sum(Bug bug, const float* x, int n, float* total, int blocks, cudaSt
     DOPPEL_CASE(kMisaligned);
     DOPPEL_CASE(kEndlessRecursion);
     case Bug::kMissingWarpBarrier:
-      CUDA_LAUNCH(warp_tree_kernel<false>, grid, block, 0, stream, x, n, total);
+      CUDA_LAUNCH(warp_butterfly_kernel<false>, grid, block, 0, stream, x, n, total);
       break;
     case Bug::kTooMuchShared:
       CUDA_LAUNCH(large_kernel, grid, block, 0, stream, x, n, total);
@@ -141,8 +141,8 @@ void launch_sum(Bug bug, const float* x, int n, float* total, int blocks, cudaSt
 #undef DOPPEL_CASE
 }
 
-void launch_warp_tree_sum(const float* x, int n, float* total, int blocks, cudaStream_t stream) {
-  CUDA_LAUNCH(warp_tree_kernel<true>, dim3(static_cast<unsigned>(blocks)), dim3(kSumThreads), 0, stream, x, n, total);
+void launch_warp_butterfly_sum(const float* x, int n, float* total, int blocks, cudaStream_t stream) {
+  CUDA_LAUNCH(warp_butterfly_kernel<true>, dim3(static_cast<unsigned>(blocks)), dim3(kSumThreads), 0, stream, x, n, total);
 }
 
 }  // namespace doppel

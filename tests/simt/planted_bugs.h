@@ -30,6 +30,6 @@ inline constexpr int kSumThreads = 128;
 
 // *total += the sum of x[0, n).
 void launch_sum(Bug bug, const float* x, int n, float* total, int blocks, cudaStream_t stream);
-void launch_warp_tree_sum(const float* x, int n, float* total, int blocks, cudaStream_t stream);  // without a bug
+void launch_warp_butterfly_sum(const float* x, int n, float* total, int blocks, cudaStream_t stream);  // without a bug
 
 }  // namespace doppel
