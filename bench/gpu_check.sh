@@ -6,16 +6,16 @@
 #                                               compiler or network, unpack it and run its bench/gpu_check.sh.
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
 # CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute); networks of MNIST trained on CUDA
-# twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of training of both backends,
-# the sampler alone (bench_sampling), and where Nsight Compute is installed its kernels against the device's ceilings.
-# All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt. Tables are taken from DOPPEL_DATA
-# (../shared/data); without them that part is skipped.
+# twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of training of both backends, the sampler
+# alone (bench_sampling), steps of training (bench_networks), and where Nsight Compute is installed its kernels against the
+# device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt. Tables are taken
+# from DOPPEL_DATA (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=build/gpu
-targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling)
-programs=(doppel libdoppel_cuda.so tests/simt/test_cuda tests/test_kernels bench/bench_sampling)  # that are packed
+targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling bench_networks)
+programs=(doppel libdoppel_cuda.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks})  # that are packed
 tables=(adult_train.csv.gz life_expectancy.csv)
 data=${DOPPEL_DATA:-../shared/data}
 
@@ -170,6 +170,8 @@ fi
 
 step sampling 90 "$build/bench/bench_sampling" --benchmark_filter='cuda|mixture.*AVX|mixed.*AVX' \
   --benchmark_min_time=0.2 --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
+step steps 90 "$build/bench/bench_networks" --benchmark_filter='^train/.*/cuda' --benchmark_min_time=0.5 || true
+while read -r line; do say "$line"; done < <(grep -E '^train/' "$results/steps.txt" | tr -s ' ')
 grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
 if command -v ncu >/dev/null; then
   # The clocks stay as they are; one launch of each benchmark is enough, the rest would only be replayed.

@@ -1,5 +1,6 @@
 // The networks of images on one core: steps of training, classification, and making images (noise, decoding, bytes), of
-// images of 28 x 28 levels.
+// images of 28 x 28 levels. And steps of training on a CUDA device, one after another, with the copies of their
+// batches, by the clock on the wall.
 //   OMP_NUM_THREADS=1 build/release/bench/bench_networks
 //
 // `GFLOP/s` counts the multiply-adds of convolutions and dense layers as two each, and nothing else; `%ceiling` is
@@ -13,10 +14,11 @@
 #include "bench/roofline.h"
 #include "engine/models/classifier_network.h"
 #include "engine/models/image_vae.h"
+#include "engine/models/network_trainer.h"
 #include "engine/models/trained_networks.h"
-#include "engine/nn/adam.h"
 #include "kernels/cpu/network.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cuda/cuda_backend.h"
 
 namespace doppel {
 namespace {
@@ -38,11 +40,11 @@ double product_flops() {
   return ceiling;
 }
 
-void set_counters(benchmark::State& state, int64_t rows, double operations_per_row) {
+void set_counters(benchmark::State& state, int64_t rows, double operations_per_row, bool has_ceiling = true) {
   const double flops = 2 * operations_per_row * static_cast<double>(rows);
   state.counters["images/s"] = roofline::rate(static_cast<double>(rows));
   state.counters["GFLOP/s"] = roofline::rate(flops * 1e-9);
-  state.counters["%ceiling"] = roofline::rate(100 * flops / product_flops());
+  if (has_ceiling) state.counters["%ceiling"] = roofline::rate(100 * flops / product_flops());
 }
 
 struct MadeUpImages {
@@ -58,17 +60,30 @@ struct MadeUpImages {
 
 const ClassifierShape kClassifier = {kImage, kClasses, 32, 128};
 
-void train_classifier(benchmark::State& state) {
+void train(benchmark::State& state, PreparedTrainer& trainer, const std::string& backend, double operations_per_row) {
+  constexpr int64_t kFirstSteps = 8;  // which record what later ones do
   const MadeUpImages images(kTrainingRows);
+  int64_t number = 0;
+  const auto step = [&] {
+    const PreparedTrainer::Batch batch = trainer.batch();
+    std::copy(images.levels.begin(), images.levels.end(), batch.x);
+    std::copy(images.labels.begin(), images.labels.end(), batch.labels);
+    const auto use = static_cast<uint32_t>(2 * number);
+    trainer.step(kTrainingRows, {{1, use}, 1, 1e-4, ++number, 0});
+  };
+  while (backend != "cpu" && number < kFirstSteps) step();
+  trainer.losses();
+  for (auto _ : state) step();
+  set_counters(state, kTrainingRows, operations_per_row, backend == "cpu");
+  trainer.losses();
+}
+
+void train_classifier(benchmark::State& state, const std::string& backend) {
   ClassifierNetwork<float> network(kClassifier, 1);
   Adam<float> adam(parameters_of(network.layers()));
-  uint32_t step = 0;
-  for (auto _ : state) {
-    network.forward_training(images.levels.data(), images.labels.data(), kTrainingRows, 1, 2 * step++);
-    network.backward(images.levels.data(), images.labels.data(), kTrainingRows);
-    adam.step(1e-4);
-  }
-  set_counters(state, kTrainingRows, ClassifierNetwork<float>::operations_per_row(kClassifier));
+  AveragedParameters means(parameters_of(network.layers()), 1);
+  NetworkTrainer trainer(network, adam, means, kTrainingRows, *make_backend(backend));
+  train(state, *trainer, backend, ClassifierNetwork<float>::operations_per_row(kClassifier));
 }
 
 void classify(benchmark::State& state, Precision precision) {
@@ -84,20 +99,12 @@ ImageVaeShape vae_shape(bool is_convolutional) {
   return {kImage, kClasses, is_convolutional, 24, 512, 32, PixelLikelihood::kBernoulli};
 }
 
-void train_vae(benchmark::State& state, bool is_convolutional) {
+void train_vae(benchmark::State& state, bool is_convolutional, const std::string& backend) {
   const ImageVaeShape shape = vae_shape(is_convolutional);
-  const MadeUpImages images(kTrainingRows);
   ImageVaeNetwork<float> network(shape, 1);
   Adam<float> adam(network.parameters());
-  std::vector<float> noise(static_cast<size_t>(kTrainingRows * shape.latent));
-  uint32_t step = 0;
-  for (auto _ : state) {
-    fill_with_normals(1, step++, 1, noise);
-    network.forward(images.levels.data(), images.labels.data(), noise.data(), kTrainingRows);
-    network.backward(images.levels.data(), images.labels.data(), noise.data(), 1, kTrainingRows);
-    adam.step(1e-4);
-  }
-  set_counters(state, kTrainingRows, ImageVaeNetwork<float>::operations_per_row(shape));
+  NetworkTrainer trainer(network, adam, kTrainingRows, *make_backend(backend));
+  train(state, *trainer, backend, ImageVaeNetwork<float>::operations_per_row(shape));
 }
 
 std::shared_ptr<const ImageTexture> make_texture() {
@@ -138,11 +145,20 @@ void make_images(benchmark::State& state, bool is_convolutional, Precision preci
 
 void add_benchmarks() {
   const auto in_ms = [](auto* one) { one->Unit(benchmark::kMillisecond); };
-  in_ms(benchmark::RegisterBenchmark("train/classifier", train_classifier));
-  for (const bool is_convolutional : {false, true}) {
-    const std::string name = is_convolutional ? "vae/convolutional" : "vae/dense";
-    in_ms(benchmark::RegisterBenchmark(("train/" + name).c_str(), train_vae, is_convolutional));
-  }
+  const auto add_training = [&](const std::string& backend, const std::string& suffix) {
+    std::vector<benchmark::internal::Benchmark*> added = {
+        benchmark::RegisterBenchmark(("train/classifier" + suffix).c_str(), train_classifier, backend)};
+    for (const bool is_convolutional : {false, true}) {
+      const std::string name = is_convolutional ? "train/vae/convolutional" : "train/vae/dense";
+      added.push_back(benchmark::RegisterBenchmark((name + suffix).c_str(), train_vae, is_convolutional, backend));
+    }
+    for (auto* one : added) {
+      in_ms(one);
+      if (backend != "cpu") one->UseRealTime();
+    }
+  };
+  add_training("cpu", "");
+  if (cuda_devices() > 0) add_training("cuda", "/cuda");
   const std::vector<std::pair<std::string, Precision>> precisions = {{"", Precision::kSingle},
                                                                      {"/bf16", Precision::kBfloat16}};
   for (const auto& [suffix, precision] : precisions) {

@@ -46,5 +46,7 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);  // or cap
 void set_launch_failure();
 enum class Residence { kUnknown, kDevice, kPastTheEnd, kPinnedHost };
 Residence residence(const void* address, size_t bytes);
+// When work comes to what was there when it was asked for. If not: a report, and a failed launch.
+bool is_still_there(const void* pointer, size_t bytes);
 
 }  // namespace simt

@@ -7,6 +7,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/products.h"
 #include "tests/simt/emulator.h"
 #include "tests/simt/planted_bugs.h"
 
@@ -208,9 +209,14 @@ TEST_F(Graphs, AGraphAndItsMemoryOutliveItsLaunches) {
   const cuda::Graph of_copies = cuda::capture_graph(stream(), [&] { enqueue_result(stream()); });
   const cuda::Graph of_kernels = cuda::capture_graph(
       stream(), [&] { launch_sum(Bug::kNone, x_.data(), kSumThreads, total_.data(), 1, stream()); });
+  cuda::Products products(0, stream());
+  const cuda::Graph of_products = cuda::capture_graph(stream(), [&] {
+    products.multiply(Precision::kSingle, cuda::Factor::kAsItIs, cuda::Factor::kAsItIs, 1, 1, kSumThreads, x_.data(),
+                      x_.data(), 0, total_.data());
+  });
   x_ = DeviceBuffer<float>();
   total_ = DeviceBuffer<float>();
-  for (const cuda::Graph* left : {&of_copies, &of_kernels}) {
+  for (const cuda::Graph* left : {&of_copies, &of_kernels, &of_products}) {
     CUDA_CHECK(cudaGraphLaunch(left->get(), stream()));
     EXPECT_EQ(cudaStreamSynchronize(stream()), cudaErrorLaunchFailure);
     EXPECT_NE(reports(), "");

@@ -22,7 +22,7 @@ namespace {
 std::set<const CUgraphExec_st*> executables;
 
 // Of all streams in it.
-void end_capture(const std::shared_ptr<CapturedGraph> graph) {
+void end_capture(std::shared_ptr<CapturedGraph> graph) {
   graph->is_open = false;
   for (CUstream_st* stream : streams())
     if (stream->captured.graph == graph) stream->captured = {};
@@ -80,7 +80,7 @@ cudaError_t check_no_capture(const char* call) {
 
 void abandon_capture(CUstream_st* stream) {
   refuse("cudaStreamDestroy of a stream that captures", cudaErrorStreamCaptureInvalidated);
-  end_capture(std::shared_ptr(stream->captured.graph));
+  end_capture(stream->captured.graph);
 }
 
 cudaError_t capture_work(CUstream_st* stream, std::function<void()> run) {

@@ -117,6 +117,9 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
     return CUBLAS_STATUS_EXECUTION_FAILED;
   return blas_status(simt::enqueue(
       handle->stream, [=, alpha = *static_cast<const float*>(alpha), beta = *static_cast<const float*>(beta)] {
+        if (!simt::is_still_there(a, of_a * size) || !simt::is_still_there(b, of_b * size) ||
+            !simt::is_still_there(c, extent(ldc, m, n) * sizeof(float)))
+          return;
         const std::vector<float> x = factors(a, a_type, of_a, as_tf32), y = factors(b, b_type, of_b, as_tf32);
         cblas_sgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), m, n, k, alpha, x.data(),
                     lda, y.data(), ldb, beta, static_cast<float*>(c), ldc);

@@ -105,15 +105,6 @@ bool direction_fits(cudaMemcpyKind kind, bool to_device, bool from_device) {
   }
 }
 
-// When work comes to what was there when it was asked for.
-bool is_still_there(const void* pointer, size_t bytes) {
-  size_t room = 0;
-  if (memory_at(pointer, &room) && room >= bytes) return true;
-  report("use after free: a copy of, or to, memory that was freed");
-  set_launch_failure();
-  return false;
-}
-
 cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   size_t room_to = bytes, room_from = bytes;
   const Memory *target = memory_at(to, &room_to), *source = memory_at(from, &room_from);
@@ -155,6 +146,14 @@ cudaError_t remember(cudaError_t error) {
 
 void set_launch_failure() {
   failed_launch = true;
+}
+
+bool is_still_there(const void* pointer, size_t bytes) {
+  size_t room = 0;
+  if (memory_at(pointer, &room) && room >= bytes) return true;
+  report("use after free: a copy or a product of memory that was freed");
+  set_launch_failure();
+  return false;
 }
 
 Residence residence(const void* address, size_t bytes) {

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Networks of images are trained on the emulated device as on the CPU, within the tolerance of TF32, resumed to the same
 # bytes, and give codes and scores. bash tests/simt/test_fit.sh PATH/TO/doppel_simt
-. "$(dirname "${BASH_SOURCE[0]}")/../cli/bars.sh"
-. "$(dirname "${BASH_SOURCE[0]}")/../cli/expect.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+data=$(realpath -m "${DOPPEL_DATA:-$here/../../../shared/data}")
+. "$here/../cli/bars.sh"
+. "$here/../cli/expect.sh"
 
 bars many 150 1  # two steps an epoch
 bars few 60 1
@@ -55,4 +57,18 @@ expect_status 2 "${long[@]/cuda/cpu}" -o long.doppel --resume
 expect_error "is of another training: the backend"
 expect_status 0 "${long[@]}" -o long.doppel --resume
 cmp whole.doppel long.doppel || fail "a resumed fit is another model"
+
+# The first digits of MNIST, four steps.
+if [[ -e $data/mnist ]]; then
+  python3 - "$data/mnist/train" 512 <<'PYTHON'
+import gzip, struct, sys
+source, count = sys.argv[1], int(sys.argv[2])
+for name, header, size in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
+    first = gzip.open(f"{source}-{name}-ubyte.gz").read(header + count * size)
+    open(f"digits-{name}-ubyte", "wb").write(first[:4] + struct.pack(">I", count) + first[8:])
+PYTHON
+  agree vae-dense digits 1
+else
+  echo "no $data/mnist: digits were not trained"
+fi
 exit $((failures > 0))
