@@ -1,7 +1,7 @@
 // Graphs of the emulated runtime: what streams are asked for while they capture is recorded with its order, and
 // replayed by a launch in any order that fits. CUDA's rules of capturing ("Stream Capture" in its programming guide)
 // are reports; so is what CUDA allows and is not emulated: memory made or freed by a graph, graphs in graphs, pageable
-// memory.
+// memory, and work of the default stream beside a capture of a stream that does not wait for it.
 #include <algorithm>
 #include <set>
 #include <string>

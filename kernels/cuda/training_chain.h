@@ -1,0 +1,120 @@
+// A chain of layers in training, on the device: parameters, values, gradients, and what a pass over a batch asks a
+// stream for. Products are cuBLAS's, the rest is trainer.cu.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/cuda/trainer.h"
+
+namespace doppel::cuda {
+
+inline constexpr size_t kLosses = 2;  // that are summed: and the divergence, or rows told right
+
+// Of a pass, in device memory: the same each time, so that it can be captured as a graph.
+struct BatchPass {
+  const float* x;         // [rows(), inputs()]
+  const int32_t* labels;  // [rows()]
+  const StepNumbers* numbers;
+  bool is_step;   // else losses alone
+  bool by_means;  // of the parameters
+};
+
+// All that it does is in the order of the stream, on the device that is selected; both must outlive it.
+class TrainingChain {
+ public:
+  TrainingChain(const TrainableNetwork& network, int64_t batch_rows, int device, int64_t patch_bytes,
+                cudaStream_t stream);
+  TrainingChain(const TrainingChain&) = delete;
+  TrainingChain& operator=(const TrainingChain&) = delete;
+
+  int64_t rows() const { return rows_; }  // of a batch, a multiple of kNetworkRows
+  int64_t inputs() const { return layers_.front().inputs(); }
+  bool has_labels() const { return has_labels_; }
+  bool has_means() const { return mean_.size() > 0; }
+  double* losses() const { return losses_.data(); }  // [kLosses] on the device
+
+  // Asynchronous; allocates nothing.
+  void enqueue(const BatchPass& pass);
+
+  // As PreparedTrainer's. Return when it is done. Means have memory once they were written.
+  void read(std::span<const ParameterState> parameters);
+  void write(std::span<const ParameterState> parameters);
+
+ private:
+  // A parameter in the buffers of parameters.
+  struct Place {
+    int64_t first = 0, count = 0;
+  };
+
+  struct Layer {
+    const TrainedLayer* description = nullptr;  // without its weights
+    ImageMap map{};
+    bool is_gaussian = false;
+    uint32_t dropped = 0, use = 0;
+    int32_t labels = 0;
+    Place weight, bias, label_weight;
+    DeviceBuffer<float> y, noise, latents;
+    DeviceBuffer<uint8_t> largest;  // of a pool
+
+    TrainedLayer::Kind kind() const { return description->kind; }
+    int64_t inputs() const { return description->inputs; }
+    int64_t outputs() const { return description->outputs; }
+    bool rectified() const { return description->rectified; }
+    int64_t channels() const { return bias.count; }  // that y's columns are
+    int64_t patch() const { return int64_t{map.kernel} * map.kernel * map.inputs; }
+    int64_t pixels() const { return int64_t{map.output_height} * map.output_width; }  // of patches
+    bool has_patches() const {
+      return kind() == TrainedLayer::Kind::kConvolution || kind() == TrainedLayer::Kind::kTransposed;
+    }
+    float kept_scale() const {
+      return static_cast<float>(kDropoutShares) / static_cast<float>(kDropoutShares - dropped);
+    }
+  };
+
+  void place_parameters(const TrainableNetwork& network);
+  void make_buffers();
+  void check_size(int64_t of_row) const;
+  DeviceBuffer<float> floats(int64_t count) const { return {static_cast<size_t>(count), stream_}; }
+  void zero(DeviceBuffer<float>& buffer) const;
+
+  const float* input_of(size_t layer, const BatchPass& pass) const;
+  void forward_layer(Layer& layer, const float* x, const BatchPass& pass);
+  void find_loss(const BatchPass& pass);
+  void backward(const BatchPass& pass);
+  // From the gradient of what the layer gives to that of its sums, and of biases and labels' weights.
+  void mask(const Layer& layer, float* gradient, const BatchPass& pass);
+  void backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient);
+  template <class Take>
+  void for_each_piece(const Layer& layer, const Take& take) const;
+  void multiply(Factor a_is, Factor b_is, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
+                float* c) {
+    products_.multiply(Precision::kSingle, a_is, b_is, m, n, k, a, b, beta, c);
+  }
+  Totals totals(size_t first) const { return {partial_.data(), finished_.data(), losses_.data() + first}; }
+
+  template <class Visit>
+  void for_each_parameter(std::span<const ParameterState> parameters, const Visit& visit);
+  void copy_parameter(const DeviceBuffer<float>& from, const Place& place, const Layer& layer, std::span<float> to);
+  void copy_parameter(std::span<const float> from, const Place& place, const Layer& layer, DeviceBuffer<float>& to);
+
+  cudaStream_t stream_;
+  TrainingLoss loss_;
+  int64_t patch_bytes_;
+  std::vector<TrainedLayer> descriptions_;
+  int64_t rows_;
+  int64_t parameters_ = 0;  // floats of each of the buffers below
+  bool has_labels_ = false;
+  Products products_;
+  std::vector<Layer> layers_;
+  DeviceBuffer<float> value_, gradient_, first_, second_, mean_;
+  DeviceBuffer<float> patches_;
+  std::array<DeviceBuffer<float>, 2> gradients_;  // of what every second layer gives
+  DeviceBuffer<float> column_partial_;
+  DeviceBuffer<double> partial_, losses_;
+  DeviceBuffer<uint32_t> finished_;
+};
+
+}  // namespace doppel::cuda
