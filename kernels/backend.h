@@ -44,8 +44,9 @@ class Backend {
   virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };
 
-// name: "auto", "cpu", "cuda" or "cuda:N". Throws UsageError for a name it does not know, Error for a device that is
-// not there. "auto" is CUDA where this build has it and a device answers, otherwise the CPU.
+// name: "auto", "cpu", "cuda", "cuda:N", "cuda:N,N" or "cuda:all" (several devices as one). Throws UsageError for a name
+// it does not know, Error for a device that is not there. "auto" is the first CUDA device where this build has CUDA and
+// one answers, otherwise the CPU.
 std::unique_ptr<Backend> make_backend(const std::string& name);
 
 }  // namespace doppel

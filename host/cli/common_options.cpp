@@ -16,7 +16,7 @@ void add_common_options(CLI::App& command, CommonOptions& common) {
   command.add_option("--json", common.json, "Write the result as JSON to this file (-: standard output)")
       ->type_name("FILE|-")
       ->group(group);
-  command.add_option("--backend", common.backend, "auto, cpu, cuda or cuda:N")
+  command.add_option("--backend", common.backend, "auto, cpu, cuda, cuda:N, several devices cuda:0,1 or cuda:all")
       ->capture_default_str()
       ->type_name("NAME")
       ->group(group);

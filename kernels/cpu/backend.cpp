@@ -3,6 +3,9 @@
 #include <cblas.h>
 
 #include <charconv>
+#include <optional>
+#include <string_view>
+#include <vector>
 
 #include "kernels/common/error.h"
 #include "kernels/cpu/decode_table.h"
@@ -55,23 +58,33 @@ class CpuBackend : public Backend {
   }
 };
 
-// "cuda" or "cuda:N"; -1 for anything else.
-int cuda_device_of(const std::string& name) {
-  if (name == "cuda") return 0;
-  if (!name.starts_with("cuda:")) return -1;
-  int device = -1;
-  const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), device);
-  return error == std::errc() && end == name.data() + name.size() ? device : -1;
+// Of "cuda", "cuda:N" or "cuda:N,N"; of "cuda:all" none; null for anything else.
+std::optional<std::vector<int>> cuda_devices_of(std::string_view name) {
+  if (name == "cuda") return std::vector{0};
+  if (!name.starts_with("cuda:")) return std::nullopt;
+  name.remove_prefix(5);
+  std::vector<int> devices;
+  if (name == "all") return devices;
+  const char *at = name.data(), *const end = at + name.size();
+  while (true) {
+    int device = -1;
+    const auto [next, error] = std::from_chars(at, end, device);
+    if (error != std::errc() || device < 0) return std::nullopt;
+    devices.push_back(device);
+    if (next == end) return devices;
+    if (*next != ',') return std::nullopt;
+    at = next + 1;
+  }
 }
 
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const std::string& name) {
-  const int device = cuda_device_of(name);
-  if (name != "auto" && name != "cpu" && device < 0)
-    throw UsageError("no backend '" + name + "'; there are auto, cpu, cuda and cuda:N with N a device number");
-  if (device >= 0) return make_cuda_backend(device);
-  if (name == "auto" && cuda_devices() > 0) return make_cuda_backend(0);
+  if (const auto devices = cuda_devices_of(name)) return make_cuda_backend(*devices);
+  if (name != "auto" && name != "cpu")
+    throw UsageError("no backend '" + name +
+                     "'; there are auto, cpu, cuda, cuda:N with N a device's number, cuda:0,1 and cuda:all");
+  if (name == "auto" && cuda_devices() > 0) return make_cuda_backend(std::vector{0});
   return std::make_unique<CpuBackend>();
 }
 

@@ -1,12 +1,15 @@
-// The Backend on one CUDA device, as the plugin libdoppel_cuda.so exports it (cuda_backend.h).
+// The Backend on CUDA devices, as the plugin libdoppel_cuda.so exports it (cuda_backend.h).
 #include <cuda_runtime_api.h>
 
 #include <mutex>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
+#include "kernels/cuda/device_group.h"
 #include "kernels/cuda/image_sampler.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
@@ -59,6 +62,7 @@ class CudaBackend : public Backend {
     CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
     name_ = properties.name;
   }
+  const std::string& name() const { return name_; }
   std::string description() const override { return "cuda:" + std::to_string(device_) + " (" + name_ + ")"; }
   std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const override {
     return prepare_cuda_table_sampler(sampler, device_);
@@ -116,18 +120,26 @@ int devices() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
-std::unique_ptr<Backend> make(int device) {
+std::unique_ptr<Backend> make(std::span<const int> numbers) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) {
     throw Error(std::string("no CUDA device: ") + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) +
                 "); take --backend cpu");
   }
-  if (device >= count) {
-    throw Error("no CUDA device " + std::to_string(device) + ": this machine has " + std::to_string(count) +
-                ", counted from 0");
+  std::vector<int> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<GroupedDevice> group;
+  for (const int number : numbers.empty() ? all : std::vector(numbers.begin(), numbers.end())) {
+    if (number < 0 || number >= count)
+      throw Error("no CUDA device " + std::to_string(number) + ": this machine has " + std::to_string(count) +
+                  ", counted from 0");
+    auto backend = std::make_unique<CudaBackend>(number);
+    const std::string name = backend->name();
+    group.push_back({number, name, std::move(backend)});
   }
-  return std::make_unique<CudaBackend>(device);
+  if (group.size() == 1) return std::move(group.front().backend);
+  return make_device_group(std::move(group));
 }
 
 }  // namespace

@@ -82,7 +82,8 @@ class CudaTableDecoder : public PiecewiseSampler {
 
  private:
   void compute(uint64_t seed, uint64_t first_row, int64_t rows, std::byte* out) override;
-  void make_buffers(const TableDecoder& decoder, size_t buffer_bytes);
+  void make_buffers(int64_t rows) override;
+  int64_t suitable_tiles(size_t buffer_bytes) const;
 
   DeviceBuffer<std::byte> constants_;
   Scorer prior_;
@@ -90,6 +91,7 @@ class CudaTableDecoder : public PiecewiseSampler {
   DrawArguments draws_{};
   ColumnArguments columns_{};
   int32_t variables_ = 0, column_count_ = 0;
+  int32_t widest_[2] = {0, 0};   // numbers of a row in latents_ and hidden_
   DeviceBuffer<float> latents_;  // and every second layer's outputs, [widest, rows]
   DeviceBuffer<float> hidden_;   // the other layers', likewise
   DeviceBuffer<float> drawn_;    // [variables and axes, rows]
@@ -119,30 +121,36 @@ CudaTableDecoder::CudaTableDecoder(const TableDecoder& decoder, int device, size
   variables_ = static_cast<int32_t>(decoder.table.emissions.size());
   draws_.groups = variables_ + static_cast<int32_t>(decoder.bins.size());
   column_count_ = static_cast<int32_t>(decoder.table.columns.size());
-  make_buffers(decoder, buffer_bytes);
+  widest_[0] = padded(decoder.prior.latents, kGroupScores);
+  for (size_t i = 0; i < layers_.size(); ++i) widest_[(i + 1) % 2] = std::max(widest_[(i + 1) % 2], layers_[i].outputs);
+  make_pieces(suitable_tiles(buffer_bytes));
 }
 
 // Pieces fill the device, but their activations take no more than `buffer_bytes`, and their columns no more than a
 // table sampler's.
-void CudaTableDecoder::make_buffers(const TableDecoder& decoder, size_t buffer_bytes) {
-  int32_t widest[2] = {padded(decoder.prior.latents, kGroupScores), 0};
-  for (size_t i = 0; i < layers_.size(); ++i) widest[(i + 1) % 2] = std::max(widest[(i + 1) % 2], layers_[i].outputs);
+int64_t CudaTableDecoder::suitable_tiles(size_t buffer_bytes) const {
   const size_t row_floats =
-      static_cast<size_t>(widest[0]) + static_cast<size_t>(widest[1]) + static_cast<size_t>(draws_.groups);
+      static_cast<size_t>(widest_[0]) + static_cast<size_t>(widest_[1]) + static_cast<size_t>(draws_.groups);
   const auto filling = static_cast<size_t>(multiprocessors()) * kRowTilesPerMultiprocessor * kDenseRows / kTileRows;
   const size_t affordable = buffer_bytes / (row_floats * sizeof(float) * kTileRows);
   const size_t copied = kSampleBufferBytes / std::max<size_t>(padded_bytes(kTileRows), 1);
-  const size_t rows = std::max<size_t>(std::min({filling, affordable, copied}), 1) * kTileRows;
-  latents_ = DeviceBuffer<float>(static_cast<size_t>(widest[0]) * rows, stream());
-  hidden_ = DeviceBuffer<float>(static_cast<size_t>(widest[1]) * rows, stream());
-  drawn_ = DeviceBuffer<float>(static_cast<size_t>(draws_.groups) * rows, stream());
+  return static_cast<int64_t>(std::max<size_t>(std::min({filling, affordable, copied}), 1));
+}
+
+void CudaTableDecoder::make_buffers(int64_t rows) {
+  for (DeviceBuffer<float>* buffer : {&latents_, &hidden_, &drawn_}) *buffer = {};
+  const auto floats = [&](int32_t of_row) {
+    return DeviceBuffer<float>(static_cast<size_t>(of_row) * static_cast<size_t>(rows), stream());
+  };
+  latents_ = floats(widest_[0]);
+  hidden_ = floats(widest_[1]);
+  drawn_ = floats(draws_.groups);
   for (size_t i = 0; i < layers_.size(); ++i) {
     layers_[i].x = (i % 2 == 0 ? latents_ : hidden_).data();
     layers_[i].y = (i % 2 == 0 ? hidden_ : latents_).data();
   }
   draws_.logits = layers_.back().y;
   draws_.drawn = drawn_.data();
-  make_pieces(static_cast<int64_t>(rows));
 }
 
 void CudaTableDecoder::compute(uint64_t seed, uint64_t first_row, int64_t rows, std::byte* out) {

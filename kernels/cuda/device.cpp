@@ -6,21 +6,37 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/common/error.h"
-
 namespace doppel::cuda {
 
-void fail(const std::string& what, const char* call, const char* file, int line) {
+namespace {
+
+std::string message(const std::string& what, const char* call, const char* file, int line) {
   std::string_view place(file);
   if (const size_t start = place.rfind("kernels/"); start != place.npos) place.remove_prefix(start);
-  throw Error(std::string(place) + ":" + std::to_string(line) + ": " + call + ": " + what);
+  return std::string(place) + ":" + std::to_string(line) + ": " + call + ": " + what;
+}
+
+}  // namespace
+
+void fail(const std::string& what, const char* call, const char* file, int line) {
+  throw Error(message(what, call, file, line));
 }
 
 void fail(cudaError_t error, const char* call, const char* file, int line) {
-  std::string text = std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + ")";
-  if (error == cudaErrorMemoryAllocation) text += "; take fewer rows at a time or --backend cpu";
   cudaGetLastError();  // an error that does not stick must not show again at the next launch's check
+  const std::string text = std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + ")";
+  if (error == cudaErrorMemoryAllocation)
+    throw OutOfMemory(message(text + "; take fewer rows at a time or --backend cpu", call, file, line));
   fail(text, call, file, line);
+}
+
+HostMemory allocate_for_copies(size_t bytes) {
+  try {
+    return {make_pinned<std::byte>(std::max<size_t>(bytes, 1)).release(),
+            [](std::byte* memory) { cudaFreeHost(memory); }};
+  } catch (const OutOfMemory&) {
+    return allocate_host_memory(bytes);
+  }
 }
 
 ProfilerRange::ProfilerRange(const char* name) {

@@ -7,7 +7,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <ranges>
@@ -15,7 +17,16 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/common/error.h"
+#include "kernels/host_memory.h"
+
 namespace doppel::cuda {
+
+// Thrown by the check of a call that lacked memory, of the device or pinned.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
 
 [[noreturn]] void fail(const std::string& what, const char* call, const char* file, int line);
 [[noreturn]] void fail(cudaError_t error, const char* call, const char* file, int line);
@@ -137,6 +148,22 @@ PinnedBuffer<T> make_pinned(size_t size) {
   void* memory = nullptr;
   CUDA_CHECK(cudaMallocHost(&memory, size * sizeof(T)));
   return PinnedBuffer<T>(static_cast<T*>(memory));
+}
+
+// Pinned as long as the system lets so much be, else ordinary memory, from which copies are slower.
+HostMemory allocate_for_copies(size_t bytes);
+
+// Calls make(size), with half of the size while memory is too short, down to `least`.
+template <class Make>
+void make_what_fits(int64_t size, int64_t least, const Make& make) {
+  while (true) {
+    try {
+      return make(size);
+    } catch (const OutOfMemory&) {
+      if (size <= least) throw;
+      size = std::max(size / 2, least);
+    }
+  }
 }
 
 }  // namespace doppel::cuda

@@ -93,7 +93,8 @@ void append_near(const float* log_density, int64_t count, int64_t padded, Respon
 }
 
 // Calls compute(arguments, first, count), which computes log densities of `count` rows, for as many rows at a time as
-// take so many bytes, of which a row takes row_bytes; appends what follows from them.
+// take so many bytes, of which a row takes row_bytes, or fewer where the device's memory is short; appends what follows
+// from them.
 template <class Compute>
 void for_pieces(const MixtureDensity& density, const MixtureRows& rows, size_t row_bytes, size_t density_bytes,
                 cudaStream_t stream, Responsibilities& out, Compute compute) {
@@ -103,18 +104,22 @@ void for_pieces(const MixtureDensity& density, const MixtureRows& rows, size_t r
   arguments.variables = density.variables;
   arguments.latents = density.latents;
   parameters.set(arguments);
-  const int64_t step = std::clamp<int64_t>(static_cast<int64_t>(density_bytes / row_bytes), 1, rows.rows);
-  const int64_t padded_step = (step + kDensityRows - 1) / kDensityRows * kDensityRows;
-  const DeviceBuffer<float> log_density(static_cast<size_t>(padded_step * arguments.padded), stream);
-  arguments.log_density = log_density.data();
-  for (int64_t first = 0; first < rows.rows; first += step) {
-    const int64_t count = std::min(step, rows.rows - first);
+  const auto append_piece = [&](int64_t first, int64_t count) {
+    arguments.rows = (count + kDensityRows - 1) / kDensityRows * kDensityRows;
+    const DeviceBuffer<float> log_density(static_cast<size_t>(arguments.rows * arguments.padded), stream);
+    arguments.log_density = log_density.data();
     const std::vector<int32_t> state = in_blocks(rows.states, first, count, arguments.variables, -1);
     const DeviceBuffer<int32_t> states = upload(state, stream);
     arguments.states = states.data();
-    arguments.rows = (count + kDensityRows - 1) / kDensityRows * kDensityRows;
     compute(arguments, first, count);
     append_near(arguments.log_density, count, arguments.padded, out, stream);
+  };
+  const auto most = std::clamp<int64_t>(static_cast<int64_t>(density_bytes / row_bytes), 1, rows.rows);
+  for (int64_t first = 0, count = 0; first < rows.rows; first += count) {
+    make_what_fits(std::min(most, rows.rows - first), 1, [&](int64_t fewer) {
+      append_piece(first, fewer);
+      count = fewer;
+    });
   }
 }
 

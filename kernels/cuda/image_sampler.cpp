@@ -121,8 +121,7 @@ void CudaImageSampler::upload_texture(const ImageTexture& texture) {
 
 HostMemory CudaImageSampler::allocate(size_t bytes) const {
   CUDA_CHECK(cudaSetDevice(device_));
-  return HostMemory(make_pinned<std::byte>(std::max<size_t>(bytes, 1)).release(),
-                    [](std::byte* memory) { cudaFreeHost(memory); });
+  return allocate_for_copies(bytes);
 }
 
 void CudaImageSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, uint8_t* images, int32_t* labels) {

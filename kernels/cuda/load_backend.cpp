@@ -47,8 +47,8 @@ int cuda_devices() {
   }
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int device) {
-  return plugin().make(device);
+std::unique_ptr<Backend> make_cuda_backend(std::span<const int> devices) {
+  return plugin().make(devices);
 }
 
 }  // namespace doppel

@@ -7,8 +7,6 @@
 #include "kernels/cuda/sample_table.h"
 
 namespace doppel::cuda {
-namespace {}  // namespace
-
 PiecewiseSampler::PiecewiseSampler(const std::vector<ColumnSampler>& columns, int device)
     : device_(select_device(device)), compute_(make_stream()), copy_(make_stream()) {
   for (const ColumnSampler& column : columns) {
@@ -27,9 +25,13 @@ PiecewiseSampler::~PiecewiseSampler() {  // an exception may have left copies un
   cudaStreamSynchronize(compute_.get());
 }
 
-void PiecewiseSampler::make_pieces(int64_t rows) {
-  piece_rows_ = rows;
-  for (Piece& piece : pieces_) piece.values = DeviceBuffer<std::byte>(padded_bytes(rows), stream());
+void PiecewiseSampler::make_pieces(int64_t tiles) {
+  make_what_fits(tiles, 1, [this](int64_t fewer) {
+    for (Piece& piece : pieces_) piece.values = {};
+    piece_rows_ = fewer * kTileRows;
+    make_buffers(piece_rows_);
+    for (Piece& piece : pieces_) piece.values = DeviceBuffer<std::byte>(padded_bytes(piece_rows_), stream());
+  });
 }
 
 size_t PiecewiseSampler::padded_bytes(int64_t rows) const {
@@ -39,8 +41,7 @@ size_t PiecewiseSampler::padded_bytes(int64_t rows) const {
 
 HostMemory PiecewiseSampler::allocate(size_t bytes) const {
   CUDA_CHECK(cudaSetDevice(device_));
-  return HostMemory(make_pinned<std::byte>(std::max<size_t>(bytes, 1)).release(),
-                    [](std::byte* memory) { cudaFreeHost(memory); });
+  return allocate_for_copies(bytes);
 }
 
 void PiecewiseSampler::sample(uint64_t seed, uint64_t first_row, int64_t rows, std::span<const ColumnBuffer> columns) {

@@ -24,7 +24,11 @@ class PiecewiseSampler : public PreparedTableSampler {
 
  protected:
   PiecewiseSampler(const std::vector<ColumnSampler>& columns, int device);  // selects the device
-  void make_pieces(int64_t rows);                                           // of each, at most; multiple of kTileRows
+  // Pieces of so many tiles of kTileRows rows, fewer where the device's memory is short: rows are the same bits.
+  void make_pieces(int64_t tiles);
+  // What the sampler itself needs for so many rows, for which memory may be too short (OutOfMemory): then it is called
+  // with fewer.
+  virtual void make_buffers(int64_t /*rows*/) {}
   // Enqueues on `stream()` what writes rows [first_row, first_row + rows), rows > 0, to `out`, as ColumnArguments say.
   virtual void compute(uint64_t seed, uint64_t first_row, int64_t rows, std::byte* out) = 0;
 

@@ -39,7 +39,7 @@ class CudaTableSampler : public PiecewiseSampler {
     scorer_ = make_scorer(scores, sampler, constants_.data(), multiprocessors(), stream());
     arguments_ = {scorer_.arguments, column_arguments(places, constants_.data())};
     const size_t tile_bytes = std::max<size_t>(padded_bytes(kTileRows), 1);
-    make_pieces(static_cast<int64_t>(std::max<size_t>(buffer_bytes / tile_bytes, 1)) * kTileRows);
+    make_pieces(static_cast<int64_t>(std::max<size_t>(buffer_bytes / tile_bytes, 1)));
   }
 
  private:

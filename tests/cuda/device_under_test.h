@@ -15,6 +15,8 @@ namespace doppel {
 std::vector<std::string> devices_under_test();  // names of test instances
 // Throws Error where there is no such device.
 std::unique_ptr<Backend> make_backend_under_test(const std::string& device);
+// Three devices as one; of a real one, three times the first.
+std::unique_ptr<Backend> make_group_under_test(const std::string& device);
 std::vector<std::string> reports_of_device();  // what it found wrong since the last call
 
 // Rows [first_row, first_row + rows) of a table with the sampler's columns, made by both.

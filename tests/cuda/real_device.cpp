@@ -11,6 +11,9 @@ std::vector<std::string> devices_under_test() {
 std::unique_ptr<Backend> make_backend_under_test(const std::string&) {
   return make_backend("cuda");
 }
+std::unique_ptr<Backend> make_group_under_test(const std::string&) {
+  return make_backend("cuda:0,0,0");
+}
 std::vector<std::string> reports_of_device() {
   return {};
 }  // compute-sanitizer's work: bench/gpu_check.sh
@@ -21,7 +24,7 @@ namespace {
 TEST(CudaBackend, WithoutADeviceAskingForOneIsAnErrorAndAutoIsTheCpu) {
   if (cuda_devices() > 0) GTEST_SKIP() << "there is a device";
   EXPECT_EQ(make_backend("auto")->description().substr(0, 3), "cpu");
-  for (const char* name : {"cuda", "cuda:1"}) {
+  for (const char* name : {"cuda", "cuda:1", "cuda:all"}) {
     try {
       make_backend(name);
       FAIL() << name << " was made";

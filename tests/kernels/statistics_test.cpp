@@ -191,11 +191,11 @@ TEST(SymmetricEigen, RefusesWhatIsNotAFiniteSquare) {
 TEST(MakeBackend, KnowsItsNames) {
   EXPECT_TRUE(make_backend("cpu")->description().starts_with("cpu ("));
   EXPECT_NO_THROW(make_backend("auto"));
-  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "CPU"})
+  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:0,", "cuda:,0", "cuda:0,1x", "cuda:ALL", "CPU"})
     EXPECT_THROW(make_backend(name), UsageError) << name;
   if (cuda_devices() > 0) return;
   EXPECT_THROW(make_backend("cuda"), Error);
-  EXPECT_THROW(make_backend("cuda:1"), Error);
+  for (const char* name : {"cuda:1", "cuda:0,1", "cuda:all"}) EXPECT_THROW(make_backend(name), Error);
 }
 
 }  // namespace

@@ -171,6 +171,9 @@ bool allowed(const void* address, size_t bytes, bool write, const void* caller) 
     case Residence::kPastTheEnd:
       report_access("out of bounds", bytes, write, caller, nullptr);
       return false;
+    case Residence::kOtherDevice:
+      report_access("memory of another device", bytes, write, caller, nullptr);
+      return false;
     case Residence::kPinnedHost:
       report_access("host memory", bytes, write, caller, nullptr);
       return false;
@@ -185,7 +188,7 @@ bool allowed(const void* address, size_t bytes, bool write, const void* caller) 
 }
 
 void check(const void* address, size_t bytes, bool write, bool atomic, const void* caller) {
-  if (!running.in_kernel || running.stack.holds(address)) return;
+  if (!in_kernel() || running.stack.holds(address)) return;
   if (reinterpret_cast<uintptr_t>(address) % bytes != 0) report_access("misaligned", bytes, write, caller, nullptr);
   if (!write && (running.parameters.holds(address) || running.indices.holds(address))) return;
   const bool shared = running.shared.holds(address);

@@ -27,13 +27,25 @@ std::vector<std::string> devices_under_test() {
   return {"Ascending", "Descending", "Random"};
 }
 
-std::unique_ptr<Backend> make_backend_under_test(const std::string& device) {
+namespace {
+
+std::unique_ptr<Backend> make_emulated(const std::string& device, std::vector<int> numbers) {
   simt::options() = {};
   simt::options().order = device == "Ascending"    ? simt::Order::kAscending
                           : device == "Descending" ? simt::Order::kDescending
                                                    : simt::Order::kRandom;
+  simt::options().devices = static_cast<int>(numbers.size());
   simt::take_reports();
-  return doppel_cuda_plugin.make(0);
+  return doppel_cuda_plugin.make(numbers);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend_under_test(const std::string& device) {
+  return make_emulated(device, {0});
+}
+std::unique_ptr<Backend> make_group_under_test(const std::string& device) {
+  return make_emulated(device, {0, 1, 2});
 }
 
 std::vector<std::string> reports_of_device() {
@@ -217,21 +229,91 @@ TEST(CudaPipeline, ACallThatFailsWhileAStepIsRecordedIsAnError) {
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
-TEST(CudaPipeline, NotEnoughDeviceMemoryIsAnErrorAndLeavesNothingBehind) {
+// Less memory, fewer rows at a time, the same responsibilities; and an error where not even a row's fit.
+TEST(CudaPipeline, RowsOfResponsibilitiesShrinkToTheDevicesMemory) {
+  const auto backend = make_backend_under_test("Ascending");
+  const DensityCase made = random_density({.rows = 999}, 1);
+  Responsibilities whole, found;
+  uint64_t before = simt::counts().launches;
+  backend->find_responsibilities(made.density, made.rows, whole);
+  const uint64_t launches = simt::counts().launches - before;
+  const size_t taken = simt::device_bytes(0);
+  int whole_ones = 0, in_pieces = 0;
+  for (size_t memory = size_t{1} << 20;; memory = memory * 3 / 4) {
+    simt::options().device_memory = taken + memory;
+    before = simt::counts().launches;
+    try {
+      backend->find_responsibilities(made.density, made.rows, found);
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("out of memory"), std::string::npos) << error.what();
+      break;
+    }
+    ++(simt::counts().launches - before > launches ? in_pieces : whole_ones);
+    EXPECT_EQ(found.first, whole.first) << memory << " bytes";
+    EXPECT_EQ(found.member, whole.member);
+    EXPECT_EQ(found.share, whole.share);
+    EXPECT_EQ(found.log_density, whole.log_density);
+    EXPECT_EQ(simt::device_bytes(0), taken) << "bytes left behind";
+  }
+  EXPECT_GT(whole_ones, 0);
+  EXPECT_GT(in_pieces, 3);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// Less memory, smaller pieces, the same rows; and where not even a tile's fits an error, after which nothing is left.
+TEST(CudaPipeline, PiecesShrinkToTheDevicesMemory) {
   const auto backend = make_backend_under_test("Ascending");
   const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
-  simt::options().device_memory = size_t{6} << 20;  // one of the two buffers
-  try {
-    backend->prepare_table_sampler(sampler);
-    FAIL() << "was prepared";
-  } catch (const Error& error) {
-    const std::string text = error.what();
-    EXPECT_NE(text.find("out of memory"), std::string::npos) << text;
-    EXPECT_EQ(text.find("kernels/cuda/device.h:"), 0u) << text;
+  const TableDecoder decoder = random_decoder({}, 1);
+  const auto whole = backend->prepare_table_sampler(sampler), whole_decoder = backend->prepare_table_decoder(decoder);
+  constexpr int64_t kRows = 5 * cuda::kTileRows - 1;
+  const SampledTable rows = sampled(*whole, sampler, kRows), decoded = sampled(*whole_decoder, decoder.table, kRows);
+  const size_t taken = simt::device_bytes(0);
+  int shrunk = 0;
+  for (const size_t memory : {size_t{6} << 20, size_t{1} << 20, size_t{1} << 10}) {
+    simt::options().device_memory = taken + memory;
+    try {
+      const auto smaller = backend->prepare_table_sampler(sampler);
+      EXPECT_LT(smaller->preferred_bytes(), whole->preferred_bytes());
+      EXPECT_EQ(sampled(*smaller, sampler, kRows), rows) << memory << " bytes";
+      ++shrunk;
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find("out of memory"), std::string::npos) << text;
+      EXPECT_EQ(text.find("kernels/cuda/device.h:"), 0u) << text;
+    }
+    try {
+      EXPECT_EQ(sampled(*backend->prepare_table_decoder(decoder), decoder.table, kRows), decoded) << memory << " bytes";
+      ++shrunk;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("out of memory"), std::string::npos) << error.what();
+    }
+    EXPECT_EQ(simt::device_bytes(0), taken) << "bytes left behind";
   }
-  simt::options().device_memory = size_t{10} << 20;  // both, if the first one was freed
-  sampled(*backend->prepare_table_sampler(sampler), sampler, 10);
+  EXPECT_EQ(shrunk, 4) << "all but those with a kilobyte";
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, WithoutPinnedMemoryRowsGoToOrdinaryMemory) {
+  const auto backend = make_backend_under_test("Ascending");
+  const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
+  const auto prepared = backend->prepare_table_sampler(sampler);
+  simt::options().failing_call = simt::counts().calls + 2;  // cudaMallocHost, after the choice of the device
+  const HostMemory memory = prepared->allocate(1000);
+  EXPECT_EQ(simt::counts().calls, simt::options().failing_call);
+  std::memset(memory.get(), 1, 1000);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaGroup, NetworksOnDevicesOfTwoKindsAreRefused) {
+  make_group_under_test("Ascending");
+  simt::options().unlike_devices = true;
+  const auto group = doppel_cuda_plugin.make({});
+  EXPECT_EQ(group->description(), "cuda:0,1,2 (CPU emulation, another CPU emulation, another CPU emulation)");
+  const TableSampler sampler = every_kind_of_column(5, 6, 50, 1);
+  EXPECT_NO_THROW(group->prepare_table_sampler(sampler));
+  EXPECT_THROW(group->prepare_network({}, Precision::kSingle, 16), UsageError);
+  EXPECT_THROW(group->prepare_image_sampler({}), UsageError);
 }
 
 TEST(CudaPipeline, NoDeviceIsAnErrorWithCudasWords) {
@@ -239,14 +321,14 @@ TEST(CudaPipeline, NoDeviceIsAnErrorWithCudasWords) {
   simt::options().devices = 0;
   EXPECT_EQ(doppel_cuda_plugin.devices(), 0);
   try {
-    doppel_cuda_plugin.make(0);
+    doppel_cuda_plugin.make({});
     FAIL() << "was made";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
                  "no CUDA device: no CUDA-capable device is detected (cudaErrorNoDevice); take --backend cpu");
   }
   simt::options() = {};
-  EXPECT_THROW(doppel_cuda_plugin.make(1), Error);
+  for (const int number : {1, -1}) EXPECT_THROW(doppel_cuda_plugin.make(std::vector{0, number}), Error);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // report fails the program. From the environment:
 //   EMULATED_FAILING_CALL=N   the Nth call of CUDA's functions fails, and with EMULATED_LOSS=1 all later ones
 //   EMULATED_CALLS=FILE       the number of calls is written to FILE
+//   EMULATED_DEVICES=N        there are N devices
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,6 +18,8 @@ struct EmulatedDevice {
   EmulatedDevice() {
     if (const char* number = std::getenv("EMULATED_FAILING_CALL"))
       simt::options().failing_call = std::strtoull(number, nullptr, 10);
+    if (const char* number = std::getenv("EMULATED_DEVICES"))
+      simt::options().devices = static_cast<int>(std::strtol(number, nullptr, 10));
     simt::options().device_is_lost = std::getenv("EMULATED_LOSS") != nullptr;
   }
   ~EmulatedDevice() {
@@ -38,8 +41,8 @@ const EmulatedDevice emulated_device;
 int cuda_devices() {
   return 0;  // --backend auto is the CPU
 }
-std::unique_ptr<Backend> make_cuda_backend(int device) {
-  return doppel_cuda_plugin.make(device);
+std::unique_ptr<Backend> make_cuda_backend(std::span<const int> devices) {
+  return doppel_cuda_plugin.make(devices);
 }
 
 }  // namespace doppel

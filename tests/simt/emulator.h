@@ -33,6 +33,7 @@ struct Options {
   size_t shared_limit = 48 << 10;  // bytes of shared memory a block may have
   size_t device_memory = size_t{1} << 30;
   int devices = 1;
+  bool unlike_devices = false;  // all but the first are of another kind
   uint64_t failing_call = 0;    // the number of the call of CUDA's functions that fails; 0: none does
   bool device_is_lost = false;  // then, with all later ones
 };
@@ -52,5 +53,6 @@ struct Counts {
   uint64_t waits = 0;        // of the host, for all that a stream or the device has to do
 };
 const Counts& counts();
+size_t device_bytes(int device);  // allocated now, but for what streams have still to free
 
 }  // namespace simt

@@ -199,6 +199,24 @@ TEST_P(Emulator, ReportsUseAfterFree) {
   EXPECT_FALSE(simt::take_reports().empty());
 }
 
+TEST_P(Emulator, ReportsMemoryAndStreamsOfAnotherDevice) {
+  simt::options().devices = 2;
+  CUDA_CHECK(cudaSetDevice(1));
+  const cuda::Stream other = cuda::make_stream();
+  const DeviceBuffer<float> x(kValues, other.get());
+  CUDA_CHECK(cudaSetDevice(0));
+  const cuda::Stream stream = cuda::make_stream();
+  const cuda::Event event = cuda::make_event();
+  const DeviceBuffer<float> total(1, stream.get());
+  launch_sum(Bug::kNone, x.data(), kValues, total.data(), 1, stream.get());
+  CUDA_CHECK(cudaStreamSynchronize(stream.get()));
+  EXPECT_NE(simt::take_reports().at(0).find("memory of another device: read of 4 bytes"), std::string::npos);
+  EXPECT_THROW(launch_sum(Bug::kNone, x.data(), kValues, total.data(), 1, other.get()), Error);
+  EXPECT_NE(simt::take_reports().at(0).find("on a stream of device 1 while device 0 is selected"), std::string::npos);
+  EXPECT_EQ(cudaEventRecord(event.get(), other.get()), cudaErrorInvalidResourceHandle);
+  EXPECT_EQ(simt::take_reports().at(0), "an event of device 0 recorded on a stream of device 1");
+}
+
 TEST_P(Emulator, RefusesWhatADeviceRefuses) {
   const cuda::Stream stream = cuda::make_stream();
   EXPECT_THROW(launch_sum(Bug::kNone, nullptr, 0, nullptr, 0, stream.get()), Error);  // no blocks

@@ -39,6 +39,7 @@ namespace simt {
 
 Indices indices{};
 Running running;
+thread_local char this_host_thread;
 
 Options& options() {
   static Options instance;
@@ -88,6 +89,7 @@ struct Launch {
   const char* name;
   dim3 grid, block;
   size_t shared_bytes;
+  int device;
   Body body;
 };
 
@@ -107,7 +109,7 @@ std::string text_of(Site site) {
   return std::string(site.file) + ":" + std::to_string(site.line);
 }
 
-// Runs grids, one block after another. There is one engine, and one host thread that uses it.
+// Runs grids, one block after another. There is one engine, and one host thread at a time that uses it.
 class Engine {
  public:
   bool run(const Launch& launch);  // false: a launch failure
@@ -514,6 +516,8 @@ bool Engine::run(const Launch& launch) {
   aborted_ = false;
   const auto* closure = static_cast<const unsigned char*>(launch.body.closure.get());
   running.kernel = launch.name;
+  running.device = launch.device;
+  running.host_thread = &this_host_thread;
   ++running.launch;
   running.shared = {arena_, arena_ + kArenaBytes};
   running.parameters = {closure, closure + launch.body.bytes};
@@ -551,7 +555,7 @@ void after_fault() {
 }
 
 void on_fault(int signal_number, siginfo_t* info, void* context) {
-  if (!running.in_kernel) {  // not a kernel's: die as usual
+  if (!in_kernel()) {  // not a kernel's: die as usual
     std::signal(signal_number, SIG_DFL);
     return;
   }
@@ -562,8 +566,9 @@ void on_fault(int signal_number, siginfo_t* info, void* context) {
   registers[REG_RIP] = reinterpret_cast<greg_t>(&after_fault);
 }
 
+// Signals are the process's, the stack for their handler each thread's own.
 void catch_faults() {
-  static unsigned char stack[32 << 10];
+  thread_local unsigned char stack[32 << 10];
   stack_t alternate{};
   alternate.ss_sp = stack;
   alternate.ss_size = sizeof stack;
@@ -598,9 +603,11 @@ void count_wait() {
 void count_graph_launch() {
   ++totals.graph_launches;
 }
-bool fails() {
+Call::Call() {
+  static std::recursive_mutex mutex;
+  lock_ = std::unique_lock(mutex);
   const uint64_t number = ++totals.calls, failing = options().failing_call;
-  return failing > 0 && (number == failing || (number > failing && options().device_is_lost));
+  fails_ = failing > 0 && (number == failing || (number > failing && options().device_is_lost));
 }
 
 void abort_launch(const std::string& what) {
@@ -627,16 +634,21 @@ void note_fence() {
 
 cudaError_t enqueue_launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                            Body body) {
-  static const bool caught = (catch_faults(), true);
-  (void)caught;
-  if (fails()) return cudaErrorLaunchFailure;
+  SIMT_CALL(cudaErrorLaunchFailure);
+  thread_local bool catches = false;
+  if (!std::exchange(catches, true)) catch_faults();
+  if (device_of(stream) != current_device()) {
+    report("launch of " + std::string(name) + " on a stream of device " + std::to_string(device_of(stream)) +
+           " while device " + std::to_string(current_device()) + " is selected");
+    return cudaErrorInvalidResourceHandle;
+  }
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > 1024 || block.z > 64 || !grid.x || !grid.y || !grid.z || grid.y > 65535 ||
       grid.z > 65535 || shared_bytes > options().shared_limit) {
     return cudaErrorInvalidConfiguration;
   }
   ++totals.kernel_calls;
-  return enqueue(stream, [launch = Launch{name, grid, block, shared_bytes, std::move(body)}] {
+  return enqueue(stream, [launch = Launch{name, grid, block, shared_bytes, device_of(stream), std::move(body)}] {
     if (!engine().run(launch)) set_launch_failure();
   });
 }

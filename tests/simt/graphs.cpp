@@ -74,7 +74,9 @@ cudaError_t refuse(const std::string& what, cudaError_t error) {
 }
 
 cudaError_t check_no_capture(const char* call) {
-  const bool any = std::any_of(streams().begin(), streams().end(), is_capturing);
+  const bool any = std::any_of(streams().begin(), streams().end(), [](const CUstream_st* stream) {
+    return stream->captured.graph && stream->captured.graph->host_thread == &this_host_thread;
+  });
   return any ? refuse(std::string(call) + " while a stream captures", cudaErrorStreamCaptureImplicit) : cudaSuccess;
 }
 
@@ -119,14 +121,14 @@ SIMT_API cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   return cudaSuccess;
 }
 SIMT_API cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  const bool is_failure = fails();
+  const Call call;
   *graph = nullptr;
   const CapturePlace place = stream_of(stream)->captured;
   if (!place.graph) return refuse("cudaStreamEndCapture of a stream that does not capture", cudaErrorIllegalState);
   if (place.graph->origin != stream)
     return refuse("cudaStreamEndCapture of another stream than the capture's first", cudaErrorStreamCaptureUnmatched);
   end_capture(place.graph);
-  if (is_failure) return remember(cudaErrorUnknown);
+  if (call.fails()) return remember(cudaErrorUnknown);
   if (!place.graph->is_valid) return remember(cudaErrorStreamCaptureInvalidated);
   if (!is_joined(place))
     return refuse("work of another stream that the first one does not wait for", cudaErrorStreamCaptureUnjoined);

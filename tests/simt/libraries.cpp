@@ -61,17 +61,17 @@ constexpr size_t kWorkspacePerColumn = 64;  // bytes; any number that a caller c
 extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   *handle = new cublasContext;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   delete handle;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   handle->stream = stream;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -82,7 +82,7 @@ const char* cublasGetStatusString(cublasStatus_t status) {
 cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b,
                               int m, int n, int k, const double* alpha, const double* a, int lda, const double* b,
                               int ldb, const double* beta, double* c, int ldc) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   const int rows_a = transpose_a == CUBLAS_OP_N ? m : k, rows_b = transpose_b == CUBLAS_OP_N ? k : n;
   if (m < 0 || n < 0 || k < 0 || lda < rows_a || ldb < rows_b || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
   if (!on_device(a, extent(lda, rows_a, rows_a == m ? k : m)) || !on_device(c, extent(ldc, m, n))) {
@@ -95,7 +95,7 @@ cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose
 }
 
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t, void* workspace, size_t bytes) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   return on_device(workspace, bytes, 1) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
@@ -104,7 +104,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
                             int n, int k, const void* alpha, const void* a, cudaDataType a_type, int lda, const void* b,
                             cudaDataType b_type, int ldb, const void* beta, void* c, cudaDataType c_type, int ldc,
                             cublasComputeType_t compute, cublasGemmAlgo_t) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   const int rows_a = transpose_a == CUBLAS_OP_N ? m : k, rows_b = transpose_b == CUBLAS_OP_N ? k : n;
   if (m < 0 || n < 0 || k < 0 || lda < rows_a || ldb < rows_b || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
   const bool as_tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
@@ -128,7 +128,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transpose_a
 
 cublasStatus_t cublasDsyrk_v2(cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t transpose, int n, int k,
                               const double* alpha, const double* a, int lda, const double* beta, double* c, int ldc) {
-  if (simt::fails()) return CUBLAS_STATUS_EXECUTION_FAILED;
+  SIMT_CALL(CUBLAS_STATUS_EXECUTION_FAILED);
   const int rows_a = transpose == CUBLAS_OP_N ? n : k;
   if (n < 0 || k < 0 || lda < rows_a || ldc < n || fill == CUBLAS_FILL_MODE_FULL) return CUBLAS_STATUS_INVALID_VALUE;
   if (!on_device(c, extent(ldc, n, n))) return CUBLAS_STATUS_EXECUTION_FAILED;
@@ -139,27 +139,27 @@ cublasStatus_t cublasDsyrk_v2(cublasHandle_t handle, cublasFillMode_t fill, cubl
 }
 
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   *handle = new cusolverDnContext;
   return CUSOLVER_STATUS_SUCCESS;
 }
 cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   delete handle;
   return CUSOLVER_STATUS_SUCCESS;
 }
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t stream) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   handle->stream = stream;
   return CUSOLVER_STATUS_SUCCESS;
 }
 cusolverStatus_t cusolverDnCreateParams(cusolverDnParams_t* parameters) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   *parameters = new cusolverDnParams;
   return CUSOLVER_STATUS_SUCCESS;
 }
 cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t parameters) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   delete parameters;
   return CUSOLVER_STATUS_SUCCESS;
 }
@@ -167,7 +167,7 @@ cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t, cusolverDnParam
                                              cublasFillMode_t, int64_t n, cudaDataType, const void*, int64_t,
                                              cudaDataType, const void*, cudaDataType, size_t* device_bytes,
                                              size_t* host_bytes) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   *device_bytes = kWorkspacePerColumn * static_cast<size_t>(n);
   *host_bytes = kWorkspacePerColumn;
   return CUSOLVER_STATUS_SUCCESS;
@@ -177,7 +177,7 @@ cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t,
                                   cublasFillMode_t fill, int64_t n, cudaDataType type, void* a, int64_t lda,
                                   cudaDataType, void* w, cudaDataType, void* workspace, size_t device_bytes,
                                   void* host_workspace, size_t host_bytes, int* info) {
-  if (simt::fails()) return CUSOLVER_STATUS_INTERNAL_ERROR;
+  SIMT_CALL(CUSOLVER_STATUS_INTERNAL_ERROR);
   if (type != CUDA_R_64F) return CUSOLVER_STATUS_NOT_SUPPORTED;
   const bool enough = device_bytes >= kWorkspacePerColumn * static_cast<size_t>(n) &&
                       host_bytes >= kWorkspacePerColumn && on_device(workspace, device_bytes / sizeof(double)) &&

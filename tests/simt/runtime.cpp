@@ -19,25 +19,30 @@ struct Memory {
   size_t bytes, mapped;
   unsigned char* pages;
   bool host;
+  int device;
 };
 
 std::map<unsigned char*, Memory> memories;  // by where they begin
-cudaError_t last_error = cudaSuccess;
+thread_local int current = 0;  // device
+thread_local cudaError_t last_error = cudaSuccess;
 bool failed_launch = false;  // sticky, as on a device: see cudaGetLastError below
 
 // ---- memory
 
-size_t device_bytes() {
+size_t allocated_on(int device) {
   size_t bytes = 0;
-  for (const auto& [begin, memory] : memories) bytes += memory.host ? 0 : memory.bytes;
+  for (const auto& [begin, memory] : memories) bytes += memory.host || memory.device != device ? 0 : memory.bytes;
   return bytes;
 }
 
 // Ends at a page that faults, but for padding to 16 bytes, which is checked when the memory is freed.
-cudaError_t allocate(void** out, size_t bytes, bool host) {
+cudaError_t allocate(void** out, size_t bytes, bool host, int device) {
   if (!out || !bytes) return cudaErrorInvalidValue;
-  if (!host && (bytes > options().device_memory || device_bytes() + bytes > options().device_memory)) {
-    return cudaErrorMemoryAllocation;
+  if (!host) {
+    const size_t limit = options().device_memory;
+    const auto fits = [&] { return bytes <= limit && allocated_on(device) + bytes <= limit; };
+    if (!fits()) run_everything();  // what is free in a stream's order is
+    if (!fits()) return cudaErrorMemoryAllocation;
   }
   const size_t body = (bytes + 15) / 16 * 16, mapped = (body + kPage - 1) / kPage * kPage + kPage;
   void* pages = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,7 +52,7 @@ cudaError_t allocate(void** out, size_t bytes, bool host) {
   unsigned char* begin = first + mapped - kPage - body;
   if (!host) std::memset(begin, 0xff, bytes);  // NaN as a number
   std::memset(begin + bytes, kPadding, body - bytes);
-  memories[begin] = {bytes, mapped, first, host};
+  memories[begin] = {bytes, mapped, first, host, device};
   count_allocation();
   *out = begin;
   return cudaSuccess;
@@ -156,11 +161,20 @@ bool is_still_there(const void* pointer, size_t bytes) {
   return false;
 }
 
+size_t device_bytes(int device) {
+  run_everything();
+  return allocated_on(device);
+}
+int current_device() {
+  return current;
+}
+
 Residence residence(const void* address, size_t bytes) {
   size_t left = 0;
   const Memory* memory = memory_at(address, &left);
   if (!memory) return Residence::kUnknown;
   if (memory->host) return Residence::kPinnedHost;
+  if (memory->device != (in_kernel() ? running.device : current)) return Residence::kOtherDevice;
   return left >= bytes ? Residence::kDevice : Residence::kPastTheEnd;
 }
 
@@ -184,12 +198,14 @@ SIMT_API cudaGetDeviceCount(int* count) {
 }
 SIMT_API cudaSetDevice(int device) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
-  return remember(device >= 0 && device < options().devices ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= options().devices) return remember(cudaErrorInvalidDevice);
+  current = device;
+  return cudaSuccess;
 }
-SIMT_API cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+SIMT_API cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
   *properties = cudaDeviceProp{};
-  std::strcpy(properties->name, "CPU emulation");
+  std::strcpy(properties->name, options().unlike_devices && device > 0 ? "another CPU emulation" : "CPU emulation");
   properties->major = 8;
   properties->minor = 0;
   properties->warpSize = 32;
@@ -217,25 +233,25 @@ SIMT_API cudaDeviceSynchronize() {
 SIMT_API cudaMalloc(void** pointer, size_t bytes) {
   SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
   const cudaError_t error = check_no_capture("cudaMalloc");
-  return error == cudaSuccess ? remember(allocate(pointer, bytes, false)) : error;
+  return error == cudaSuccess ? remember(allocate(pointer, bytes, false, current)) : error;
 }
 SIMT_API cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) {
   SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
   if (is_capturing(stream)) return refuse("cudaMallocAsync of a stream that captures", cudaErrorNotSupported);
-  return remember(allocate(pointer, bytes, false));
+  return remember(allocate(pointer, bytes, false, device_of(stream)));
 }
 SIMT_API cudaMallocHost(void** pointer, size_t bytes) {
   SIMT_MAY_FAIL(cudaErrorMemoryAllocation);
   const cudaError_t error = check_no_capture("cudaMallocHost");
-  return error == cudaSuccess ? remember(allocate(pointer, bytes, true)) : error;
+  return error == cudaSuccess ? remember(allocate(pointer, bytes, true, current)) : error;
 }
 SIMT_API cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
   *attributes = {};
   const Residence where = residence(pointer, 1);
-  attributes->type = where == Residence::kDevice       ? cudaMemoryTypeDevice
-                     : where == Residence::kPinnedHost ? cudaMemoryTypeHost
-                                                       : cudaMemoryTypeUnregistered;
+  attributes->type = where == Residence::kDevice || where == Residence::kOtherDevice ? cudaMemoryTypeDevice
+                     : where == Residence::kPinnedHost                               ? cudaMemoryTypeHost
+                                                                                     : cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }
 SIMT_API cudaFree(void* pointer) {
@@ -264,7 +280,7 @@ SIMT_API cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kin
 }
 SIMT_API cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t stream) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
-  if (residence(pointer, bytes) != Residence::kDevice) {
+  if (size_t left = 0; memory_at(pointer, &left) == nullptr || left < bytes) {
     report("cudaMemset past the end of an allocation");
     return remember(cudaErrorInvalidValue);
   }
@@ -283,6 +299,8 @@ extern "C" const char* CUDARTAPI cudaGetErrorName(cudaError_t error) {
       return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidConfiguration:
       return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
     case cudaErrorNoDevice:

@@ -13,8 +13,7 @@
 #include "tests/simt/engine.h"
 
 #define SIMT_API extern "C" cudaError_t CUDARTAPI
-#define SIMT_MAY_FAIL(error) \
-  if (simt::fails()) return simt::remember(error)
+#define SIMT_MAY_FAIL(error) SIMT_CALL(simt::remember(error))
 
 namespace simt {
 
@@ -36,6 +35,7 @@ struct Node {  // of a graph
 // Streams that capture into one graph: `origin`, and those that waited for an event of one of them.
 struct CapturedGraph {
   CUstream_st* origin = nullptr;
+  const void* host_thread = &this_host_thread;
   bool is_open = true, is_valid = true;
   std::vector<Node> nodes;
 };
@@ -50,9 +50,11 @@ struct CapturePlace {
 struct CUstream_st {
   std::deque<simt::Work> queue;
   bool blocking = true;  // waits for the default stream, and the default stream for it
+  int device = 0;
   simt::CapturePlace captured;
 };
 struct CUevent_st {
+  int device = 0;
   std::shared_ptr<simt::Recording> recording;
   simt::CapturePlace captured;
 };
@@ -76,7 +78,7 @@ uint64_t random_number();  // of the options' seed
 bool is_capturing(cudaStream_t stream);
 // A call that CUDA forbids while streams capture: reports it and makes their graphs invalid.
 cudaError_t refuse(const std::string& what, cudaError_t error);
-// That, if any stream captures, by `call`.
+// That, if any stream captures for this thread, by `call`.
 cudaError_t check_no_capture(const char* call);
 void abandon_capture(CUstream_st* stream);
 cudaError_t capture_work(CUstream_st* stream, std::function<void()> run);

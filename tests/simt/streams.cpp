@@ -64,6 +64,9 @@ void run_everything() {
   for (CUstream_st* stream : made_streams) run_until(stream, kEverything);
 }
 
+int device_of(cudaStream_t stream) {
+  return stream_of(stream)->device;
+}
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
   return add(stream_of(stream), std::move(work));
 }
@@ -77,6 +80,7 @@ SIMT_API cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   if (made_streams.empty()) coin.seed(options().seed);
   *stream = new CUstream_st;
   (*stream)->blocking = !(flags & cudaStreamNonBlocking);
+  (*stream)->device = current_device();
   made_streams.push_back(*stream);
   return cudaSuccess;
 }
@@ -114,6 +118,7 @@ SIMT_API cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
 SIMT_API cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
   *event = new CUevent_st;
+  (*event)->device = current_device();
   return cudaSuccess;
 }
 SIMT_API cudaEventDestroy(cudaEvent_t event) {
@@ -123,6 +128,11 @@ SIMT_API cudaEventDestroy(cudaEvent_t event) {
 }
 SIMT_API cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   SIMT_MAY_FAIL(cudaErrorUnknown);
+  if (event->device != device_of(stream)) {
+    report("an event of device " + std::to_string(event->device) + " recorded on a stream of device " +
+           std::to_string(device_of(stream)));
+    return remember(cudaErrorInvalidResourceHandle);
+  }
   event->captured = stream_of(stream)->captured;
   event->recording = nullptr;
   if (event->captured.graph) return cudaSuccess;
