@@ -15,6 +15,7 @@
 #include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/density_cases.h"
 #include "tests/kernels/factor_cases.h"
+#include "tests/kernels/network_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/training_cases.h"
 #include "tests/simt/emulator.h"
@@ -163,6 +164,31 @@ void train_on_grey(PreparedTrainer& trainer, const TrainableNetwork& network, in
   std::fill_n(batch.x, rows * network.inputs(), 0.5f);
   std::fill_n(batch.labels, rows, 1);
   trainer.step(rows, {{1, 2}, 1, 0.01, number, 0});
+}
+
+// Samplers wait for the copies of their pieces by events alone.
+TEST(CudaPipeline, SamplersNeitherAllocateNorWaitOnceTheyRun) {
+  const auto backend = make_backend_under_test("Random");
+  const TableSampler table = every_kind_of_column(5, 6, 50, 1);
+  const TableDecoder decoder = random_decoder({}, 1);
+  ImageSampler images = random_image_sampler({{random_dense(9, 24, true, 3, 1), random_dense(24, 35, false, 0, 2)}},
+                                             PixelLikelihood::kBernoulli, 3, 4, 1);
+  images.block_rows = 16;
+  const auto rows = backend->prepare_table_sampler(table), decoded = backend->prepare_table_decoder(decoder);
+  const auto made = backend->prepare_image_sampler(images);
+  constexpr int64_t kRows = 3 * cuda::kTileRows;
+  const HostMemory levels = made->allocate(static_cast<size_t>(kRows * images.levels()));
+  simt::Counts before;
+  for (int turn = 0; turn < 4; ++turn) {
+    sampled(*rows, table, kRows);
+    sampled(*decoded, decoder.table, kRows);
+    made->sample(1, 5, kRows, reinterpret_cast<uint8_t*>(levels.get()), nullptr);
+    if (turn == 0) before = simt::counts();  // by then staging buffers are made
+  }
+  EXPECT_EQ(simt::counts().allocations, before.allocations);
+  EXPECT_EQ(simt::counts().waits, before.waits);
+  EXPECT_GT(simt::counts().launches, before.launches);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
 TEST(CudaPipeline, StepsOfATrainingNeitherAllocateNorWait) {

@@ -23,7 +23,7 @@ struct Memory {
 };
 
 std::map<unsigned char*, Memory> memories;  // by where they begin
-thread_local int current = 0;  // device
+thread_local int current = 0;               // device
 thread_local cudaError_t last_error = cudaSuccess;
 bool failed_launch = false;  // sticky, as on a device: see cudaGetLastError below
 
