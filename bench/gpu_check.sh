@@ -5,11 +5,11 @@
 #                                               is not given) with all they need into FILE.tar.gz. On a GPU server without
 #                                               compiler or network, unpack it and run its bench/gpu_check.sh.
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
-# CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute); networks of MNIST trained on CUDA
-# twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of training of both backends, the sampler
-# alone (bench_sampling), steps of training (bench_networks), and where Nsight Compute is installed its kernels against the
-# device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt. Tables are taken
-# from DOPPEL_DATA (../shared/data); without them that part is skipped.
+# CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute); networks of MNIST and of a table, and
+# a mixture of a wide table, learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of
+# training of both backends, the sampler alone (bench_sampling), steps of training (bench_networks), and where Nsight
+# Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict
+# into FOLDER/summary.txt. Tables are taken from DOPPEL_DATA (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -148,23 +148,42 @@ done
 
 # ---- networks from end to end
 
-learn() {  # learn MODEL BACKEND FILE: says how long it took and the last loss of images held out
-  "$doppel" fit "$digits" -o "$work/$3.doppel" --model "$1" --epochs 2 --seed 1 --backend "$2" -q --json "$results/fit.json" &&
-    say "$1, $2: $(grep -oE '"(seconds|held_out_nats_per_image)": [0-9.e+-]+' "$results/fit.json" | paste -sd' ')"
+learn() {  # learn DATA MODEL BACKEND FILE OPTION...: says how long it took and the last loss of images held out
+  local data=$1 model=$2 backend=$3 file=$4
+  shift 4
+  "$doppel" fit "$data" -o "$work/$file.doppel" --model "$model" "$@" --seed 1 --backend "$backend" -q --json "$results/fit.json" &&
+    say "$(basename "$data"), $model, $backend: $(grep -oE '"(seconds|held_out_nats_per_image)": [0-9.e+-]+' "$results/fit.json" | paste -sd' ')"
 }
-check_training() {  # check_training MODEL
-  learn "$1" cuda "$1"
-  learn "$1" cuda again
-  cmp "$work/$1.doppel" "$work/again.doppel"
-  learn "$1" cpu "$1-cpu"
+check_training() {  # check_training DATA MODEL OPTION...: twice to the same bytes, and on the CPU
+  local file=learned-$2
+  learn "$1" "$2" cuda "$file" "${@:3}"
+  learn "$1" "$2" cuda again "${@:3}"
+  cmp "$work/$file.doppel" "$work/again.doppel"
+  learn "$1" "$2" cpu "$file-cpu" "${@:3}"
 }
 export -f check_training learn
-export digits=$data/mnist/train-images-idx3-ubyte.gz
+digits=$data/mnist/train-images-idx3-ubyte.gz table=$data/life_expectancy.csv
 if [[ -e $digits ]]; then
-  for model in vae-dense vae cnn; do step "train-$model" 150 bash -ec "check_training $model" || true; done
+  for model in vae-dense vae cnn; do step "train-$model" 150 bash -ec "check_training '$digits' $model --epochs 2" || true; done
 else
   say "no $digits: no network was trained"
 fi
+[[ ! -e $table ]] || step train-table 90 bash -ec "check_training '$table' vae --epochs 5" || true
+# 4,096 rows of 256 numbers of eight factors: members are factor analysers.
+awk 'BEGIN {
+  srand(1)
+  for (c = 0; c < 256; ++c) { printf "%sn%d", c ? "," : "", c; for (k = 0; k < 8; ++k) w[c, k] = rand() - 0.5 }
+  print ""
+  for (r = 0; r < 4096; ++r) {
+    for (k = 0; k < 8; ++k) x[k] = rand() + rand() + rand() - 1.5
+    for (c = 0; c < 256; ++c) {
+      z = rand() - 0.5; for (k = 0; k < 8; ++k) z += w[c, k] * x[k]
+      printf "%s%s", c ? "," : "", rand() < 0.02 ? "" : sprintf("%.4f", z)
+    }
+    print ""
+  }
+}' >"$work/wide.csv"
+step train-wide 120 bash -ec "check_training '$work/wide.csv' mixture --members 16" || true
 
 # ---- how fast is it?
 

@@ -5,8 +5,10 @@
 // A VAE is a chain, too: the layer whose outputs are means and log variances of latents hands on a draw of them, and the
 // loss is of the chain's inputs, plus the divergence of those Gaussians from the standard normal.
 //
+// Rows are values, or codes: one of each of some fields, as of a table (TrainableNetwork::codes).
+//
 // What is drawn is the same on every backend (random.h, Stream::kFit). Products of a CUDA device are those of TF32, as
-// in network.h; all else is single precision, sums of losses double.
+// in network.h, but for networks of codes; all else is single precision, sums of losses double.
 #pragma once
 
 #include <cmath>
@@ -30,16 +32,21 @@ struct TrainableLayer {
   uint32_t use = 0;  // of what the layer draws: added to TrainingDraws'
 };
 
-// In nats, of rows [rows, outputs]. Targets of pixels are the chain's inputs, levels / 255; of classes, the labels.
+// In nats, of rows [rows, outputs]. Targets of pixels are the chain's inputs, levels / 255; of classes, the labels; of
+// codes, the codes.
 enum class TrainingLoss : uint8_t {
   kBernoulli,  // cross-entropies of pixels, outputs their logits
   kLogistic,   // discretised logistic, outputs [pixels, 2]: mean and log of the scale (engine/nn/likelihoods.h)
   kSoftmax,    // cross-entropy of a class, outputs its logits
+  kCodes,      // sum of the cross-entropies of the fields' codes, outputs their logits, field by field
 };
 
 struct TrainableNetwork {
   std::vector<TrainableLayer> layers;
   TrainingLoss loss = TrainingLoss::kSoftmax;
+  // Of a network of codes, how many each field has. The first layer is dense then and takes indicators of the codes, field
+  // by field: its outputs are sums of rows of its weight, which is [inputs, outputs], an embedding of each code.
+  std::vector<int32_t> codes{};
   int64_t inputs() const { return layers.front().layer.inputs; }
   int64_t outputs() const { return layers.back().layer.outputs; }
 };
@@ -92,10 +99,13 @@ class PreparedTrainer {
   virtual ~PreparedTrainer() = default;
 
   // Host memory for the next batch: x [batch_rows, inputs], labels [batch_rows] that are looked at where the network
-  // has labels or the loss is of classes, and then within them. Taken by the next step or measure.
+  // has labels or the loss is of classes, and then within them. Taken by the next step or measure. Of a network of codes
+  // in place of x codes [batch_rows, fields], within their field; a negative one is unknown: it adds nothing to the sums,
+  // and the loss has no part of it.
   struct Batch {
     float* x;
     int32_t* labels;
+    int32_t* codes = nullptr;
   };
   virtual Batch batch() = 0;
 

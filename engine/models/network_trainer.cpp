@@ -30,28 +30,61 @@ class LayersTrainer : public PreparedTrainer {
   TrainingLosses losses_;
 };
 
+// Of a VAE of either kind, which takes the rows that forward and backward are called with.
+template <class Network>
 class VaeTrainer : public LayersTrainer {
  public:
-  VaeTrainer(ImageVaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows)
-      : LayersTrainer(adam, batch_rows, network.shape().image.size()), network_(network) {}
+  VaeTrainer(Network& network, Adam<float>& adam, int64_t batch_rows, int64_t inputs)
+      : LayersTrainer(adam, batch_rows, inputs), network_(network) {}
   void step(int64_t rows, const TrainingStep& step) override {
     forward(rows, step.draws);
-    network_.backward(x_.data(), labels_.data(), noise_.data(), step.divergence_weight, rows);
+    backward(rows, step.divergence_weight);
     move(step);
   }
   void measure(int64_t rows, const TrainingDraws& draws, bool) override { forward(rows, draws); }
+
+ protected:
+  virtual VaeLoss forward(int64_t rows) = 0;
+  virtual void backward(int64_t rows, double divergence_weight) = 0;
+
+  Network& network_;
+  std::vector<float> noise_;
 
  private:
   void forward(int64_t rows, const TrainingDraws& draws) {
     noise_.resize(static_cast<size_t>(rows * network_.shape().latent));
     fill_with_normals(draws.seed, draws.use, 1, noise_);
-    const VaeLoss loss = network_.forward(x_.data(), labels_.data(), noise_.data(), rows);
+    const VaeLoss loss = forward(rows);
     losses_.loss += loss.reconstruction;
     losses_.divergence += loss.divergence;
   }
+};
 
-  ImageVaeNetwork<float>& network_;
-  std::vector<float> noise_;
+class ImageVaeTrainer : public VaeTrainer<ImageVaeNetwork<float>> {
+ public:
+  ImageVaeTrainer(ImageVaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows)
+      : VaeTrainer(network, adam, batch_rows, network.shape().image.size()) {}
+
+ private:
+  VaeLoss forward(int64_t rows) override { return network_.forward(x_.data(), labels_.data(), noise_.data(), rows); }
+  void backward(int64_t rows, double divergence_weight) override {
+    network_.backward(x_.data(), labels_.data(), noise_.data(), divergence_weight, rows);
+  }
+};
+
+class TableVaeTrainer : public VaeTrainer<VaeNetwork<float>> {
+ public:
+  TableVaeTrainer(VaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows)
+      : VaeTrainer(network, adam, batch_rows, 0), codes_(static_cast<size_t>(batch_rows * network.shape().fields())) {}
+  Batch batch() override { return {nullptr, nullptr, codes_.data()}; }
+
+ private:
+  VaeLoss forward(int64_t rows) override { return network_.forward(codes_.data(), noise_.data(), rows); }
+  void backward(int64_t rows, double divergence_weight) override {
+    network_.backward(codes_.data(), noise_.data(), divergence_weight, rows);
+  }
+
+  std::vector<int32_t> codes_;
 };
 
 class ClassifierTrainer : public LayersTrainer {
@@ -85,7 +118,15 @@ NetworkTrainer::NetworkTrainer(ImageVaeNetwork<float>& network, Adam<float>& ada
                                const Backend& backend) {
   const TrainableParameters chain = trainable(network);
   trainer_ = backend.prepare_trainer(chain.network, batch_rows);
-  if (!trainer_) trainer_ = std::make_unique<VaeTrainer>(network, adam, batch_rows);
+  if (!trainer_) trainer_ = std::make_unique<ImageVaeTrainer>(network, adam, batch_rows);
+  keep(chain.parameters, network.parameters(), adam, nullptr);
+}
+
+NetworkTrainer::NetworkTrainer(VaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows,
+                               const Backend& backend) {
+  const TrainableParameters chain = trainable(network);
+  trainer_ = backend.prepare_trainer(chain.network, batch_rows);
+  if (!trainer_) trainer_ = std::make_unique<TableVaeTrainer>(network, adam, batch_rows);
   keep(chain.parameters, network.parameters(), adam, nullptr);
 }
 

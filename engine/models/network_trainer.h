@@ -1,4 +1,4 @@
-// What trains networks of images: a backend (kernels/trainer.h) that has a trainer, or else, on the CPU, the networks'
+// What trains networks: a backend (kernels/trainer.h) that has a trainer, or else, on the CPU, the networks'
 // own layers behind the same interface, which they move where they are.
 #pragma once
 
@@ -8,6 +8,7 @@
 
 #include "engine/models/classifier_network.h"
 #include "engine/models/image_vae_network.h"
+#include "engine/models/vae_network.h"
 #include "engine/nn/adam.h"
 #include "engine/nn/training.h"
 #include "kernels/backend.h"
@@ -19,6 +20,7 @@ class NetworkTrainer {
  public:
   // The network, Adam and the means are the caller's, and outlive it.
   NetworkTrainer(ImageVaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows, const Backend& backend);
+  NetworkTrainer(VaeNetwork<float>& network, Adam<float>& adam, int64_t batch_rows, const Backend& backend);
   NetworkTrainer(ClassifierNetwork<float>& network, Adam<float>& adam, AveragedParameters& means, int64_t batch_rows,
                  const Backend& backend);
 

@@ -64,6 +64,11 @@ namespace {
 // A chain that grows by the layers that move.
 class Chain {
  public:
+  TrainableLayer& add(EmbeddingSum<float>& layer, bool rectified) {
+    const int64_t codes = static_cast<int64_t>(layer.weight.value.size()) / layer.outputs();
+    return add_with({Kind::kDense, {}, codes, layer.outputs(), rectified, layer.weight.value, layer.bias.value, {}},
+                    layer);
+  }
   TrainableLayer& add(Dense<float>& layer, bool rectified, Embedding<float>* labels = nullptr) {
     TrainableLayer& added = add_with(trained(layer, rectified), layer);
     if (labels) {
@@ -122,6 +127,19 @@ TrainableParameters trainable(ImageVaeNetwork<float>& network) {
   for (ConvTranspose2d<float>& layer : decoder.enlarging_) chain.add(layer, &layer != &decoder.enlarging_.back());
   return chain.finish(shape.likelihood == PixelLikelihood::kLogistic ? TrainingLoss::kLogistic
                                                                      : TrainingLoss::kBernoulli);
+}
+
+TrainableParameters trainable(VaeNetwork<float>& network) {
+  Chain chain;
+  chain.add(network.embedding_, true);
+  chain.add(network.encoder_hidden_, true);
+  chain.add(network.heads_, false).is_gaussian = true;
+  chain.add(network.decoder_in_, true);
+  chain.add(network.decoder_hidden_, true);
+  chain.add(network.decoder_out_, false);
+  TrainableParameters made = chain.finish(TrainingLoss::kCodes);
+  made.network.codes = network.shape().codes;
+  return made;
 }
 
 TrainableParameters trainable(ClassifierNetwork<float>& network) {

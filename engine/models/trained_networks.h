@@ -1,5 +1,5 @@
-// The networks of image models as backends run them once they are trained (kernels/network.h), and as backends train
-// them (kernels/trainer.h).
+// The networks of image models as backends run them once they are trained (kernels/network.h), and networks as backends
+// train them (kernels/trainer.h).
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "engine/models/classifier_network.h"
 #include "engine/models/image_vae_network.h"
+#include "engine/models/vae_network.h"
 #include "kernels/backend.h"
 #include "kernels/trainer.h"
 
@@ -26,6 +27,7 @@ struct TrainableParameters {
   std::vector<Parameter<float>*> parameters;
 };
 TrainableParameters trainable(ImageVaeNetwork<float>& network);
+TrainableParameters trainable(VaeNetwork<float>& network);
 // Of what blocks drop, TrainableLayer::use is 0, of features 1.
 TrainableParameters trainable(ClassifierNetwork<float>& network);
 

@@ -155,15 +155,16 @@ std::shared_ptr<const MixtureParameters> fit_prior(VaeNetwork<float>& network, c
       .parameters;
 }
 
-std::vector<VaeEpoch> train_network(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training,
-                                    const CodedRows& held_out, const VaeSchedule& schedule, const FitOptions& options) {
-  return train(network, shape, training, held_out, schedule, options.seed, [&](double share, const VaeEpoch& epoch) {
+std::vector<VaeEpoch> train_network(VaeNetwork<float>& network, const CodedRows& training, const CodedRows& held_out,
+                                    const VaeSchedule& schedule, const FitOptions& options, const Backend& backend) {
+  const auto progress = [&](double share, const VaeEpoch& epoch) {
     if (!options.progress) return;
     char stage[80];
     std::snprintf(stage, sizeof stage, "training, %.3f nats a row held out",
                   epoch.held_out.reconstruction + epoch.held_out.divergence);
     options.progress(stage, share);
-  });
+  };
+  return train(network, training, held_out, schedule, options.seed, progress, backend);
 }
 
 Json describe_vae(const TableProfile& profile, const FitOptions& options, const VaeShape& shape,
@@ -209,7 +210,7 @@ std::unique_ptr<Model> fit_vae(TableSource& source, const TableProfile& profile,
   shape.latent = parse_latent(options).value_or(std::clamp<int64_t>(shape.fields(), 2, kMostLatent));
   VaeNetwork<float> network(shape, options.seed);
   const VaeSchedule schedule = make_schedule(shape, training.rows, options);
-  const std::vector<VaeEpoch> epochs = train_network(network, shape, training, held_out, schedule, options);
+  const std::vector<VaeEpoch> epochs = train_network(network, training, held_out, schedule, options, backend);
   const auto prior = fit_prior(network, shape, training, held_out, profile.columns.size(), options, backend);
 
   const std::vector<std::vector<double>> shares = code_shares(codes, {&training, &held_out});

@@ -15,6 +15,8 @@
 
 namespace doppel {
 
+struct TrainableParameters;
+
 struct VaeShape {
   std::vector<int32_t> codes;  // of each field
   int64_t hidden = 0, latent = 0;
@@ -41,11 +43,13 @@ class VaeNetwork {
   Dense<Real>& decoder_hidden() { return decoder_hidden_; }
   Dense<Real>& decoder_out() { return decoder_out_; }
   const SoftmaxGroups<Real>& outputs() const { return outputs_; }
+  const VaeShape& shape() const { return shape_; }
 
   // Multiply-adds of a row of one step of training.
   static double operations_per_row(const VaeShape& shape);
 
  private:
+  friend TrainableParameters trainable(VaeNetwork<float>& network);
   void reserve(int64_t rows);
 
   VaeShape shape_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/models/network_trainer.h"
 #include "engine/models/vae_epochs.h"
 #include "engine/nn/training.h"
 
@@ -19,79 +20,81 @@ constexpr int64_t kBlockRows = 1024;             // where nothing is learned
 
 class Trainer {
  public:
-  Trainer(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training, const CodedRows& held_out,
-          const VaeSchedule& schedule, uint64_t seed)
-      : network_(network),
-        shape_(shape),
-        training_(training),
+  Trainer(VaeNetwork<float>& network, const CodedRows& training, const CodedRows& held_out, const VaeSchedule& schedule,
+          uint64_t seed, const Backend& backend)
+      : training_(training),
         held_out_(held_out),
         schedule_(schedule),
         seed_(seed),
+        fields_(network.shape().fields()),
         adam_(network.parameters()),
+        trainer_(network, adam_, std::max(schedule.batch_rows, kBlockRows), backend),
         order_(static_cast<size_t>(training.rows)),
+        held_out_order_(static_cast<size_t>(held_out.rows)),
         steps_(schedule.epochs * ((training.rows + schedule.batch_rows - 1) / schedule.batch_rows)) {
     std::iota(order_.begin(), order_.end(), int64_t{0});
+    std::iota(held_out_order_.begin(), held_out_order_.end(), int64_t{0});
   }
 
   VaeEpoch run_epoch(int64_t epoch) {
     shuffle(order_, seed_, kUseShuffle + static_cast<uint32_t>(epoch));
-    VaeLoss sum;
-    for (int64_t first = 0; first < training_.rows; first += schedule_.batch_rows) {
-      const VaeLoss batch = step(first, std::min(schedule_.batch_rows, training_.rows - first));
-      add(batch, sum);
-    }
-    const VaeLoss training = mean_loss(sum, training_.rows);
+    trainer_->set_losses({});
+    for (int64_t first = 0; first < training_.rows; first += schedule_.batch_rows)
+      step(gather(training_, order_, first, schedule_.batch_rows));
+    const VaeLoss training = mean_loss(losses(), training_.rows);
+    trainer_.fetch_values();
     return {training, held_out_.rows > 0 ? held_out_loss() : training};
   }
 
  private:
-  VaeLoss step(int64_t first, int64_t rows) {
-    const int64_t fields = shape_.fields();
-    codes_.resize(static_cast<size_t>(rows * fields));
-    for (int64_t row = 0; row < rows; ++row)
-      std::copy_n(training_.codes.begin() + order_[static_cast<size_t>(first + row)] * fields, fields,
-                  codes_.begin() + row * fields);
-    noise_.resize(static_cast<size_t>(rows * shape_.latent));
-    fill_with_normals(seed_, kUseNoise + static_cast<uint32_t>(step_), 1, noise_);
-    const VaeLoss loss = network_.forward(codes_.data(), noise_.data(), rows);
+  VaeLoss losses() {
+    const TrainingLosses sums = trainer_->losses();
+    return {sums.loss, sums.divergence};
+  }
+
+  // Rows from the first on, at most so many, to the trainer's batch; says how many.
+  int64_t gather(const CodedRows& rows, const std::vector<int64_t>& order, int64_t first, int64_t most) {
+    const int64_t count = std::min(most, rows.rows - first);
+    int32_t* to = trainer_->batch().codes;
+    for (int64_t row = 0; row < count; ++row, to += fields_)
+      std::copy_n(rows.codes.begin() + order[static_cast<size_t>(first + row)] * fields_, fields_, to);
+    return count;
+  }
+
+  void step(int64_t rows) {
+    const TrainingDraws draws{seed_, kUseNoise + static_cast<uint32_t>(step_)};
     const double done = static_cast<double>(step_++) / static_cast<double>(steps_);
     const double warm = std::min(1.0, (done + 1e-3) / schedule_.warm_up);
-    network_.backward(codes_.data(), noise_.data(), schedule_.divergence * warm, rows);
-    adam_.step(schedule_.rate * std::min(1.0, 10 * warm) * 0.5 * (1 + std::cos(M_PI * done)));
-    return loss;
+    const double rate = schedule_.rate * std::min(1.0, 10 * warm) * 0.5 * (1 + std::cos(M_PI * done));
+    trainer_->step(rows, {draws, schedule_.divergence * warm, rate, step_, 0});
   }
 
   VaeLoss held_out_loss() {
-    VaeLoss sum;
+    trainer_->set_losses({});
     for (int64_t first = 0; first < held_out_.rows; first += kBlockRows) {
-      const int64_t rows = std::min(kBlockRows, held_out_.rows - first);
-      noise_.resize(static_cast<size_t>(rows * shape_.latent));
-      fill_with_normals(seed_, kUseHeldOut + static_cast<uint32_t>(first / kBlockRows), 1, noise_);
-      const VaeLoss block = network_.forward(held_out_.codes.data() + first * shape_.fields(), noise_.data(), rows);
-      add(block, sum);
+      const int64_t rows = gather(held_out_, held_out_order_, first, kBlockRows);
+      trainer_->measure(rows, {seed_, kUseHeldOut + static_cast<uint32_t>(first / kBlockRows)}, false);
     }
-    return mean_loss(sum, held_out_.rows);
+    return mean_loss(losses(), held_out_.rows);
   }
 
-  VaeNetwork<float>& network_;
-  const VaeShape& shape_;
   const CodedRows& training_;
   const CodedRows& held_out_;
   const VaeSchedule& schedule_;
   uint64_t seed_;
+  int64_t fields_;
   Adam<float> adam_;
-  std::vector<int64_t> order_;
+  NetworkTrainer trainer_;
+  std::vector<int64_t> order_, held_out_order_;
   int64_t steps_, step_ = 0;
-  std::vector<int32_t> codes_;
-  std::vector<float> noise_;
 };
 
 }  // namespace
 
-std::vector<VaeEpoch> train(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training,
-                            const CodedRows& held_out, const VaeSchedule& schedule, uint64_t seed,
-                            const std::function<void(double, const VaeEpoch&)>& progress) {
-  Trainer trainer(network, shape, training, held_out, schedule, seed);
+std::vector<VaeEpoch> train(VaeNetwork<float>& network, const CodedRows& training, const CodedRows& held_out,
+                            const VaeSchedule& schedule, uint64_t seed,
+                            const std::function<void(double, const VaeEpoch&)>& progress, const Backend& backend) {
+  Trainer trainer(network, training, held_out, schedule, seed, backend);
   VaeEpochs epochs({schedule.epochs, schedule.divergence, schedule.warm_up, schedule.patience}, network.parameters());
   epochs.run([&](int64_t epoch) { return trainer.run_epoch(epoch); }, progress);
   return epochs.finish();

@@ -9,6 +9,7 @@
 
 #include "engine/models/vae_codes.h"
 #include "engine/models/vae_network.h"
+#include "kernels/backend.h"
 
 namespace doppel {
 
@@ -22,9 +23,9 @@ struct VaeSchedule {
 };
 
 // progress(share done, last epoch) may be empty.
-std::vector<VaeEpoch> train(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& training,
-                            const CodedRows& held_out, const VaeSchedule& schedule, uint64_t seed,
-                            const std::function<void(double, const VaeEpoch&)>& progress);
+std::vector<VaeEpoch> train(VaeNetwork<float>& network, const CodedRows& training, const CodedRows& held_out,
+                            const VaeSchedule& schedule, uint64_t seed,
+                            const std::function<void(double, const VaeEpoch&)>& progress, const Backend& backend);
 
 // Draws from the encodings of rows, `draws` a row: [draws * rows, latent].
 std::vector<float> draw_encodings(VaeNetwork<float>& network, const VaeShape& shape, const CodedRows& rows,

@@ -70,8 +70,19 @@ void check_trainable_network(const TrainableNetwork& network) {
   const TrainableLayer& last = network.layers.back();
   expect(!last.is_gaussian && !last.layer.rectified && last.layer.kind != TrainedLayer::Kind::kMaxPool,
          "it ends in sums");
+  const bool of_codes = network.loss == TrainingLoss::kCodes;
+  expect(of_codes == !network.codes.empty(), "codes are what a loss of codes is of, and no other");
+  if (of_codes) {
+    int64_t codes = 0;
+    for (const int32_t of_field : network.codes) {
+      expect(of_field > 0, "a field has no codes");
+      codes += of_field;
+    }
+    expect(network.layers.front().layer.kind == TrainedLayer::Kind::kDense, "the first layer of codes is no dense one");
+    expect(network.inputs() == codes && network.outputs() == codes, "its inputs or outputs are not of its codes");
+  }
   const int64_t outputs_of_pixel = network.loss == TrainingLoss::kLogistic ? 2 : 1;
-  expect(network.loss == TrainingLoss::kSoftmax || network.outputs() == outputs_of_pixel * network.inputs(),
+  expect(of_codes || network.loss == TrainingLoss::kSoftmax || network.outputs() == outputs_of_pixel * network.inputs(),
          "its outputs are not of its inputs' pixels");
 }
 

@@ -89,9 +89,9 @@ class RowOfFactors {
 
   // M of all latents, and of none.
   void load_moment(float* moment) const {
-    const float* from = density_.moment.data() + block_ * triangle() * kMemberLanes + lane_;
+    const int64_t first = block_ * triangle() * kMemberLanes + lane_;
     for (int64_t t = 0; t < triangle(); ++t)
-      hn::StoreU(hn::LoadU(tag_, from + t * kMemberLanes), tag_, moment + t * kMemberLanes);
+      hn::StoreU(hn::LoadU(tag_, density_.moment.data() + first + t * kMemberLanes), tag_, moment + t * kMemberLanes);
   }
   void load_identity(float* moment) const {
     for (int64_t k = 0; k < density_.rank; ++k)
@@ -128,7 +128,9 @@ class RowOfFactors {
     }
     return half_log;
   }
-  const float* root() const { return density_.root.data() + block_ * triangle() * kMemberLanes + lane_; }
+  const float* root() const {  // null without factors
+    return triangle() > 0 ? density_.root.data() + block_ * triangle() * kMemberLanes + lane_ : nullptr;
+  }
   // b^T M^-1 b, by M's factor; b becomes the factor's inverse times b.
   hn::Vec<Lanes> explained(const float* root, float* b) const {
     auto sum = hn::Zero(tag_);

@@ -145,6 +145,7 @@ inline bool is_pinned(const void* memory) {
 
 template <class T>
 PinnedBuffer<T> make_pinned(size_t size) {
+  if (size == 0) return nullptr;
   void* memory = nullptr;
   CUDA_CHECK(cudaMallocHost(&memory, size * sizeof(T)));
   return PinnedBuffer<T>(static_cast<T*>(memory));

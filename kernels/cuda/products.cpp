@@ -13,7 +13,8 @@ size_t workspace_bytes(int device) {
 
 }  // namespace
 
-Products::Products(int device, cudaStream_t stream) : workspace_(workspace_bytes(device), stream) {
+Products::Products(int device, cudaStream_t stream, bool on_tensor_cores)
+    : on_tensor_cores_(on_tensor_cores), workspace_(workspace_bytes(device), stream) {
   cublasHandle_t handle = nullptr;
   CUDA_CHECK(cublasCreate(&handle));
   blas_.reset(handle);
@@ -32,7 +33,8 @@ void Products::multiply(Precision precision, Factor a_is, Factor b_is, int64_t m
   CUDA_CHECK(cublasGemmEx(blas_.get(), operation(b_is), operation(a_is), narrow(n), narrow(m), narrow(k), &one, b, type,
                           narrow(b_is == Factor::kAsItIs ? n : k), a, type, narrow(a_is == Factor::kAsItIs ? k : m),
                           &beta, c, CUDA_R_32F, narrow(n),
-                          is_single ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+                          is_single && on_tensor_cores_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                          CUBLAS_GEMM_DEFAULT));
 }
 
 }  // namespace doppel::cuda

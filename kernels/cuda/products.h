@@ -1,4 +1,4 @@
-// Matrix products of networks, by cuBLAS on tensor cores.
+// Matrix products of networks, by cuBLAS.
 #pragma once
 
 #include <cublas_v2.h>
@@ -20,13 +20,15 @@ enum class Factor : uint8_t { kAsItIs, kTransposed };
 // allocates none, and sums do not depend on what others do.
 class Products {
  public:
-  Products(int device, cudaStream_t stream);
+  // Tensor cores round floats to TF32.
+  Products(int device, cudaStream_t stream, bool on_tensor_cores = true);
   // Row-major: c [m, n] = a b + beta c with k the inner extent, where a is [m, k], or [k, m] if it is transposed, and b
-  // [k, n], or [n, k]. Factors are floats, rounded to TF32, or bfloat16; c is of floats.
+  // [k, n], or [n, k]. Factors are floats or bfloat16; c is of floats.
   void multiply(Precision precision, Factor a_is, Factor b_is, int64_t m, int64_t n, int64_t k, const void* a,
                 const void* b, float beta, float* c);
 
  private:
+  bool on_tensor_cores_;
   DeviceBuffer<std::byte> workspace_;
   std::unique_ptr<cublasContext, BlasDeleter> blas_;
 };

@@ -1,9 +1,11 @@
 // Batches and passes of training on CUDA: one stream computes, another brings batches, and neither is waited for until
 // losses or parameters are asked for. A pass over a slot's batch is asked for call by call the first time, when kernels
-// are loaded, and captured as a graph the second time.
+// are loaded, and captured as a graph the second time; of another number of rows it is another pass.
 #include "kernels/cuda/trainer.h"
 
 #include <array>
+#include <map>
+#include <utility>
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/training_chain.h"
@@ -12,7 +14,6 @@ namespace doppel::cuda {
 namespace {
 
 enum class Pass : uint8_t { kStep, kMeasure, kMeasureByMeans };
-constexpr size_t kPasses = 3;
 
 struct RecordedPass {
   bool was_run = false;
@@ -22,13 +23,13 @@ struct RecordedPass {
 // Memory of a batch on both sides. `copied`: the host's is free again; `used`: the device's is.
 struct Slot {
   PinnedBuffer<float> host_x;
-  PinnedBuffer<int32_t> host_labels;
+  PinnedBuffer<int32_t> host_labels, host_codes;
   PinnedBuffer<StepNumbers> host_numbers;
-  DeviceBuffer<float> x;
-  DeviceBuffer<int32_t> labels;
+  DeviceBuffer<float> x;  // none where rows are codes
+  DeviceBuffer<int32_t> labels, codes;
   DeviceBuffer<StepNumbers> numbers;
   Event copied = make_event(), used = make_event();
-  std::array<RecordedPass, kPasses> passes;
+  std::map<std::pair<Pass, int64_t>, RecordedPass> passes;  // by the rows that are computed
 };
 
 class CudaTrainer : public PreparedTrainer {
@@ -46,7 +47,7 @@ class CudaTrainer : public PreparedTrainer {
  private:
   void make_slot(Slot& slot);
   Slot& bring_batch(int64_t rows, const TrainingStep& step);
-  void run(Pass pass, Slot& slot);
+  void run(Pass pass, int64_t rows, Slot& slot);
 
   int device_;
   TrainingLoss loss_;
@@ -74,16 +75,24 @@ CudaTrainer::~CudaTrainer() {  // an exception may have left work under way
 }
 
 void CudaTrainer::make_slot(Slot& slot) {
-  const auto rows = static_cast<size_t>(chain_.rows()), values = rows * static_cast<size_t>(chain_.inputs());
+  const auto rows = static_cast<size_t>(chain_.rows());
+  const size_t values = rows * static_cast<size_t>(chain_.values()),
+               codes = rows * static_cast<size_t>(chain_.fields());
   slot.host_x = make_pinned<float>(values);
   slot.host_labels = make_pinned<int32_t>(rows);
+  slot.host_codes = make_pinned<int32_t>(codes);
   slot.host_numbers = make_pinned<StepNumbers>(1);
   slot.x = DeviceBuffer<float>(values, compute_.get());
   slot.labels = DeviceBuffer<int32_t>(rows, compute_.get());
+  slot.codes = DeviceBuffer<int32_t>(codes, compute_.get());
   slot.numbers = DeviceBuffer<StepNumbers>(1, compute_.get());
   // Rows past a batch's end are computed, too.
-  CUDA_CHECK(cudaMemsetAsync(slot.x.data(), 0, values * sizeof(float), compute_.get()));
-  CUDA_CHECK(cudaMemsetAsync(slot.labels.data(), 0, rows * sizeof(int32_t), compute_.get()));
+  const auto zero = [&]<class T>(const DeviceBuffer<T>& buffer) {
+    if (buffer.size() > 0) CUDA_CHECK(cudaMemsetAsync(buffer.data(), 0, buffer.size() * sizeof(T), compute_.get()));
+  };
+  zero(slot.x);
+  zero(slot.labels);
+  zero(slot.codes);
   CUDA_CHECK(cudaEventRecord(slot.used.get(), compute_.get()));
 }
 
@@ -93,7 +102,7 @@ PreparedTrainer::Batch CudaTrainer::batch() {
   CUDA_CHECK(cudaSetDevice(device_));
   const Slot& slot = slots_[turn_ % slots_.size()];
   CUDA_CHECK(cudaEventSynchronize(slot.copied.get()));
-  return {slot.host_x.get(), slot.host_labels.get()};
+  return {slot.host_x.get(), slot.host_labels.get(), slot.host_codes.get()};
 }
 
 StepNumbers numbers_of(int64_t rows, const TrainingStep& step) {
@@ -117,12 +126,14 @@ Slot& CudaTrainer::bring_batch(int64_t rows, const TrainingStep& step) {
   CUDA_CHECK(cudaStreamWaitEvent(copy_.get(), slot.used.get(), 0));
   CUDA_CHECK(cudaMemcpyAsync(slot.numbers.data(), slot.host_numbers.get(), sizeof(StepNumbers), cudaMemcpyHostToDevice,
                              copy_.get()));
-  CUDA_CHECK(cudaMemcpyAsync(slot.x.data(), slot.host_x.get(),
-                             static_cast<size_t>(rows * chain_.inputs()) * sizeof(float), cudaMemcpyHostToDevice,
-                             copy_.get()));
-  if (chain_.has_labels())
-    CUDA_CHECK(cudaMemcpyAsync(slot.labels.data(), slot.host_labels.get(), static_cast<size_t>(rows) * sizeof(int32_t),
-                               cudaMemcpyHostToDevice, copy_.get()));
+  const auto copy = [&]<class T>(const PinnedBuffer<T>& from, const DeviceBuffer<T>& to, int64_t of_row) {
+    if (of_row > 0)
+      CUDA_CHECK(cudaMemcpyAsync(to.data(), from.get(), static_cast<size_t>(rows * of_row) * sizeof(T),
+                                 cudaMemcpyHostToDevice, copy_.get()));
+  };
+  copy(slot.host_x, slot.x, chain_.values());
+  copy(slot.host_codes, slot.codes, chain_.fields());
+  copy(slot.host_labels, slot.labels, chain_.has_labels() ? 1 : 0);
   CUDA_CHECK(cudaEventRecord(slot.copied.get(), copy_.get()));
   CUDA_CHECK(cudaStreamWaitEvent(compute_.get(), slot.copied.get(), 0));
   return slot;
@@ -131,19 +142,20 @@ Slot& CudaTrainer::bring_batch(int64_t rows, const TrainingStep& step) {
 // ---- passes
 
 void CudaTrainer::step(int64_t rows, const TrainingStep& step) {
-  run(Pass::kStep, bring_batch(rows, step));
+  run(Pass::kStep, rows, bring_batch(rows, step));
 }
 
 void CudaTrainer::measure(int64_t rows, const TrainingDraws& draws, bool by_means) {
   if (by_means && !chain_.has_means()) throw Error("means of parameters that were never written");
-  run(by_means ? Pass::kMeasureByMeans : Pass::kMeasure, bring_batch(rows, {draws}));
+  run(by_means ? Pass::kMeasureByMeans : Pass::kMeasure, rows, bring_batch(rows, {draws}));
 }
 
-void CudaTrainer::run(Pass pass, Slot& slot) {
+void CudaTrainer::run(Pass pass, int64_t rows, Slot& slot) {
   const ProfilerRange range(pass == Pass::kStep ? "training step" : "training measure");
-  const BatchPass batch_pass{slot.x.data(), slot.labels.data(), slot.numbers.data(), pass == Pass::kStep,
-                             pass == Pass::kMeasureByMeans};
-  RecordedPass& recorded = slot.passes[static_cast<size_t>(pass)];
+  const BatchPass batch_pass{
+      rows_to_compute(rows), slot.x.data(),       slot.labels.data(),           slot.codes.data(),
+      slot.numbers.data(),   pass == Pass::kStep, pass == Pass::kMeasureByMeans};
+  RecordedPass& recorded = slot.passes[{pass, batch_pass.rows}];
   if (!recorded.was_run) {
     chain_.enqueue(batch_pass);
     recorded.was_run = true;
@@ -184,7 +196,7 @@ void CudaTrainer::write(std::span<const ParameterState> parameters) {
   chain_.write(parameters);
   if (chain_.has_means() == had_means) return;
   CUDA_CHECK(cudaStreamSynchronize(compute_.get()));
-  for (Slot& slot : slots_) slot.passes = {};  // they know nothing of means
+  for (Slot& slot : slots_) slot.passes.clear();  // they know nothing of means
 }
 
 }  // namespace

@@ -22,16 +22,13 @@
 #include <algorithm>
 
 #include "kernels/cuda/image_rows.cuh"
-#include "kernels/cuda/sums.cuh"
-#include "kernels/cuda/trainer.h"
+#include "kernels/cuda/training_sums.cuh"
 #include "kernels/cuda/vectors.cuh"
 
 namespace doppel::cuda {
 namespace {
 
 using Lanes = PlainLanes;
-
-constexpr int kWarps = kThreads / kWarp;
 
 // ---- draws
 
@@ -56,48 +53,6 @@ __global__ void __launch_bounds__(kThreads) drop_kernel(const DropArguments a) {
     values[w] = make_float4(kept(0, x.x), kept(1, x.y), kept(2, x.z), kept(3, x.w));
   }
 }
-
-// ---- sums of losses
-
-// The sum over the block's threads, in the first one. `shared` [kWarps] may be used again after a barrier.
-__device__ __forceinline__ double sum_of_block(double x, double* shared) {
-  x = sum_of_warp(x);
-  if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = x;
-  __syncthreads();
-  double sum = 0;
-  if (threadIdx.x == 0)
-    for (int warp = 0; warp < kWarps; ++warp) sum += shared[warp];
-  return sum;
-}
-
-// Of all threads of all blocks, which all call it: adds the sums of x to the totals.
-template <int kSums>
-__device__ __forceinline__ void add_to_totals(const double (&x)[kSums], const Totals& to) {
-  SIMT_SHARED(double, shared, [kWarps]);
-  SIMT_SHARED(bool, last, [1]);
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) {
-    const double sum = sum_of_block(x[i], shared);
-    if (threadIdx.x == 0) to.partial[blockIdx.x * kSums + static_cast<unsigned>(i)] = sum;
-    __syncthreads();
-  }
-  if (threadIdx.x == 0) {
-    __threadfence();
-    last[0] = atomicAdd(to.finished, 1u) == gridDim.x - 1;
-  }
-  __syncthreads();
-  if (!last[0]) return;
-  __threadfence();
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) {
-    const double sum = sum_of_block(
-        threadIdx.x < gridDim.x ? to.partial[threadIdx.x * kSums + static_cast<unsigned>(i)] : 0.0, shared);
-    if (threadIdx.x == 0) to.totals[i] += sum;
-    __syncthreads();
-  }
-  if (threadIdx.x == 0) *to.finished = 0;
-}
-static_assert(kLossBlocks <= kThreads);
 
 // ---- latents
 
@@ -271,25 +226,7 @@ __global__ void __launch_bounds__(kThreads) class_loss_kernel(const ClassLossArg
 
 // ---- gradients of biases
 
-constexpr int kMostLanes = 32, kRowsOfThread = 8, kMostChunks = 128;
-
-// Adds up what the threads of a column have, in its first thread: `groups` of `lanes` threads, a power of 2 of them.
-template <class V>
-__device__ __forceinline__ void sum_groups(float* sum, float* shared, int lanes) {
-  const int thread = static_cast<int>(threadIdx.x);
-#pragma unroll
-  for (int i = 0; i < V::kValues; ++i) shared[thread * V::kValues + i] = sum[i];
-  for (int half = kThreads / lanes / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (thread / lanes < half) {
-#pragma unroll
-      for (int i = 0; i < V::kValues; ++i) {
-        sum[i] += shared[(thread + half * lanes) * V::kValues + i];
-        shared[thread * V::kValues + i] = sum[i];
-      }
-    }
-  }
-}
+constexpr int kRowsOfThread = 8, kMostChunks = 128;
 
 template <class V>
 __global__ void __launch_bounds__(kThreads) column_sums_kernel(const ColumnSumArguments a, int lanes) {
@@ -425,11 +362,6 @@ __global__ void __launch_bounds__(kThreads) adam_kernel(const AdamArguments a) {
     for (int i = 0; i < V::kValues; ++i) mean[i] += share * (x[i] - mean[i]);
     V::store(mean, a.mean + first);
   }
-}
-
-// Blocks of a loss that is summed.
-dim3 loss_blocks(int64_t threads) {
-  return dim3(std::clamp(blocks_of(threads).x, 1u, static_cast<unsigned>(kLossBlocks)));
 }
 
 template <class Likelihood>

@@ -1,7 +1,7 @@
 // Training on CUDA from inside: what its kernels get. Backends use prepare_cuda_trainer.
 //
-// Products are cuBLAS's on tensor cores: y = x W' forward, W's gradient = g' x and x's = g W backward, where x are
-// values, or patches of images (network.cu). What they lack is trainer.cu. Sums over rows and blocks are made in one
+// Products are cuBLAS's, on tensor cores unless rows are codes: y = x W' forward, W's gradient = g' x and x's = g W backward, where x are
+// values, or patches of images (network.cu). What they lack is trainer.cu, and of codes code_trainer.cu. Sums over rows and blocks are made in one
 // order, without atomics on numbers: a training is repeatable to the bit.
 //
 // A step of a small network is some dozens of launches that each take less time than the host needs to ask for them. So
@@ -77,6 +77,28 @@ struct ClassLossArguments {
   const StepNumbers* numbers;
   Totals loss;  // two sums: of the loss, of rows told right
 };
+// Of rows of codes: `first` [fields + 1] says where each field's codes begin among those of all.
+struct EmbedArguments {  // y = bias + the embeddings of a row's codes [, at least 0]
+  const int32_t *codes, *first;
+  const float *weight, *bias;  // [codes of all fields, columns], [columns]
+  float* y;                    // [rows, columns]
+  int32_t rows, fields, columns;
+  bool rectify;
+};
+struct EmbeddingSumArguments {
+  const float* gradient;                 // [rows, columns]
+  const int32_t *codes, *first, *field;  // field [codes of all fields]: of each
+  float* sums;                           // [codes of all fields, columns]
+  const StepNumbers* numbers;
+  int32_t fields, columns, count;  // count: codes of all fields
+};
+struct CodeLossArguments {
+  float* logits;  // [rows, codes of all fields]; become the gradient where it is wanted
+  const int32_t *codes, *first;
+  int32_t rows, fields;
+  const StepNumbers* numbers;
+  Totals loss;  // one sum
+};
 struct ColumnSumArguments {
   float* gradient;  // [rows, columns] in place: of what was rectified, and dropped, 0 where it is 0, else times scale
   const float* y;   // [rows, columns]; null: nothing was
@@ -125,6 +147,11 @@ void mask_and_sum_columns(const ColumnSumArguments& arguments, cudaStream_t stre
 void sum_labels(const LabelSumArguments& arguments, cudaStream_t stream);
 void spread_to_largest(const SpreadArguments& arguments, cudaStream_t stream);
 void move_parameters(const AdamArguments& arguments, cudaStream_t stream);
+
+// code_trainer.cu. Asynchronous.
+void embed_codes(const EmbedArguments& arguments, cudaStream_t stream);
+void sum_embeddings(const EmbeddingSumArguments& arguments, cudaStream_t stream);
+void find_code_loss(const CodeLossArguments& arguments, bool with_gradient, cudaStream_t stream);
 
 // Of images' patches at a time, at most: what a product reads is then still in an L2 of 50 MB, for the most part.
 inline constexpr int64_t kPatchBytes = int64_t{64} << 20;

@@ -13,10 +13,6 @@ using Kind = TrainedLayer::Kind;
 
 constexpr int64_t kVector = 4;  // floats
 
-int64_t whole(int64_t count, int64_t of) {
-  return (count + of - 1) / of * of;
-}
-
 TrainedLayer without_weights(const TrainedLayer& layer) {
   return {layer.kind, layer.shape, layer.inputs, layer.outputs, layer.rectified, {}, {}, {}};
 }
@@ -28,10 +24,12 @@ TrainingChain::TrainingChain(const TrainableNetwork& network, int64_t batch_rows
     : stream_(stream),
       loss_(network.loss),
       patch_bytes_(patch_bytes),
-      rows_(whole(std::max<int64_t>(batch_rows, 1), kNetworkRows)),
-      products_(device, stream) {
+      codes_(network.codes),
+      rows_(rows_to_compute(std::max<int64_t>(batch_rows, 1))),
+      products_(device, stream, network.codes.empty()) {
   check_trainable_network(network);
   place_parameters(network);
+  if (fields() > 0) place_codes();
   make_buffers();
   std::vector<ParameterState> start;
   std::vector<std::vector<float>> values;
@@ -46,7 +44,7 @@ TrainingChain::TrainingChain(const TrainableNetwork& network, int64_t batch_rows
 void TrainingChain::place_parameters(const TrainableNetwork& network) {
   const auto place = [this](const std::vector<float>& values) {
     const Place at{parameters_, static_cast<int64_t>(values.size())};
-    parameters_ += whole(at.count, kVector);
+    parameters_ += (at.count + kVector - 1) / kVector * kVector;
     return at;
   };
   for (const TrainableLayer& of_chain : network.layers) descriptions_.push_back(without_weights(of_chain.layer));
@@ -66,6 +64,17 @@ void TrainingChain::place_parameters(const TrainableNetwork& network) {
     layers_.push_back(std::move(layer));
   }
   has_labels_ |= loss_ == TrainingLoss::kSoftmax;
+}
+
+void TrainingChain::place_codes() {
+  std::vector<int32_t> first = {0}, field;
+  for (size_t f = 0; f < codes_.size(); ++f) {
+    first.push_back(first.back() + codes_[f]);
+    field.insert(field.end(), static_cast<size_t>(codes_[f]), static_cast<int32_t>(f));
+  }
+  first_code_ = upload(first, stream_);
+  field_of_code_ = upload(field, stream_);
+  CUDA_CHECK(cudaStreamSynchronize(stream_));  // they go out of scope
 }
 
 void TrainingChain::check_size(int64_t of_row) const {
@@ -99,8 +108,9 @@ void TrainingChain::make_buffers() {
     partial = std::max(partial, plan.chunks * layer.channels());
     tiles = std::max<int64_t>(tiles, plan.tiles);
     if (layer.has_patches())
-      for_each_piece(
-          layer, [&](int64_t, int64_t rows) { patches = std::max(patches, rows * layer.pixels() * layer.patch()); });
+      for_each_piece(layer, rows_, [&](int64_t, int64_t rows) {
+        patches = std::max(patches, rows * layer.pixels() * layer.patch());
+      });
   }
   patches_ = floats(patches);
   for (DeviceBuffer<float>& buffer : gradients_) buffer = floats(rows_ * widest);
@@ -132,30 +142,36 @@ const float* TrainingChain::input_of(size_t layer, const BatchPass& pass) const 
 
 // Calls take(first, rows) for rows whose patches fit their buffer.
 template <class Take>
-void TrainingChain::for_each_piece(const Layer& layer, const Take& take) const {
+void TrainingChain::for_each_piece(const Layer& layer, int64_t rows, const Take& take) const {
   const int64_t row_bytes = layer.pixels() * layer.patch() * static_cast<int64_t>(sizeof(float));
   const int64_t most = std::max(patch_bytes_ / row_bytes / kNetworkRows * kNetworkRows, kNetworkRows);
-  for (int64_t first = 0; first < rows_; first += most) take(first, std::min(most, rows_ - first));
+  for (int64_t first = 0; first < rows; first += most) take(first, std::min(most, rows - first));
 }
 
 void TrainingChain::forward_layer(Layer& layer, const float* x, const BatchPass& pass) {
   const float* parameters = pass.by_means ? mean_.data() : value_.data();
   const float *weight = parameters + layer.weight.first, *bias = parameters + layer.bias.first;
   float* y = layer.y.data();
-  const auto rows = static_cast<int32_t>(rows_);
+  const auto rows = static_cast<int32_t>(pass.rows);
   const auto add_bias = [&] {
     finish_sums({y, bias, layer.labels > 0 ? parameters + layer.label_weight.first : nullptr, pass.labels, y,
-                 static_cast<int32_t>(rows_ * layer.outputs() / layer.channels()),
+                 static_cast<int32_t>(pass.rows * layer.outputs() / layer.channels()),
                  static_cast<int32_t>(layer.channels()), layer.rectified()},
                 Precision::kSingle, stream_);
   };
   switch (layer.kind()) {
     case Kind::kDense:
-      multiply(Factor::kAsItIs, Factor::kTransposed, rows_, layer.outputs(), layer.inputs(), x, weight, 0, y);
+      if (is_embedding(layer)) {
+        embed_codes({pass.codes, first_code_.data(), weight, bias, y, rows, static_cast<int32_t>(fields()),
+                     static_cast<int32_t>(layer.outputs()), layer.rectified()},
+                    stream_);
+        break;
+      }
+      multiply(Factor::kAsItIs, Factor::kTransposed, pass.rows, layer.outputs(), layer.inputs(), x, weight, 0, y);
       add_bias();
       break;
     case Kind::kConvolution:
-      for_each_piece(layer, [&](int64_t first, int64_t some) {
+      for_each_piece(layer, pass.rows, [&](int64_t first, int64_t some) {
         gather_patches({x + first * layer.inputs(), patches_.data(), layer.map, static_cast<int32_t>(some)},
                        Precision::kSingle, stream_);
         multiply(Factor::kAsItIs, Factor::kTransposed, some * layer.pixels(), layer.map.outputs, layer.patch(),
@@ -164,7 +180,7 @@ void TrainingChain::forward_layer(Layer& layer, const float* x, const BatchPass&
       add_bias();
       break;
     case Kind::kTransposed:
-      for_each_piece(layer, [&](int64_t first, int64_t some) {
+      for_each_piece(layer, pass.rows, [&](int64_t first, int64_t some) {
         multiply(Factor::kAsItIs, Factor::kTransposed, some * layer.pixels(), layer.patch(), layer.map.outputs,
                  x + first * layer.inputs(), weight, 0, patches_.data());
         sum_taps({patches_.data(), bias, y + first * layer.outputs(), layer.map, static_cast<int32_t>(some),
@@ -177,7 +193,7 @@ void TrainingChain::forward_layer(Layer& layer, const float* x, const BatchPass&
       break;
   }
   if (pass.is_step && layer.dropped > 0)
-    drop_values({y, rows_ * layer.outputs(), pass.numbers, layer.use, layer.dropped, layer.kept_scale()}, stream_);
+    drop_values({y, pass.rows * layer.outputs(), pass.numbers, layer.use, layer.dropped, layer.kept_scale()}, stream_);
   if (layer.is_gaussian)
     draw_latents({y, layer.noise.data(), layer.latents.data(), rows, static_cast<int32_t>(layer.outputs() / 2),
                   pass.numbers, layer.use, totals(1)},
@@ -187,14 +203,19 @@ void TrainingChain::forward_layer(Layer& layer, const float* x, const BatchPass&
 // The last layer's values become the gradient of the loss in a step.
 void TrainingChain::find_loss(const BatchPass& pass) {
   float* y = layers_.back().y.data();
+  const auto rows = static_cast<int32_t>(pass.rows);
+  if (loss_ == TrainingLoss::kCodes) {
+    find_code_loss({y, pass.codes, first_code_.data(), rows, static_cast<int32_t>(fields()), pass.numbers, totals(0)},
+                   pass.is_step, stream_);
+    return;
+  }
   if (loss_ == TrainingLoss::kSoftmax) {
-    find_class_loss({y, pass.labels, static_cast<int32_t>(rows_), static_cast<int32_t>(layers_.back().outputs()),
-                     pass.numbers, totals(0)},
+    find_class_loss({y, pass.labels, rows, static_cast<int32_t>(layers_.back().outputs()), pass.numbers, totals(0)},
                     pass.is_step, stream_);
     return;
   }
   const int64_t pixels = layers_.front().inputs();
-  find_pixel_loss({y, pass.x, rows_ * pixels, pixels, pass.numbers, totals(0)}, loss_, pass.is_step, stream_);
+  find_pixel_loss({y, pass.x, pass.rows * pixels, pixels, pass.numbers, totals(0)}, loss_, pass.is_step, stream_);
 }
 
 // ---- backward
@@ -203,7 +224,7 @@ void TrainingChain::backward(const BatchPass& pass) {
   float* gradient = layers_.back().y.data();  // of what the layer gives
   size_t turn = 0;
   const auto other = [&] { return gradients_[turn++ % gradients_.size()].data(); };
-  const auto rows = static_cast<int32_t>(rows_);
+  const auto rows = static_cast<int32_t>(pass.rows);
   for (size_t i = layers_.size(); i-- > 0;) {
     const Layer& layer = layers_[i];
     if (layer.is_gaussian) {
@@ -221,7 +242,7 @@ void TrainingChain::backward(const BatchPass& pass) {
                           stream_);
     } else {
       mask(layer, gradient, pass);
-      backward_layer(layer, input_of(i, pass), gradient, x_gradient);
+      backward_layer(layer, input_of(i, pass), gradient, x_gradient, pass);
     }
     gradient = x_gradient;
   }
@@ -231,7 +252,7 @@ void TrainingChain::mask(const Layer& layer, float* gradient, const BatchPass& p
   mask_and_sum_columns(
       {gradient, layer.rectified() ? layer.y.data() : nullptr, layer.kept_scale(), column_partial_.data(),
        finished_.data(), gradient_.data() + layer.bias.first,
-       static_cast<int32_t>(rows_ * layer.outputs() / layer.channels()), static_cast<int32_t>(layer.channels())},
+       static_cast<int32_t>(pass.rows * layer.outputs() / layer.channels()), static_cast<int32_t>(layer.channels())},
       stream_);
   if (layer.labels > 0)
     sum_labels({gradient, pass.labels, gradient_.data() + layer.label_weight.first, pass.numbers,
@@ -239,19 +260,27 @@ void TrainingChain::mask(const Layer& layer, float* gradient, const BatchPass& p
                stream_);
 }
 
-void TrainingChain::backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient) {
+void TrainingChain::backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient,
+                                   const BatchPass& pass) {
   const float* weight = value_.data() + layer.weight.first;
   float* weight_gradient = gradient_.data() + layer.weight.first;
+  if (is_embedding(layer)) {
+    sum_embeddings(
+        {gradient, pass.codes, first_code_.data(), field_of_code_.data(), weight_gradient, pass.numbers,
+         static_cast<int32_t>(fields()), static_cast<int32_t>(layer.outputs()), static_cast<int32_t>(layer.inputs())},
+        stream_);
+    return;
+  }
   if (layer.kind() == Kind::kDense) {
-    multiply(Factor::kTransposed, Factor::kAsItIs, layer.outputs(), layer.inputs(), rows_, gradient, x, 0,
+    multiply(Factor::kTransposed, Factor::kAsItIs, layer.outputs(), layer.inputs(), pass.rows, gradient, x, 0,
              weight_gradient);
     if (x_gradient)
-      multiply(Factor::kAsItIs, Factor::kAsItIs, rows_, layer.inputs(), layer.outputs(), gradient, weight, 0,
+      multiply(Factor::kAsItIs, Factor::kAsItIs, pass.rows, layer.inputs(), layer.outputs(), gradient, weight, 0,
                x_gradient);
     return;
   }
   const bool is_convolution = layer.kind() == Kind::kConvolution;
-  for_each_piece(layer, [&](int64_t first, int64_t some) {
+  for_each_piece(layer, pass.rows, [&](int64_t first, int64_t some) {
     const float beta = first > 0 ? 1.0f : 0.0f;
     const auto rows = static_cast<int32_t>(some);
     const int64_t pixels = some * layer.pixels();

@@ -1,5 +1,5 @@
 // A chain of layers in training, on the device: parameters, values, gradients, and what a pass over a batch asks a
-// stream for. Products are cuBLAS's, the rest is trainer.cu.
+// stream for. Products are cuBLAS's, the rest is trainer.cu, and of codes code_trainer.cu.
 #pragma once
 
 #include <array>
@@ -15,12 +15,18 @@ inline constexpr size_t kLosses = 2;  // that are summed: and the divergence, or
 
 // Of a pass, in device memory: the same each time, so that it can be captured as a graph.
 struct BatchPass {
-  const float* x;         // [rows(), inputs()]
-  const int32_t* labels;  // [rows()]
+  int64_t rows;           // that are computed: rows_to_compute()
+  const float* x;         // [rows, values()]
+  const int32_t* labels;  // [rows]
+  const int32_t* codes;   // [rows, fields()]
   const StepNumbers* numbers;
   bool is_step;   // else losses alone
   bool by_means;  // of the parameters
 };
+
+constexpr int64_t rows_to_compute(int64_t rows) {  // of a batch
+  return (rows + kNetworkRows - 1) / kNetworkRows * kNetworkRows;
+}
 
 // All that it does is in the order of the stream, on the device that is selected; both must outlive it.
 class TrainingChain {
@@ -30,8 +36,9 @@ class TrainingChain {
   TrainingChain(const TrainingChain&) = delete;
   TrainingChain& operator=(const TrainingChain&) = delete;
 
-  int64_t rows() const { return rows_; }  // of a batch, a multiple of kNetworkRows
-  int64_t inputs() const { return layers_.front().inputs(); }
+  int64_t rows() const { return rows_; }  // that are computed of the largest batch
+  int64_t values() const { return fields() > 0 ? 0 : layers_.front().inputs(); }  // of a row
+  int64_t fields() const { return static_cast<int64_t>(codes_.size()); }          // of a row of codes
   bool has_labels() const { return has_labels_; }
   bool has_means() const { return mean_.size() > 0; }
   double* losses() const { return losses_.data(); }  // [kLosses] on the device
@@ -75,9 +82,11 @@ class TrainingChain {
   };
 
   void place_parameters(const TrainableNetwork& network);
+  void place_codes();
   void make_buffers();
   void check_size(int64_t of_row) const;
   DeviceBuffer<float> floats(int64_t count) const { return {static_cast<size_t>(count), stream_}; }
+  bool is_embedding(const Layer& layer) const { return fields() > 0 && &layer == &layers_.front(); }
   void zero(DeviceBuffer<float>& buffer) const;
 
   const float* input_of(size_t layer, const BatchPass& pass) const;
@@ -86,9 +95,10 @@ class TrainingChain {
   void backward(const BatchPass& pass);
   // From the gradient of what the layer gives to that of its sums, and of biases and labels' weights.
   void mask(const Layer& layer, float* gradient, const BatchPass& pass);
-  void backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient);
+  void backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient,
+                      const BatchPass& pass);
   template <class Take>
-  void for_each_piece(const Layer& layer, const Take& take) const;
+  void for_each_piece(const Layer& layer, int64_t rows, const Take& take) const;
   void multiply(Factor a_is, Factor b_is, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
                 float* c) {
     products_.multiply(Precision::kSingle, a_is, b_is, m, n, k, a, b, beta, c);
@@ -104,11 +114,13 @@ class TrainingChain {
   TrainingLoss loss_;
   int64_t patch_bytes_;
   std::vector<TrainedLayer> descriptions_;
+  std::vector<int32_t> codes_;  // of each field
   int64_t rows_;
   int64_t parameters_ = 0;  // floats of each of the buffers below
   bool has_labels_ = false;
   Products products_;
   std::vector<Layer> layers_;
+  DeviceBuffer<int32_t> first_code_, field_of_code_;
   DeviceBuffer<float> value_, gradient_, first_, second_, mean_;
   DeviceBuffer<float> patches_;
   std::array<DeviceBuffer<float>, 2> gradients_;  // of what every second layer gives

@@ -30,7 +30,7 @@ struct State {
 
 struct Rows {
   std::vector<float> x;
-  std::vector<int32_t> labels;
+  std::vector<int32_t> labels, codes;
 };
 
 // Levels of pixels; labels below `labels`.
@@ -46,8 +46,19 @@ Rows random_rows(int64_t rows, int64_t inputs, int32_t labels, uint64_t seed) {
   return made;
 }
 
+// A tenth of the codes are unknown.
+Rows random_codes(int64_t rows, const std::vector<int32_t>& codes, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Rows made;
+  for (int64_t row = 0; row < rows; ++row)
+    for (const int32_t of_field : codes)
+      made.codes.push_back(random() % 10 == 0 ? -1 : static_cast<int32_t>(random() % static_cast<uint64_t>(of_field)));
+  return made;
+}
+
 void put(const Rows& rows, PreparedTrainer& trainer) {
   const PreparedTrainer::Batch batch = trainer.batch();
+  std::copy(rows.codes.begin(), rows.codes.end(), batch.codes);
   std::copy(rows.x.begin(), rows.x.end(), batch.x);
   std::copy(rows.labels.begin(), rows.labels.end(), batch.labels);
 }
@@ -64,39 +75,46 @@ double relative_error(const Values& values, const Values& expected) {
 class CudaTrainers : public OnCuda {
  protected:
   // The emulator rounds factors of products to the nearest, as the reference then does, and some of them to the other
-  // side; what a device makes of them is its own.
+  // side; what a device makes of them is its own. Those of networks of codes are not rounded.
   bool is_emulated() const { return GetParam() != "Real"; }
-  double tolerance() const { return is_emulated() ? 1e-4 : 1e-2; }
-  double loss_tolerance() const { return is_emulated() ? 1e-5 : 3e-3; }
+  static bool is_of_codes(const TrainableNetwork& network) { return !network.codes.empty(); }
+  double tolerance(const TrainableNetwork& network) const {
+    return is_of_codes(network) ? 1e-5 : is_emulated() ? 1e-4 : 1e-2;
+  }
+  double loss_tolerance(const TrainableNetwork& network) const {
+    return is_of_codes(network) || is_emulated() ? 1e-5 : 3e-3;
+  }
 
-  void expect_near(double value, double expected, const char* what) const {
-    EXPECT_NEAR(value, expected, loss_tolerance() * (1 + std::abs(expected))) << what;
+  void expect_near(const TrainableNetwork& network, double value, double expected, const char* what) const {
+    EXPECT_NEAR(value, expected, loss_tolerance(network) * (1 + std::abs(expected))) << what;
   }
 
   // A step and a measure of so many rows.
-  void expect_reference(const TrainableNetwork& network, int64_t rows, int64_t batch_rows, int32_t labels) {
-    const Rows batch = random_rows(rows, network.inputs(), labels, 7);
+  void expect_reference(const TrainableNetwork& network, int64_t rows, int64_t batch_rows, int32_t labels = 1) {
+    const Rows batch =
+        is_of_codes(network) ? random_codes(rows, network.codes, 7) : random_rows(rows, network.inputs(), labels, 7);
+    const int32_t* targets = is_of_codes(network) ? batch.codes.data() : batch.labels.data();
     const TrainingDraws draws{3, 11};
-    ReferenceTrainer reference(network, is_emulated() ? to_tf32 : as_it_is);
+    ReferenceTrainer reference(network, is_emulated() && !is_of_codes(network) ? to_tf32 : as_it_is);
     const auto trainer = cuda().prepare_trainer(network, batch_rows);
     ASSERT_TRUE(trainer);
 
     put(batch, *trainer);
     trainer->measure(rows, draws, false);
-    const ReferenceStep measured = reference.run(batch.x.data(), batch.labels.data(), rows, draws, 1, false);
+    const ReferenceStep measured = reference.run(batch.x.data(), targets, rows, draws, 1, false);
     TrainingLosses losses = trainer->losses();
-    expect_near(losses.loss, measured.losses.loss, "loss measured");
-    expect_near(losses.divergence, measured.losses.divergence, "divergence measured");
+    expect_near(network, losses.loss, measured.losses.loss, "loss measured");
+    expect_near(network, losses.divergence, measured.losses.divergence, "divergence measured");
     EXPECT_EQ(losses.right, measured.losses.right);
 
     trainer->set_losses({1, 2, 3});
     put(batch, *trainer);
     trainer->step(rows, {draws, 0.7, 0.01, 1, 0});
-    const ReferenceStep step = reference.run(batch.x.data(), batch.labels.data(), rows, draws, 0.7, true);
+    const ReferenceStep step = reference.run(batch.x.data(), targets, rows, draws, 0.7, true);
     losses = trainer->losses();
     const bool is_classifier = network.loss == TrainingLoss::kSoftmax;
-    expect_near(losses.loss - 1, step.losses.loss, "loss of a step");
-    if (!is_classifier) expect_near(losses.divergence - 2, step.losses.divergence, "divergence of a step");
+    expect_near(network, losses.loss - 1, step.losses.loss, "loss of a step");
+    if (!is_classifier) expect_near(network, losses.divergence - 2, step.losses.divergence, "divergence of a step");
     EXPECT_EQ(losses.right, is_classifier ? 3 + step.losses.right : 0);
 
     State state(network);
@@ -105,7 +123,7 @@ class CudaTrainers : public OnCuda {
     for (size_t p = 0; p < state.first.size(); ++p) {
       Values gradient;
       for (const float moment : state.first[p]) gradient.push_back(static_cast<double>(moment) / (1 - kAdamFirstDecay));
-      EXPECT_LT(relative_error(gradient, step.gradients[p]), tolerance())
+      EXPECT_LT(relative_error(gradient, step.gradients[p]), tolerance(network))
           << "parameter " << p << ", " << rows << " rows";
     }
   }
@@ -120,6 +138,13 @@ TEST_P(CudaTrainers, DenseVaesOfOddSizes) {
     expect_reference(dense_vae(8, 36, 2, 0, loss), 5, 40, 1);
     expect_reference(dense_vae(33, 140, 4, 3, loss), 3, 3, 3);
   }
+}
+
+TEST_P(CudaTrainers, VaesOfCodes) {
+  expect_reference(code_vae({3, 1, 40, 2}, 5, 2), 9, 9);
+  expect_reference(code_vae({2}, 8, 1), 17, 40);
+  expect_reference(code_vae({31, 32, 33, 70}, 132, 3), 5, 5);
+  expect_reference(code_vae({4, 6, 5}, 4, 2), 300, 300);
 }
 
 TEST_P(CudaTrainers, RowsAtTheBoundariesOfBlocks) {
@@ -203,7 +228,7 @@ TEST_P(CudaTrainers, MeasuresByTheMeans) {
       if (!some->empty()) *some = other.means[p++];
   const ReferenceStep expected =
       ReferenceTrainer(network, to_tf32).run(batch.x.data(), batch.labels.data(), 5, {}, 1, false);
-  expect_near(trainer->losses().loss, expected.losses.loss, "by means");
+  expect_near(network, trainer->losses().loss, expected.losses.loss, "by means");
 }
 
 // Batches of different sizes one after another, which overtake each other where something is not waited for. A new
@@ -292,6 +317,11 @@ TEST_P(CudaTrainers, RefusesWhatIsNoNetwork) {
   network.layers[1].is_gaussian = false;
   EXPECT_THROW(cuda().prepare_trainer(network, 4), Error);
   EXPECT_THROW(cuda().prepare_trainer({}, 4), Error);
+  network = code_vae({3, 2}, 5, 2);
+  network.codes = {3, 3};
+  EXPECT_THROW(cuda().prepare_trainer(network, 4), Error);
+  network.codes = {};
+  EXPECT_THROW(cuda().prepare_trainer(network, 4), Error);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "kernels/common/math.h"
@@ -34,13 +36,14 @@ struct ReferenceStep {
   std::vector<Values> gradients;  // of the mean loss, as PreparedTrainer::read orders parameters
 };
 
-// Calls visit(output, input, weight) for the products that one row's sums are made of.
+// Calls visit(output, input, weight) for the products that one row's sums are made of. of_codes: weights are [inputs,
+// outputs].
 template <class Visit>
-void for_each_product(const TrainedLayer& layer, const Visit& visit) {
+void for_each_product(const TrainedLayer& layer, bool of_codes, const Visit& visit) {
   const ConvShape& s = layer.shape;
   if (layer.kind == TrainedLayer::Kind::kDense) {
     for (int64_t o = 0; o < layer.outputs; ++o)
-      for (int64_t i = 0; i < layer.inputs; ++i) visit(o, i, o * layer.inputs + i);
+      for (int64_t i = 0; i < layer.inputs; ++i) visit(o, i, of_codes ? i * layer.outputs + o : o * layer.inputs + i);
     return;
   }
   for (int64_t oy = 0; oy < s.output_height(); ++oy)
@@ -67,15 +70,17 @@ class ReferenceTrainer {
   ReferenceTrainer(const TrainableNetwork& network, Rounding rounding)
       : network_(network), round_(std::move(rounding)) {}
 
+  // Of a network of codes, `labels` are the codes, and x is not looked at.
   ReferenceStep run(const float* x, const int32_t* labels, int64_t rows, const TrainingDraws& draws,
                     double divergence_weight, bool is_step) {
     ReferenceStep step;
     for (const TrainableLayer& of_chain : network_.layers)
       for (const auto* some : {&of_chain.layer.weight, &of_chain.layer.bias, &of_chain.layer.label_weight})
         if (!some->empty()) step.gradients.emplace_back(some->size());
+    const auto fields = static_cast<int64_t>(network_.codes.size());
     for (int64_t row = 0; row < rows; ++row)
-      run_row(x + row * network_.inputs(), labels[row], row, 1 / static_cast<double>(rows), draws, divergence_weight,
-              is_step, step);
+      run_row(fields > 0 ? nullptr : x + row * network_.inputs(), labels + row * std::max<int64_t>(fields, 1), row,
+              1 / static_cast<double>(rows), draws, divergence_weight, is_step, step);
     return step;
   }
 
@@ -94,6 +99,21 @@ class ReferenceTrainer {
     return bytes[i % 16] >= layer.dropped;
   }
   static double kept_scale(const TrainableLayer& layer) { return 256.0 / (256 - layer.dropped); }
+
+  bool is_of_codes(const TrainedLayer& layer) const {
+    return !network_.codes.empty() && &layer == &network_.layers.front().layer;
+  }
+  // 1 for each of the row's codes, 0 elsewhere.
+  Values indicators(const int32_t* codes) const {
+    Values x;
+    for (const int32_t of_field : network_.codes) {
+      const size_t first = x.size();
+      x.resize(first + static_cast<size_t>(of_field));
+      if (*codes >= 0) x[first + static_cast<size_t>(*codes)] = 1;
+      ++codes;
+    }
+    return x;
+  }
 
   // Where in a window the first of the largest lies.
   static int64_t largest(const ConvShape& s, const Values& x, int64_t output) {
@@ -114,7 +134,7 @@ class ReferenceTrainer {
       for (int64_t o = 0; o < layer.outputs; ++o) y[at(o)] = x[at(largest(layer.shape, x, o))];
       return y;
     }
-    for_each_product(layer, [&](int64_t o, int64_t i, int64_t w) {
+    for_each_product(layer, is_of_codes(layer), [&](int64_t o, int64_t i, int64_t w) {
       y[at(o)] += round_(static_cast<double>(layer.weight[at(w)])) * round_(x[at(i)]);
     });
     for (size_t o = 0; o < y.size(); ++o) {
@@ -124,19 +144,34 @@ class ReferenceTrainer {
     return y;
   }
 
+  // The cross-entropy of a class, of the outputs from `first` on; sets its gradient.
+  static double class_loss(const Values& y, size_t first, size_t classes, int32_t label, Values& gradient) {
+    const auto begin = y.begin() + static_cast<std::ptrdiff_t>(first);
+    const double most = *std::max_element(begin, begin + static_cast<std::ptrdiff_t>(classes));
+    double sum = 0;
+    for (size_t c = 0; c < classes; ++c) sum += std::exp(y[first + c] - most);
+    for (size_t c = 0; c < classes; ++c)
+      gradient[first + c] = std::exp(y[first + c] - most) / sum - (c == at(label) ? 1 : 0);
+    return std::log(sum) + most - y[first + at(label)];
+  }
+
   // The row's loss, and its gradient by the outputs.
-  double loss_of(const float* x, int32_t label, const Values& y, Values& gradient, ReferenceStep& step) const {
+  double loss_of(const float* x, const int32_t* labels, const Values& y, Values& gradient, ReferenceStep& step) const {
     const auto log_sigmoid = [](double v) { return std::min(v, 0.0) - std::log1p(std::exp(-std::abs(v))); };
     const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
     gradient.assign(y.size(), 0);
     double loss = 0;
     if (network_.loss == TrainingLoss::kSoftmax) {
-      const double most = *std::max_element(y.begin(), y.end());
-      double sum = 0;
-      for (const double v : y) sum += std::exp(v - most);
-      for (size_t c = 0; c < y.size(); ++c) gradient[c] = std::exp(y[c] - most) / sum - (c == at(label) ? 1 : 0);
-      step.losses.right += std::max_element(y.begin(), y.end()) - y.begin() == label;
-      return std::log(sum) + most - y[at(label)];
+      step.losses.right += std::max_element(y.begin(), y.end()) - y.begin() == labels[0];
+      return class_loss(y, 0, y.size(), labels[0], gradient);
+    }
+    if (network_.loss == TrainingLoss::kCodes) {
+      size_t first = 0;
+      for (const int32_t of_field : network_.codes) {
+        if (*labels >= 0) loss += class_loss(y, first, at(of_field), *labels, gradient);
+        first += at(of_field), ++labels;
+      }
+      return loss;
     }
     for (int64_t p = 0; p < network_.inputs(); ++p) {
       const double t = static_cast<double>(x[p]);
@@ -168,11 +203,12 @@ class ReferenceTrainer {
     return loss;
   }
 
-  void run_row(const float* x, int32_t label, int64_t row, double weight, const TrainingDraws& draws,
+  void run_row(const float* x, const int32_t* labels, int64_t row, double weight, const TrainingDraws& draws,
                double divergence_weight, bool is_step, ReferenceStep& step) {
     const size_t count = network_.layers.size();
     std::vector<Values> given(count), y(count);
-    Values values(x, x + network_.inputs()), noise;
+    const int32_t label = network_.codes.empty() ? labels[0] : 0;
+    Values values = network_.codes.empty() ? Values(x, x + network_.inputs()) : indicators(labels), noise;
     for (size_t l = 0; l < count; ++l) {
       const TrainableLayer& of_chain = network_.layers[l];
       given[l] = values;
@@ -195,7 +231,7 @@ class ReferenceTrainer {
       }
     }
     Values gradient;
-    step.losses.loss += loss_of(x, label, values, gradient, step);
+    step.losses.loss += loss_of(x, labels, values, gradient, step);
     for (double& g : gradient) g *= weight;
 
     size_t parameter = step.gradients.size();
@@ -226,7 +262,7 @@ class ReferenceTrainer {
         --parameter;
         for (size_t o = 0; o < gradient.size(); ++o) step.gradients[parameter][o % layer.bias.size()] += gradient[o];
         --parameter;
-        for_each_product(layer, [&](int64_t o, int64_t i, int64_t w) {
+        for_each_product(layer, is_of_codes(layer), [&](int64_t o, int64_t i, int64_t w) {
           step.gradients[parameter][at(w)] += round_(gradient[at(o)]) * round_(given[l][at(i)]);
           before[at(i)] += round_(gradient[at(o)]) * round_(static_cast<double>(layer.weight[at(w)]));
         });
@@ -258,6 +294,16 @@ inline TrainableNetwork dense_vae(int64_t pixels, int64_t hidden, int64_t latent
        trainable(random_dense(hidden, 2 * latent, false, 0, 2), true, 0, 5),
        trainable(random_dense(latent, hidden, true, labels, 3)), trainable(random_dense(hidden, outputs, false, 0, 4))},
       loss};
+}
+
+// A VAE of rows of codes.
+inline TrainableNetwork code_vae(std::vector<int32_t> codes, int64_t hidden, int64_t latent) {
+  const int64_t all = std::accumulate(codes.begin(), codes.end(), int64_t{0});
+  return {
+      {trainable(random_dense(all, hidden, true, 0, 1)), trainable(random_dense(hidden, 2 * latent, false, 0, 2), true),
+       trainable(random_dense(latent, hidden, true, 0, 3)), trainable(random_dense(hidden, all, false, 0, 4))},
+      TrainingLoss::kCodes,
+      std::move(codes)};
 }
 
 // Of convolutions: images [height, width, channels].
