@@ -176,16 +176,20 @@ class Toolkit:
     def compile(self, file, architecture, cubin):
         run(self.nvcc, "-std=c++20", "-O3", "--fmad=false", f"-arch=sm_{architecture}", "-I.", "-cubin", "-o", cubin, file)
 
-    def dump(self, what, cubin):
-        return run(self.cuobjdump, what, cubin, env=self.env)
+    def dump(self, what, architecture, compiled):
+        return run(self.cuobjdump, what, "-arch", f"sm_{architecture}", compiled, env=self.env)
 
-    def kernels(self, file, architecture):
+    # Of `objects`, a folder of a build, or compiled for this.
+    def kernels(self, file, architecture, objects):
         with tempfile.TemporaryDirectory() as folder:
-            cubin = pathlib.Path(folder) / "kernels.cubin"
-            self.compile(file, architecture, cubin)
-            found = read_resources(self.dump("-res-usage", cubin), pathlib.Path(file).name, architecture)
-            read_block_sizes(self.dump("-elf", cubin), found)
-            read_accesses(self.dump("-sass", cubin), found)
+            if objects:
+                compiled = pathlib.Path(objects) / f"{pathlib.Path(file).name}.o"
+            else:
+                compiled = pathlib.Path(folder) / "kernels.cubin"
+                self.compile(file, architecture, compiled)
+            found = read_resources(self.dump("-res-usage", architecture, compiled), pathlib.Path(file).name, architecture)
+            read_block_sizes(self.dump("-elf", architecture, compiled), found)
+            read_accesses(self.dump("-sass", architecture, compiled), found)
         names = run("c++filt", *found).splitlines()
         for kernel, name in zip(found.values(), names):
             kernel.name = name
@@ -254,6 +258,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", default=",".join(ARCHITECTURES), help="compute capabilities: 80,90")
     parser.add_argument("--kernels", default="", help="a regular expression of the names of kernels to report")
+    parser.add_argument("--objects", help="a build's folder of objects of the kernels, for its architectures: reads these")
     parser.add_argument("--json", help="write all figures here, too")
     parser.add_argument("--check", action="store_true", help="status 1 where a kernel has a fault")
     parser.add_argument("files", nargs="*", help="kernels/cuda/*.cu unless given")
@@ -265,7 +270,7 @@ def main():
     files = asked.files or sorted(str(file) for file in (ROOT / "kernels/cuda").glob("*.cu"))
     toolkit = Toolkit()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [pool.submit(toolkit.kernels, file, one) for file in files for one in dict.fromkeys(architectures)]
+        jobs = [pool.submit(toolkit.kernels, file, one, asked.objects) for file in files for one in dict.fromkeys(architectures)]
         kernels = [kernel for job in jobs for kernel in job.result() if re.search(asked.kernels, kernel.name)]
     print_kernels(kernels)
     works = [work for work in WORKS if any(kernel.work() is work for kernel in kernels)]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What nvcc makes of the kernels (bench/kernel_report.py): no spills, no local memory, accesses of 16 bytes where memory
-# binds. test_kernel_report.sh NVCC "80-real;90"   status 77 (skipped) where there is no nvcc or no disassembler
+# binds. test_kernel_report.sh NVCC "80-real;90" FOLDER_OF_OBJECTS   status 77 (skipped) where there is no nvcc or no disassembler
 set -euo pipefail
-nvcc=$1 architectures=$2
+nvcc=$1 architectures=$2 objects=$3
 [[ -n $nvcc ]] || { echo 'no nvcc'; exit 77; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)
@@ -26,4 +26,4 @@ for fault in 'bad, .*: local memory' 'square_kernel, .*: widest load of memory: 
   ((status == 1)) && grep -qE "$fault" "$work/err" || { cat "$work/out" "$work/err"; echo "not found: $fault"; exit 1; }
 done
 
-report --architectures "$architectures"
+report --architectures "$architectures" --objects "$objects"

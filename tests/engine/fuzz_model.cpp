@@ -162,7 +162,7 @@ TEST(ModelFuzz, DamagedVaes) {
 TEST(ModelFuzz, DamagedMixturesUnderConditions) {
   ModelFile good;
   save_table_recipe(mixture_recipe(), good);
-  fuzz({serialise(good)}, 1'000, [](const ModelFile& file) {
+  fuzz({serialise(good)}, 300, [](const ModelFile& file) {
     const TableRecipe recipe = load_table_recipe(file);
     for (const char* conditions : {"category=b", "whole>4 and number>1.6", "number=1.75 and whole!=3"})
       make_rows(*make_rows_where(recipe, conditions, 1, cpu()).generator);

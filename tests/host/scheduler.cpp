@@ -25,7 +25,7 @@
 
 // Tests fork, and start threads in the child: the thread sanitizer wants to be told.
 extern "C" const char* __tsan_default_options() {
-  return "die_after_fork=0";
+  return "die_after_fork=0:atexit_sleep_ms=0";  // all threads are joined
 }
 
 namespace doppel {
