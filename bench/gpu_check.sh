@@ -4,6 +4,10 @@
 #   bash bench/gpu_check.sh --pack FILE [BUILD] needs no GPU: packs the programs of BUILD (build/gpu, built for all GPUs if it
 #                                               is not given) with all they need into FILE.tar.gz. On a GPU server without
 #                                               compiler or network, unpack it and run its bench/gpu_check.sh.
+#   bash bench/gpu_check.sh --dry-run BUILD [FOLDER]
+#                                               needs no GPU: the same steps in small on the emulated device of BUILD
+#                                               (build/release), but for what only a device has (sanitizers, times, profiles)
+#                                               and for the test programs, which ctest runs
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
 # CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute); networks of MNIST and of a table, and
 # a mixture of a wide table, learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of
@@ -52,14 +56,24 @@ if [[ ${1:-} == --pack ]]; then
   exit
 fi
 
+is_dry=
+if [[ ${1:-} == --dry-run ]]; then
+  is_dry=yes build=${2:?--dry-run BUILD}
+  shift 2
+fi
+
 no_device() {
   echo "gpu_check: $1; nothing was done" >&2
   exit 77
 }
-command -v nvidia-smi >/dev/null || no_device 'no nvidia-smi: no CUDA driver on this machine'
-capabilities=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null) || no_device 'nvidia-smi reaches no CUDA driver'
-architectures=$(tr -d '. ' <<<"$capabilities" | grep -E '^[0-9]+$' | sort -u | paste -sd';' -) || no_device 'no CUDA device'
-if [[ -e packed ]]; then
+if [[ ! $is_dry ]]; then
+  command -v nvidia-smi >/dev/null || no_device 'no nvidia-smi: no CUDA driver on this machine'
+  capabilities=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null) || no_device 'nvidia-smi reaches no CUDA driver'
+  architectures=$(tr -d '. ' <<<"$capabilities" | grep -E '^[0-9]+$' | sort -u | paste -sd';' -) || no_device 'no CUDA device'
+fi
+if [[ $is_dry ]]; then
+  [[ -x $build/tests/simt/doppel_simt ]] || { echo "gpu_check: $build has no tests/simt/doppel_simt" >&2; exit 1; }
+elif [[ -e packed ]]; then
   data=data golden_elsewhere=yes  # the golden tests look where they were built
   export LD_LIBRARY_PATH=$PWD/lib:$PWD/$build:/usr/local/cuda/lib64:${LD_LIBRARY_PATH:-}
 elif ! { command -v "${CUDACXX:-nvcc}" >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]]; }; then
@@ -87,31 +101,36 @@ step() {  # step NAME SECONDS COMMAND...: runs it with its output in NAME.txt; a
   return "$status"
 }
 
-{ nvidia-smi; nvidia-smi -q -d CLOCK,POWER; cat packed 2>/dev/null || git log -1 --oneline; lscpu | head -n 30; } \
-  >"$results/machine.txt" 2>&1 || true
-say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), compute capability $architectures, $(nproc) cores"
+doppel=$build/doppel tests=$build/tests/simt/test_cuda
+if [[ $is_dry ]]; then
+  doppel=$build/tests/simt/doppel_simt
+  say 'dry run: the device is emulated, and tables and images are few'
+else
+  { nvidia-smi; nvidia-smi -q -d CLOCK,POWER; cat packed 2>/dev/null || git log -1 --oneline; lscpu | head -n 30; } \
+    >"$results/machine.txt" 2>&1 || true
+  say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), compute capability $architectures, $(nproc) cores"
+fi
 
-if [[ ! -e packed ]]; then
+if [[ ! $is_dry && ! -e packed ]]; then
   step configure 120 cmake --preset cuda -B "$build" "-DCMAKE_CUDA_ARCHITECTURES=$architectures" || exit 1
   step build 300 cmake --build "$build" -j "$(nproc)" --target "${targets[@]}" || exit 1
 fi
-doppel=$build/doppel tests=$build/tests/simt/test_cuda
 
 # ---- is it right?
 
 export OPENBLAS_NUM_THREADS=1
-[[ -e packed ]] || step emulated 60 "$build/tests/simt/test_simt" || true  # its reports need debug information
-step instruction_sets 60 "$build/tests/test_kernels" ${golden_elsewhere:+--gtest_filter=-Golden.*} || true
-if step device 120 "$tests"; then
+[[ -e packed || $is_dry ]] || step emulated 60 "$build/tests/simt/test_simt" || true  # its reports need debug information
+[[ $is_dry ]] || step instruction_sets 60 "$build/tests/test_kernels" ${golden_elsewhere:+--gtest_filter=-Golden.*} || true
+if [[ ! $is_dry ]] && step device 120 "$tests"; then
   # One test is for machines without a device; any other that was skipped is a device that was not tested.
   skipped=$(grep -E '^\[  SKIPPED \] .*ms\)$' "$results/device.txt" | grep -vc WithoutADevice || true)
   ((skipped == 0)) || { say "device: FAILED, $skipped tests were skipped"; failures=$((failures + 1)); }
 fi
-if command -v compute-sanitizer >/dev/null; then
+if command -v compute-sanitizer >/dev/null && [[ ! $is_dry ]]; then
   for tool in memcheck racecheck initcheck synccheck; do
     step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 1 "$tests" --gtest_filter='Device/*' || true
   done
-else
+elif [[ ! $is_dry ]]; then
   say 'no compute-sanitizer here: memory, races, initialisation and barriers were not checked on the device'
 fi
 
@@ -128,20 +147,38 @@ rate() {  # rate MODEL BACKEND ROWS [--format ...]: says rows/s
 check_table() {  # check_table NAME TABLE MODEL-KIND: written by CUDA, made again by the CPU; rows/s of both
   local name=$1 table=$2 kind=$3 epochs='' compared=5M cpu=500M cuda=1e9 encoded=20M
   [[ $kind != vae ]] || epochs='--epochs 2' compared=1M cpu=10M cuda=100M encoded=2M  # how well it learned changes no speed
+  [[ ! $is_dry ]] || compared=500 cpu=500 cuda=500 encoded=500
   "$doppel" fit "$table" -o "$work/$name.doppel" --model "$kind" $epochs --backend cpu -q
   "$doppel" generate "$work/$name.doppel" --rows "$compared" --backend cuda --format raw -o "$work/rows" -q
   "$doppel" verify "$work/rows" --recompute 100% --model "$work/$name.doppel" --backend cpu
   rm -rf "$work/rows"
   rate "$name" cpu "$cpu"
   rate "$name" cuda "$cuda"
+  ((devices < 2)) || rate "$name" cuda:all "$cuda"
   rate "$name" cpu "$encoded" --format parquet
   rate "$name" cuda "$encoded" --format parquet
 }
 export -f check_table rate say
-export doppel work results summary
+devices=$([[ $is_dry ]] && echo 1 || nvidia-smi -L | wc -l)
+export doppel work results summary is_dry devices
+if [[ $is_dry ]]; then  # the first rows of tables, digits of two steps of training
+  mkdir -p "$work/data/mnist"
+  for table in "${tables[@]}"; do
+    [[ ! -e $data/$table ]] || (gzip -cdf "$data/$table" || true) | head -n 501 >"$work/data/${table%.gz}"
+  done
+  tables=("${tables[@]%.gz}")
+  for file in images-idx3:$((16 + 256 * 784)) labels-idx1:$((8 + 256)); do  # with the header's number of images
+    from=$data/mnist/train-${file%:*}-ubyte.gz to=$work/data/mnist/train-${file%:*}-ubyte
+    [[ -e $from ]] || continue
+    (gzip -dc "$from" || true) | head -c "${file#*:}" >"$to"
+    printf '\0\0\1\0' | dd of="$to" bs=1 seek=4 conv=notrunc status=none
+  done
+  data=$work/data
+fi
 for table in "${tables[@]}"; do
   [[ -e $data/$table ]] || { say "no $data/$table: skipped"; continue; }
   for kind in mixture pca vae; do
+    [[ ! ($is_dry && $kind == vae && $table == adult*) ]] || continue  # half a minute there: one table's is enough
     step "${table%%[_.]*}-$kind" 120 bash -ec "check_table ${table%%[_.]*}-$kind '$data/$table' $kind" || true
   done
 done
@@ -162,19 +199,23 @@ check_training() {  # check_training DATA MODEL OPTION...: twice to the same byt
   learn "$1" "$2" cpu "$file-cpu" "${@:3}"
 }
 export -f check_training learn
-digits=$data/mnist/train-images-idx3-ubyte.gz table=$data/life_expectancy.csv
+digits=$data/mnist/train-images-idx3-ubyte$([[ $is_dry ]] || echo .gz) table=$data/life_expectancy.csv
 if [[ -e $digits ]]; then
-  for model in vae-dense vae cnn; do step "train-$model" 150 bash -ec "check_training '$digits' $model --epochs 2" || true; done
+  models=(vae-dense vae cnn) epochs=2
+  [[ ! $is_dry ]] || models=(vae-dense) epochs=1  # convolutions take minutes there
+  for model in "${models[@]}"; do
+    step "train-$model" 150 bash -ec "check_training '$digits' $model --epochs $epochs" || true
+  done
 else
   say "no $digits: no network was trained"
 fi
-[[ ! -e $table ]] || step train-table 90 bash -ec "check_training '$table' vae --epochs 5" || true
+[[ ! -e $table ]] || step train-table 90 bash -ec "check_training '$table' vae --epochs $([[ $is_dry ]] && echo 1 || echo 5)" || true
 # 4,096 rows of 256 numbers of eight factors: members are factor analysers.
-awk 'BEGIN {
+awk -v rows="$([[ $is_dry ]] && echo 300 || echo 4096)" 'BEGIN {
   srand(1)
   for (c = 0; c < 256; ++c) { printf "%sn%d", c ? "," : "", c; for (k = 0; k < 8; ++k) w[c, k] = rand() - 0.5 }
   print ""
-  for (r = 0; r < 4096; ++r) {
+  for (r = 0; r < rows; ++r) {
     for (k = 0; k < 8; ++k) x[k] = rand() + rand() + rand() - 1.5
     for (c = 0; c < 256; ++c) {
       z = rand() - 0.5; for (k = 0; k < 8; ++k) z += w[c, k] * x[k]
@@ -183,9 +224,14 @@ awk 'BEGIN {
     print ""
   }
 }' >"$work/wide.csv"
-step train-wide 120 bash -ec "check_training '$work/wide.csv' mixture --members 16" || true
+step train-wide 120 bash -ec "check_training '$work/wide.csv' mixture --members $([[ $is_dry ]] && echo 2 || echo 16)" || true
 
 # ---- how fast is it?
+
+if [[ $is_dry ]]; then
+  say "dry run: $failures failures in $SECONDS s; everything is in $results"
+  exit $((failures > 0))
+fi
 
 step sampling 90 "$build/bench/bench_sampling" --benchmark_filter='cuda|mixture.*AVX|mixed.*AVX' \
   --benchmark_min_time=0.2 --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
