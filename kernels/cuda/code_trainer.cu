@@ -6,13 +6,11 @@
 // out   sums of embeddings [rows, columns], gradients, sums of losses
 // limit fewer than 2^31 values an array
 //
-//   embed_codes     a thread has 16 bytes of a row's columns; 4 bytes read a field and column, from L2 for the most
-//   part sum_embeddings  a block has a code and 128 columns, and looks at the field's codes of all rows: each number is
-//   summed
-//                   in one order, without atomics. 4 bytes read a row and field for each column, and 4 a row, code and
-//                   128 columns, which L1 and L2 hold
-//   find_code_loss  a warp has a row's field, whose logits it goes through three times; 4 bytes read, 4 written a
-//   logit,
+//   embed_codes     a thread has 16 bytes of a row's columns; 4 bytes read a field and column, from L2 for the most part
+//   sum_embeddings  a block has a code and 128 columns, and looks at the field's codes of all rows: each number is summed in
+//                   one order, without atomics. 4 bytes read a row and field for each column, and 4 a row, code and 128
+//                   columns, which L1 and L2 hold
+//   find_code_loss  a warp has a row's field, whose logits it goes through three times; 4 bytes read, 4 written a logit,
 //                   about 30 operations
 // 256 rows of 15 fields of 700 codes, 256 columns: 1 MB of embeddings, 0.7 MB of logits, some microseconds each.
 #include "kernels/cuda/training_sums.cuh"
@@ -44,25 +42,10 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(const EmbedArguments a)
 
 template <class V>
 __global__ void __launch_bounds__(kThreads) embedding_sums_kernel(const EmbeddingSumArguments a) {
-  SIMT_SHARED(float, shared, [kThreads * 4]);
-  const int thread = static_cast<int>(threadIdx.x), number = static_cast<int>(blockIdx.x);
-  const int column = (static_cast<int>(blockIdx.y) * kMostLanes + thread % kMostLanes) * V::kValues;
-  const bool has_columns = column < a.columns;
-  const auto columns = static_cast<size_t>(a.columns);
-  const int field = __ldg(a.field + number), code = number - __ldg(a.first + field), rows = a.numbers->rows;
-  float sum[V::kValues] = {};
-  if (has_columns) {
-    for (int row = thread / kMostLanes; row < rows; row += kThreads / kMostLanes) {
-      if (__ldg(a.codes + static_cast<size_t>(row) * static_cast<size_t>(a.fields) + field) != code) continue;
-      float values[V::kValues];
-      V::load(a.gradient + static_cast<size_t>(row) * columns + static_cast<size_t>(column), values);
-#pragma unroll
-      for (int i = 0; i < V::kValues; ++i) sum[i] += values[i];
-    }
-  }
-  sum_groups<V>(sum, shared, kMostLanes);
-  if (thread < kMostLanes && has_columns)
-    V::store(sum, a.sums + static_cast<size_t>(number) * columns + static_cast<size_t>(column));
+  const int number = static_cast<int>(blockIdx.x), field = __ldg(a.field + number);
+  sum_rows_of_code<V>(a.codes + field, a.fields, number - __ldg(a.first + field), a.numbers->rows, a.gradient,
+                      a.columns, static_cast<int>(blockIdx.y),
+                      a.sums + static_cast<size_t>(number) * static_cast<size_t>(a.columns));
 }
 
 template <bool kGradient>

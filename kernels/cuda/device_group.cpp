@@ -36,9 +36,8 @@ class DeviceGroup : public Backend {
   std::string description() const override {
     std::string numbers, names;
     for (const GroupedDevice& device : devices_) {
-      const char* separator = numbers.empty() ? "" : ",";
-      numbers += separator + std::to_string(device.number);
-      names += (names.empty() ? "" : ", ") + device.name;
+      numbers.append(numbers.empty() ? "" : ",").append(std::to_string(device.number));
+      names.append(names.empty() ? "" : ", ").append(device.name);
     }
     const std::string several = std::to_string(devices_.size()) + " x " + devices_.front().name;
     return "cuda:" + numbers + " (" + (unlike() == nullptr ? several : names) + ")";

@@ -283,25 +283,9 @@ __global__ void __launch_bounds__(kThreads) column_sums_kernel(const ColumnSumAr
 
 template <class V>
 __global__ void __launch_bounds__(kThreads) label_sums_kernel(const LabelSumArguments a) {
-  SIMT_SHARED(float, shared, [kThreads * 4]);
-  const int thread = static_cast<int>(threadIdx.x), label = static_cast<int>(blockIdx.y);
-  const int column = (static_cast<int>(blockIdx.x) * kMostLanes + thread % kMostLanes) * V::kValues;
-  const bool has_columns = column < a.columns;
-  const auto columns = static_cast<size_t>(a.columns);
-  const int rows = a.numbers->rows;
-  float sum[V::kValues] = {};
-  if (has_columns) {
-    for (int row = thread / kMostLanes; row < rows; row += kThreads / kMostLanes) {
-      if (__ldg(a.labels + row) != label) continue;
-      float values[V::kValues];
-      V::load(a.gradient + static_cast<size_t>(row) * columns + static_cast<size_t>(column), values);
-#pragma unroll
-      for (int i = 0; i < V::kValues; ++i) sum[i] += values[i];
-    }
-  }
-  sum_groups<V>(sum, shared, kMostLanes);
-  if (thread < kMostLanes && has_columns)
-    V::store(sum, a.sums + static_cast<size_t>(label) * columns + static_cast<size_t>(column));
+  const int label = static_cast<int>(blockIdx.y);
+  sum_rows_of_code<V>(a.labels, 1, label, a.numbers->rows, a.gradient, a.columns, static_cast<int>(blockIdx.x),
+                      a.sums + static_cast<size_t>(label) * static_cast<size_t>(a.columns));
 }
 
 // ---- pools

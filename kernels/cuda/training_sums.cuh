@@ -76,5 +76,27 @@ __device__ __forceinline__ void sum_groups(float* sum, float* shared, int lanes)
   }
 }
 
+// A block's sum of the gradients [rows, columns] of rows whose code (codes[row * stride]) is `code`, to sums [columns]: of
+// the columns of tile `tile`, each kMostLanes vectors.
+template <class V>
+__device__ __forceinline__ void sum_rows_of_code(const int32_t* codes, int stride, int code, int rows,
+                                                 const float* gradient, int columns, int tile, float* sums) {
+  SIMT_SHARED(float, shared, [kThreads * 4]);
+  const int thread = static_cast<int>(threadIdx.x), column = (tile * kMostLanes + thread % kMostLanes) * V::kValues;
+  const bool has_columns = column < columns;
+  float sum[V::kValues] = {};
+  if (has_columns) {
+    for (int row = thread / kMostLanes; row < rows; row += kThreads / kMostLanes) {
+      if (__ldg(codes + static_cast<size_t>(row) * static_cast<size_t>(stride)) != code) continue;
+      float values[V::kValues];
+      V::load(gradient + static_cast<size_t>(row) * static_cast<size_t>(columns) + static_cast<size_t>(column), values);
+#pragma unroll
+      for (int i = 0; i < V::kValues; ++i) sum[i] += values[i];
+    }
+  }
+  sum_groups<V>(sum, shared, kMostLanes);
+  if (thread < kMostLanes && has_columns) V::store(sum, sums + column);
+}
+
 }  // namespace
 }  // namespace doppel::cuda
