@@ -123,9 +123,10 @@ double StageProgress::seconds_in_stage() const {
 }
 
 void StageProgress::update(const std::string& stage, double share, const std::string& rate) {
-  if (!is_going_ || stages_.back().name != stage) {
+  const std::string name = stage.substr(0, stage.find(','));
+  if (!is_going_ || stages_.back().name != name) {
     if (is_going_) stages_.back().seconds = seconds_in_stage();
-    stages_.push_back({stage});
+    stages_.push_back({name});
     stage_start_ = Clock::now();
     is_going_ = true;
   }

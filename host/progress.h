@@ -47,7 +47,8 @@ class StageProgress {
   StageProgress(const StageProgress&) = delete;
   StageProgress& operator=(const StageProgress&) = delete;
 
-  // `share` in [0, 1] of the stage is done; a name other than the last begins a stage. `rate` is for people: "80 MB/s".
+  // `share` in [0, 1] of the stage is done; a name other than the last begins a stage. A comma ends the name; what follows
+  // is for people, as `rate` is: "training, 73.5 nats a row held out", "80 MB/s".
   void update(const std::string& stage, double share, const std::string& rate = "");
   void finish();  // ends the last stage and erases the bar
   double seconds_in_stage() const;

@@ -21,9 +21,6 @@ namespace {
 
 class CpuBackend : public Backend {
  public:
-  // OpenBLAS splits its sums by threads, so it gets one: a fit is the same on any machine with the same kind of core,
-  // and the callers' threads are the parallelism.
-  CpuBackend() { openblas_set_num_threads(1); }
   std::string description() const override { return "cpu (" + instruction_sets().front().name + ")"; }
   std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const override {
     return prepare_cpu_table_sampler(sampler, instruction_sets().front());
@@ -80,6 +77,9 @@ std::optional<std::vector<int>> cuda_devices_of(std::string_view name) {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const std::string& name) {
+  // OpenBLAS splits its sums by threads, so it gets one: a fit is the same on any machine with the same kind of core, and
+  // the callers' threads are the parallelism. Small products are the host's whatever the backend.
+  openblas_set_num_threads(1);
   if (const auto devices = cuda_devices_of(name)) return make_cuda_backend(*devices);
   if (name != "auto" && name != "cpu")
     throw UsageError("no backend '" + name +
