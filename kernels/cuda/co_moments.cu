@@ -2,12 +2,11 @@
 //
 // square_values  in, out [size] doubles, aligned to 16 bytes. Any size, grid-stride. 16 bytes and 1 flop a value: bound
 //                by memory.
-// sum_columns    in [columns, rows] doubles, column-major; out [columns] sums and sums of squares. A block of 256
-// threads a
-//                column: strided partial sums of pairs, a shuffle tree in each warp, one across warps. The order of
-//                addition depends on `rows` and the column only, so results are the same bits run after run. 8 bytes and 3 flop a value: bound
-//                by memory once there are as many columns as multiprocessors; a column split over blocks would need a
-//                second pass.
+// sum_columns    in [columns, rows] doubles, column-major; out [columns] sums and sums of squares. A block of 256 threads
+//                a column: strided partial sums of pairs, a shuffle tree in each warp, one across warps. The order of
+//                addition depends on `rows` and the column only, so results are the same bits run after run. 8 bytes and
+//                3 flop a value: bound by memory once there are as many columns as multiprocessors; a column split over
+//                blocks would need a second pass.
 #include "kernels/cuda/co_moments.h"
 #include "kernels/cuda/simt.h"
 #include "kernels/cuda/sums.cuh"

@@ -1,8 +1,9 @@
 // Training on CUDA from inside: what its kernels get. Backends use prepare_cuda_trainer.
 //
-// Products are cuBLAS's, on tensor cores unless rows are codes: y = x W' forward, W's gradient = g' x and x's = g W backward, where x are
-// values, or patches of images (network.cu). What they lack is trainer.cu, and of codes code_trainer.cu. Sums over rows and blocks are made in one
-// order, without atomics on numbers: a training is repeatable to the bit.
+// Products are cuBLAS's, on tensor cores unless rows are codes: y = x W' forward, W's gradient = g' x and x's = g W
+// backward, where x are values, or patches of images (network.cu). What they lack is trainer.cu, and of codes
+// code_trainer.cu. Sums over rows and blocks are made in one order, without atomics on numbers: a training is repeatable
+// to the bit.
 //
 // A step of a small network is some dozens of launches that each take less time than the host needs to ask for them. So
 // a pass over a batch is recorded as a CUDA graph and launched as a whole: its kernels' arguments stay as they are, and
@@ -41,8 +42,8 @@ struct Totals {
 };
 
 struct DropArguments {
-  float*
-      values;  // [vectors of 16] in place: 0, or times `scale` where the byte of its random bits is at least `dropped`
+  // [vectors of 16] in place: 0, or times `scale` where the byte of its random bits is at least `dropped`
+  float* values;
   int64_t count;
   const StepNumbers* numbers;
   uint32_t use, dropped;  // use: the layer's
