@@ -9,7 +9,7 @@ warps fit on a multiprocessor, and how long the work takes at the least on devic
 nvcc is $CUDACXX or the one in PATH or /usr/local/cuda; cuobjdump and nvdisasm come with the toolkit, or with `bash
 cmake/setup.sh test` (PyPI's nvidia-cuda-cuobjdump and -nvdisasm in .deps). Status 77: one of them is missing.
 
-Times are estimates, not measurements: the greater of bytes / bandwidth and operations / peak of single precision, at the
+Times are estimates, not measurements: the greater of bytes / bandwidth and operations / peak of their precision, at the
 sizes named. Occupancy counts static shared memory only.
 """
 import argparse
@@ -43,14 +43,16 @@ MULTIPROCESSORS = {
 
 
 @dataclass
-class Device:  # data sheets; single precision without tensor cores
+class Device:  # data sheets, without tensor cores; flops: in single precision
     name: str
     bytes_per_second: float
     flops: float
+    double_flops: float
 
 
-DEVICES = [Device("A100", 2.04e12, 19.5e12), Device("H100", 3.35e12, 66.9e12), Device("H200", 4.8e12, 66.9e12),
-           Device("L4", 0.3e12, 30.3e12), Device("RTX 4090", 1.01e12, 82.6e12)]
+DEVICES = [Device("A100", 2.04e12, 19.5e12, 9.7e12), Device("H100", 3.35e12, 66.9e12, 33.5e12),
+           Device("H200", 4.8e12, 66.9e12, 33.5e12), Device("L4", 0.3e12, 30.3e12, 0.47e12),
+           Device("RTX 4090", 1.01e12, 82.6e12, 1.29e12)]
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Work:
     flops: float  # each
     wide: str = ""  # accesses that must be of 16 bytes: l(oads), s(tores) ...
     instance: str = ""  # ... of the instances whose names hold this
+    in_double: bool = False  # operations
 
 
 M = 1e6
@@ -82,6 +85,8 @@ WORKS = [
     Work("image_sampler.latents_of_images_kernel", "1 M images of 24 latents", M, 100, 2400),
     Work("image_sampler.levels_kernel", "1 M images of 784 levels", M, 3920, 23.5e3, "ls", "<false>"),
     Work("image_texture.textured_levels_kernel", "1 M images of 784 levels, 64 directions", M, 3920, 125e3, "l", ", 4>"),
+    Work("mixture_moments.offsets_kernel", "1 M rows of 16 axes in 3 members each, 4 absent", M, 504, 830, in_double=True),
+    Work("mixture_moments.moments_kernel", "1 M rows of 16 axes in 3 members each", M, 444, 912, "l", in_double=True),
     Work("nearest.nearest_kernel", "32,561 rows of 15 columns with as many", 32561, 8, 3 * 15 * 32561),
     Work("network.finish_kernel", "1 G values of single precision", 1e9, 8, 3, "ls", "Wide<float>"),
     Work("network.patches_kernel", "0.1 G values of patches, 4 x 4, stride 2", 1e8, 5, 0, "s", "uint4"),
@@ -90,8 +95,8 @@ WORKS = [
     Work("network.round_kernel", "1 G values to bfloat16", 1e9, 6, 1, "ls"),
     Work("responsibilities.log_densities_kernel", "1 M rows, 128 members, 8 variables and latents", M, 1024, 14.3e3, "l"),
     Work("responsibilities.near_members_kernel", "1 M rows, 128 members", M, 1536, 400),
-    Work("co_moments.square_kernel", "1 G doubles", 1e9, 16, 1, "ls"),
-    Work("co_moments.column_sums_kernel", "1 G doubles", 1e9, 8, 3, "l"),
+    Work("co_moments.square_kernel", "1 G doubles", 1e9, 16, 1, "ls", in_double=True),
+    Work("co_moments.column_sums_kernel", "1 G doubles", 1e9, 8, 3, "l", in_double=True),
     Work("trainer.drop_kernel", "1 G values", 1e9, 8, 8, "ls"),
     Work("trainer.pixel_loss_kernel", "1 M images of 784 pixels, Bernoulli", M, 9408, 23.5e3, "ls", "true>"),
     Work("trainer.column_sums_kernel", "1 G values, rectified", 1e9, 12, 2, "ls", "Wide<float>"),
@@ -242,7 +247,8 @@ def print_kernels(kernels):
 
 
 def milliseconds(work, device):
-    by_memory, by_flops = work.bytes / device.bytes_per_second, work.flops / device.flops
+    flops = device.double_flops if work.in_double else device.flops
+    by_memory, by_flops = work.bytes / device.bytes_per_second, work.flops / flops
     return 1e3 * work.count * max(by_memory, by_flops), "memory" if by_memory > by_flops else "arithmetic"
 
 

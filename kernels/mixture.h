@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace doppel {
@@ -53,6 +54,31 @@ struct Responsibilities {
 
 // Replaces `out`. Shapes are the caller's business.
 void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRows& rows, Responsibilities& out);
+
+// Moments of rows' latents under members, about a centre of each:
+//   sum[m, i] += share (z_i - centre[m, i])
+//   product[m, i, j] += share (z_i - centre[m, i]) (z_j - centre[m, j])    for j <= i
+// In double, a product rounded before it is added, and a member's rows in their order, whatever the sums hold before: the
+// same bits on every backend, and for rows in pieces.
+//
+// Rows have all the same latents; for those that they lack stand their means given the others, under each member:
+//   z_a = mean[m, a] + sum over i of (W (z - mean))_i regression[m, a, i]
+// with W the inverse of the Cholesky factor of the covariance of the latents present.
+struct MixtureLatents {
+  int64_t members = 0, rows = 0;
+  const float* latents = nullptr;            // [rows, present]
+  std::span<const int32_t> present, absent;  // axes: each ascending, together all
+  const double* centre = nullptr;            // [members, axes]
+  // Where some are absent:
+  const double* mean = nullptr;        // [members, axes]
+  const double* inverse = nullptr;     // [members, present, present] W, the lower triangle
+  const double* regression = nullptr;  // [members, absent, present]
+};
+struct MixtureMoments {
+  double* sum = nullptr;      // [members, axes]
+  double* product = nullptr;  // [members, axes, axes] the lower triangle
+};
+void add_moments_on_cpu(const MixtureLatents& latents, const Responsibilities& shares, const MixtureMoments& moments);
 
 // Members whose covariances are factor factor^T + diag(residual), the factor [latents, rank]: mixtures of factor
 // analysers (Ghahramani and Hinton, "The EM algorithm for mixtures of factor analyzers", 1996). A row may lack any of

@@ -19,6 +19,7 @@ constexpr double kLeastLogDensity = -1e3, kLeastLogDensityOfAxis = -10;
 constexpr int64_t kChunkRows = 4096;
 constexpr int64_t kLeastPairs = 1 << 18;     // of rows and members: fewer are done before a device has begun
 constexpr int64_t kLeastProducts = 1 << 23;  // likewise of factor analysers, in multiply-adds
+constexpr int64_t kLeastMoments = 1 << 18;   // likewise of moments
 
 bool is_for_device(const MixtureDensity& density, int64_t rows) {
   return rows * density.members >= kLeastPairs;
@@ -33,16 +34,16 @@ void find_responsibilities(const Backend& backend, const Density& density, const
   find_responsibilities_on_cpu(density, rows, found);
 }
 
-// Adds a row's part in a member to its sums of latents and of their products, by the latents' offsets from the centre.
-void add_offsets(const std::vector<double>& offset, int64_t member, double share, MixtureStatistics& statistics) {
-  const size_t axes = offset.size();
-  double* sum = statistics.sum.data() + static_cast<size_t>(member) * axes;
-  double* product = statistics.product.data() + static_cast<size_t>(member) * axes * axes;
-  for (size_t i = 0; i < axes; ++i) {
-    const double weighted = share * offset[i];
-    sum[i] += weighted;
-    for (size_t j = 0; j <= i; ++j) product[i * axes + j] += weighted * offset[j];
-  }
+bool is_for_device(const MixtureLatents& latents, const Responsibilities& shares) {
+  const auto here = static_cast<int64_t>(latents.present.size()), gone = static_cast<int64_t>(latents.absent.size());
+  const int64_t axes = here + gone, of_means = gone > 0 ? here * (here + 1) / 2 + here * gone : 0;
+  return static_cast<int64_t>(shares.share.size()) * (axes * (axes + 3) / 2 + of_means) >= kLeastMoments;
+}
+void add_moments(const Backend& backend, const MixtureLatents& latents, const Responsibilities& shares,
+                 MixtureStatistics& statistics) {
+  const MixtureMoments moments{statistics.sum.data(), statistics.product.data()};
+  if (is_for_device(latents, shares)) return backend.add_moments(latents, shares, moments);
+  add_moments_on_cpu(latents, shares, moments);
 }
 
 void add_use(const Responsibilities& found, MemberUse& use) {
@@ -139,7 +140,6 @@ struct MixtureLearner::PreparedPattern {
   std::vector<double> inverse;     // [members, here, here] of the Cholesky factor, lower
   std::vector<double> regression;  // [members, gone, here]
   std::vector<double> rest;        // [members, gone, gone]
-  std::vector<double> weight;      // [members] of rows whose `rest` is still to be added
 };
 
 MixtureLearner::MixtureLearner(const MixtureSpace& space, const Backend& backend, MixturePriors priors,
@@ -206,24 +206,49 @@ MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::ve
   MixtureStatistics statistics = empty_statistics(members, is_low_rank_ ? 0 : kFullRank);
   const size_t axes = space_.axes.size(), variables = space_.variables.size();
   constexpr float kWhole = 1;
-  std::vector<double> latents(axes);  // absent ones at the table's mean
   const int32_t* member = member_of_row.data();
   for (const RowsOfPattern& pattern : rows) {
+    if (!is_low_rank_) add_whole(pattern, {member, static_cast<size_t>(pattern.rows)}, statistics);
+    const float* latent = pattern.latents.data();
     for (int64_t row = 0; row < pattern.rows; ++row, ++member) {
       statistics.rows += 1;
       statistics.weight[*member] += 1;
       add_states(pattern.states.data() + row * variables, {member, 1}, {&kWhole, 1}, statistics);
-      for (size_t i = 0; i < pattern.present.size(); ++i)
-        latents[pattern.present[i]] = pattern.latents[row * pattern.present.size() + i];
-      for (const int32_t a : pattern.absent) latents[a] = 0;
-      if (is_low_rank_) {
-        for (size_t a = 0; a < axes; ++a) statistics.sum[*member * axes + a] += std::isnan(latents[a]) ? 0 : latents[a];
-      } else {
-        add_offsets(latents, *member, 1, statistics);
-      }
+      for (size_t i = 0; i < pattern.present.size() && is_low_rank_; ++i, ++latent)
+        if (!std::isnan(*latent)) statistics.sum[*member * axes + pattern.present[i]] += *latent;
     }
   }
   return statistics;
+}
+
+// Of rows that belong to one member each; absent latents at the table's mean.
+void MixtureLearner::add_whole(const RowsOfPattern& pattern, std::span<const int32_t> member_of_row,
+                               MixtureStatistics& statistics) const {
+  const size_t axes = space_.axes.size(), here = pattern.present.size();
+  std::vector<int32_t> all(axes);
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<float> latents;
+  Responsibilities whole;
+  for (int64_t first = 0; first < pattern.rows; first += kChunkRows) {
+    const auto count = static_cast<size_t>(std::min(kChunkRows, pattern.rows - first));
+    latents.assign(count * axes, 0);
+    for (size_t row = 0; row < count; ++row)
+      for (size_t i = 0; i < here; ++i)
+        latents[row * axes + pattern.present[i]] = pattern.latents[(first + row) * here + i];
+    const auto members = member_of_row.subspan(first, count);
+    whole.member.assign(members.begin(), members.end());
+    whole.share.assign(count, 1);
+    whole.first.resize(count + 1);
+    std::iota(whole.first.begin(), whole.first.end(), 0);
+    add_moments(backend_,
+                {.members = static_cast<int64_t>(statistics.weight.size()),
+                 .rows = static_cast<int64_t>(count),
+                 .latents = latents.data(),
+                 .present = all,
+                 .absent = {},
+                 .centre = statistics.centre.data()},
+                whole, statistics);
+  }
 }
 
 void MixtureLearner::set(std::shared_ptr<const MixtureParameters> parameters) {
@@ -284,7 +309,6 @@ MixtureLearner::PreparedPattern& MixtureLearner::prepare(const RowsOfPattern& pa
   if (gone > 0) prepared.inverse.resize(members * here * here);
   prepared.regression.resize(members * gone * here);
   prepared.rest.resize(members * gone * gone);
-  prepared.weight.assign(members, 0);
 
   std::vector<double> factor(axes * axes), corner(here * here);
   for (int64_t m = 0; m < members; ++m) {
@@ -349,47 +373,39 @@ void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
   }
 }
 
-void MixtureLearner::add_row(PreparedPattern* pattern, const MixtureRows& rows, const Responsibilities& found,
-                             int64_t row, MixtureStatistics& statistics) {
+void MixtureLearner::add_row(const MixtureRows& rows, const Responsibilities& found, int64_t row,
+                             MixtureStatistics& statistics) const {
   const auto first = static_cast<size_t>(found.first[row]), count = static_cast<size_t>(found.first[row + 1]) - first;
   add_states(rows.states + row * space_.variables.size(), {found.member.data() + first, count},
              {found.share.data() + first, count}, statistics);
   for (size_t e = first; e < first + count; ++e) statistics.weight[found.member[e]] += found.share[e];
-  if (pattern != nullptr) add_latents(*pattern, rows, found, row, statistics);
 }
 
-void MixtureLearner::add_latents(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found,
-                                 int64_t row, MixtureStatistics& statistics) {
-  const int here = prepared.here, gone = prepared.gone, axes = here + gone;
+// With the covariance that remains of absent latents, by the rows' weight in each member.
+void MixtureLearner::add_latents(const PreparedPattern& prepared, const MixtureRows& rows,
+                                 const Responsibilities& found, MixtureStatistics& statistics) const {
+  const int gone = prepared.gone, axes = prepared.here + gone;
   if (axes == 0) return;
-  const float* latents = rows.latents + row * here;
-  offset_.resize(axes);
-  white_.resize(here);
-  for (auto e = static_cast<size_t>(found.first[row]); e < static_cast<size_t>(found.first[row + 1]); ++e) {
-    const int64_t m = found.member[e];
-    const double share = found.share[e];
-    const double* mean = parameters_->mean.data() + m * axes;
-    const double* centre = statistics.centre.data() + m * axes;
-    for (int i = 0; i < here; ++i) offset_[prepared.present[i]] = latents[i] - centre[prepared.present[i]];
-    if (gone > 0) {
-      prepared.weight[m] += share;
-      const double* inverse = prepared.inverse.data() + m * here * here;
-      for (int i = 0; i < here; ++i) {
-        white_[i] = 0;
-        for (int j = 0; j <= i; ++j) white_[i] += inverse[i * here + j] * (latents[j] - mean[prepared.present[j]]);
-      }
-      const double* regression = prepared.regression.data() + m * gone * here;
-      for (int i = 0; i < gone; ++i) {
-        const int32_t a = prepared.absent[i];
-        offset_[a] = std::inner_product(white_.begin(), white_.end(), regression + i * here, mean[a]) - centre[a];
-      }
-    }
-    add_offsets(offset_, m, share, statistics);
+  const int64_t members = parameters_->members;
+  add_moments(backend_,
+              {members, rows.rows, rows.latents, prepared.present, prepared.absent, statistics.centre.data(),
+               parameters_->mean.data(), prepared.inverse.data(), prepared.regression.data()},
+              found, statistics);
+  if (gone == 0) return;
+  std::vector<double> weight(members);
+  for (size_t e = 0; e < found.member.size(); ++e) weight[found.member[e]] += found.share[e];
+  for (int64_t m = 0; m < members; ++m) {
+    if (weight[m] == 0) continue;
+    double* product = statistics.product.data() + m * axes * axes;
+    for (int i = 0; i < gone; ++i)
+      for (int j = 0; j <= i; ++j)
+        product[prepared.absent[i] * axes + prepared.absent[j]] +=
+            weight[m] * prepared.rest[(m * gone + i) * gone + j];
   }
 }
 
 MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::vector<double>& centre, MemberUse* use) {
-  const int64_t members = parameters_->members, axes = parameters_->axes;
+  const int64_t members = parameters_->members;
   MixtureStatistics statistics = empty_statistics(members, parameters_->rank);
   statistics.centre = centre.empty() ? parameters_->mean : centre;
   if (use != nullptr) *use = {{}, std::vector<double>(members)};
@@ -400,19 +416,9 @@ MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::v
       if (!std::isfinite(found.log_density[row])) continue;
       statistics.rows += 1;
       statistics.log_likelihood += found.log_density[row];
-      add_row(pattern, chunk, found, row, statistics);
+      add_row(chunk, found, row, statistics);
     }
-    if (pattern == nullptr) return factors_->add(chunk, found, statistics);
-    PreparedPattern& prepared = *pattern;
-    const int gone = prepared.gone;
-    for (int64_t m = 0; m < members && gone > 0; ++m) {
-      const double weight = std::exchange(prepared.weight[m], 0);
-      if (weight == 0) continue;
-      double* product = statistics.product.data() + m * axes * axes;
-      for (int i = 0; i < gone; ++i)
-        for (int j = 0; j <= i; ++j)
-          product[prepared.absent[i] * axes + prepared.absent[j]] += weight * prepared.rest[(m * gone + i) * gone + j];
-    }
+    pattern == nullptr ? factors_->add(chunk, found, statistics) : add_latents(*pattern, chunk, found, statistics);
   });
   return statistics;
 }

@@ -95,10 +95,13 @@ class MixtureLearner {
   // A row's parts in members.
   void add_states(const int32_t* states, std::span<const int32_t> member, std::span<const float> share,
                   MixtureStatistics& statistics) const;
-  void add_row(PreparedPattern* pattern, const MixtureRows& rows, const Responsibilities& found, int64_t row,
-               MixtureStatistics& statistics);
-  void add_latents(PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found, int64_t row,
-                   MixtureStatistics& statistics);
+  void add_row(const MixtureRows& rows, const Responsibilities& found, int64_t row,
+               MixtureStatistics& statistics) const;
+  // Rows' parts in members.
+  void add_latents(const PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found,
+                   MixtureStatistics& statistics) const;
+  void add_whole(const RowsOfPattern& pattern, std::span<const int32_t> member_of_row,
+                 MixtureStatistics& statistics) const;
   template <class Consume>
   void for_chunks(const RowsByPattern& rows, Consume consume);
   // Returns the means' shift [members, axes] from the statistics' centre.
@@ -119,7 +122,6 @@ class MixtureLearner {
   std::vector<std::vector<float>> log_emission_;  // [variables] [dense states, padded]
   std::unordered_map<std::string, std::unique_ptr<PreparedPattern>> patterns_;
   std::unique_ptr<const FactorAnalysers> factors_;  // where covariances are of low rank
-  std::vector<double> offset_, white_;  // of the row at hand: latents from the centre, whitened ones
 };
 
 }  // namespace doppel

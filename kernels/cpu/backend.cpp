@@ -50,6 +50,10 @@ class CpuBackend : public Backend {
                              Responsibilities& out) const override {
     find_responsibilities_on_cpu(density, rows, out);
   }
+  void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
+                   const MixtureMoments& moments) const override {
+    add_moments_on_cpu(latents, shares, moments);
+  }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     return nearest_distances_on_cpu(queries, references);
   }

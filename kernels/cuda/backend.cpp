@@ -11,6 +11,7 @@
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/device_group.h"
 #include "kernels/cuda/image_sampler.h"
+#include "kernels/cuda/mixture_moments.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
 #include "kernels/cuda/responsibilities.h"
@@ -101,6 +102,12 @@ class CudaBackend : public Backend {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));
     cuda::find_responsibilities(libraries_, density, rows, out);
+  }
+  void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
+                   const MixtureMoments& moments) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    cuda::add_moments(libraries_, latents, shares, moments);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     const std::lock_guard lock(mutex_);

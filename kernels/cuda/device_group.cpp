@@ -75,6 +75,11 @@ class DeviceGroup : public Backend {
                              Responsibilities& out) const override {
     share_out(density, density.states.variables, rows, out);
   }
+  // One after the other, as sums are by their order.
+  void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
+                   const MixtureMoments& moments) const override {
+    first().add_moments(latents, shares, moments);
+  }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     check_nearest(queries, references);
     const auto parts = on_each_device<std::vector<float>>(queries.rows, [&](const Backend& device, Part part) {

@@ -6,6 +6,7 @@
 #include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/density_cases.h"
 #include "tests/kernels/factor_cases.h"
+#include "tests/kernels/moment_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/points.h"
 #include "tests/kernels/sampler_cases.h"
@@ -90,6 +91,13 @@ TEST_P(CudaGroup, ResponsibilitiesAreThoseOfOneDevice) {
 
 TEST_P(CudaGroup, ResponsibilitiesOfFactorAnalysersAreByTheirDefinition) {
   expect_definition(group(), {.rows = 31}, 1);
+}
+
+TEST_P(CudaGroup, MomentsAreTheCpus) {
+  const MomentCase made = random_moments({.present = 3, .absent = 2}, 1);
+  const Moments found = made.add_by(group()), of_cpu = made.add_by(*make_backend("cpu"));
+  EXPECT_EQ(found.sum, of_cpu.sum);
+  EXPECT_EQ(found.product, of_cpu.product);
 }
 
 TEST_P(CudaGroup, NearestRowsAreTheCpus) {

@@ -8,6 +8,7 @@
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
+#include "kernels/cuda/mixture_moments.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/trainer.h"
@@ -15,6 +16,7 @@
 #include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/density_cases.h"
 #include "tests/kernels/factor_cases.h"
+#include "tests/kernels/moment_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/training_cases.h"
@@ -107,6 +109,39 @@ TEST(CudaPipeline, ResponsibilitiesOfFewRowsAtATimeAreTheSame) {
     EXPECT_EQ(pieces.share, whole.share);
     EXPECT_EQ(pieces.log_density, whole.log_density);
   }
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// A row at a time, or some; and as few as the device has memory for, and an error where not even one's fit.
+TEST(CudaPipeline, MomentsOfFewRowsAtATimeAreTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  const MomentCase made = random_moments({.rows = 300, .present = 3, .absent = 2}, 1);
+  const Moments whole = made.add_by(*backend);
+  {
+    cuda::Libraries libraries(0);
+    for (const size_t bytes : {0, 1000, 9000}) {
+      Moments pieces = made.before;
+      cuda::add_moments(libraries, made.latents, made.shares, {pieces.sum.data(), pieces.product.data()}, bytes);
+      EXPECT_EQ(pieces.sum, whole.sum) << bytes << " bytes of offsets";
+      EXPECT_EQ(pieces.product, whole.product);
+    }
+  }
+  const size_t taken = simt::device_bytes(0);
+  int smaller = 0;
+  for (size_t memory = size_t{1} << 18;; memory = memory * 3 / 4, ++smaller) {
+    simt::options().device_memory = taken + memory;
+    Moments found = made.before;
+    try {
+      backend->add_moments(made.latents, made.shares, {found.sum.data(), found.product.data()});
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("out of memory"), std::string::npos) << error.what();
+      break;
+    }
+    EXPECT_EQ(found.sum, whole.sum) << memory << " bytes";
+    EXPECT_EQ(found.product, whole.product);
+    EXPECT_EQ(simt::device_bytes(0), taken) << "bytes left behind";
+  }
+  EXPECT_GT(smaller, 6);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
