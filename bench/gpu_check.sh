@@ -209,7 +209,7 @@ if [[ -e $digits ]]; then
 else
   say "no $digits: no network was trained"
 fi
-[[ ! -e $table ]] || step train-table 90 bash -ec "check_training '$table' vae --epochs $([[ $is_dry ]] && echo 1 || echo 5)" || true
+[[ ! -e $table ]] || step train-table 90 bash -ec "check_training '$table' vae --epochs $([[ $is_dry ]] && echo '1 --latent 2' || echo 5)" || true
 # 4,096 rows of 256 numbers of eight factors: members are factor analysers.
 awk -v rows="$([[ $is_dry ]] && echo 300 || echo 4096)" 'BEGIN {
   srand(1)
