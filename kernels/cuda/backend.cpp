@@ -63,6 +63,7 @@ class CudaBackend : public Backend {
     CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
     name_ = properties.name;
   }
+  ~CudaBackend() override { cudaSetDevice(device_); }  // for the libraries' handles, which are the device's
   const std::string& name() const { return name_; }
   std::string description() const override { return "cuda:" + std::to_string(device_) + " (" + name_ + ")"; }
   std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const override {
