@@ -132,12 +132,9 @@ void add_moments(Libraries& libraries, const MixtureLatents& latents, const Resp
   if (axes > kMostMomentAxes) throw Error("moments: members of more than " + std::to_string(kMostMomentAxes) + " axes");
   const size_t row_bytes = shares.share.size() * (axes + 2) * sizeof(double) / static_cast<size_t>(latents.rows) + 1;
   const auto most = std::clamp<int64_t>(static_cast<int64_t>(offset_bytes / row_bytes), 1, latents.rows);
-  for (int64_t first = 0, count = 0; first < latents.rows; first += count) {
-    make_what_fits(std::min(most, latents.rows - first), 1, [&](int64_t fewer) {
-      add_piece(latents, shares, first, fewer, moments, libraries.stream());
-      count = fewer;
-    });
-  }
+  for_pieces_that_fit(latents.rows, most, [&](int64_t first, int64_t count) {
+    add_piece(latents, shares, first, count, moments, libraries.stream());
+  });
 }
 
 }  // namespace doppel::cuda

@@ -167,4 +167,16 @@ void make_what_fits(int64_t size, int64_t least, const Make& make) {
   }
 }
 
+// Calls take(first, count) for pieces of `most` rows at most, of fewer from where memory was too short for so many.
+// What take changes, it changes once it has all memory.
+template <class Take>
+void for_pieces_that_fit(int64_t rows, int64_t most, const Take& take) {
+  for (int64_t first = 0; first < rows; first += most) {
+    make_what_fits(std::min(most, rows - first), 1, [&](int64_t count) {
+      take(first, count);
+      most = count;
+    });
+  }
+}
+
 }  // namespace doppel::cuda

@@ -115,12 +115,7 @@ void for_pieces(const MixtureDensity& density, const MixtureRows& rows, size_t r
     append_near(arguments.log_density, count, arguments.padded, out, stream);
   };
   const auto most = std::clamp<int64_t>(static_cast<int64_t>(density_bytes / row_bytes), 1, rows.rows);
-  for (int64_t first = 0, count = 0; first < rows.rows; first += count) {
-    make_what_fits(std::min(most, rows.rows - first), 1, [&](int64_t fewer) {
-      append_piece(first, fewer);
-      count = fewer;
-    });
-  }
+  for_pieces_that_fit(rows.rows, most, append_piece);
 }
 
 // ---- factor analysers
@@ -179,7 +174,7 @@ class FactorParameters {
     arguments.half_log = half_log_.data();
   }
   const FactorsByMember& by_member() {
-    if (of_mean_.size() > 0) return by_member_;
+    if (by_member_.mean != nullptr) return by_member_;  // all of them: memory may have been too short for some
     const int64_t latents = density_.latents, rank = density_.rank;
     const DeviceBuffer<float> absent = upload(density_.absent, stream_), moment = upload(density_.moment, stream_);
     by_member_ = {sorted(mean_, latents, 1, of_mean_),    sorted(precision_, latents, 1, of_precision_),

@@ -82,10 +82,7 @@ TEST_P(CudaGroup, ResponsibilitiesAreThoseOfOneDevice) {
     group().find_responsibilities(made.density, made.rows, found);
     one().find_responsibilities(made.density, made.rows, of_one);
     EXPECT_EQ(found.first.size(), size_t(rows) + 1);
-    EXPECT_EQ(found.first, of_one.first);
-    EXPECT_EQ(found.member, of_one.member);
-    EXPECT_EQ(found.share, of_one.share);
-    EXPECT_EQ(found.log_density, of_one.log_density);
+    expect_same(found, of_one);
   }
 }
 

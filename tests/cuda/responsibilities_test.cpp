@@ -34,10 +34,7 @@ class CudaResponsibilities : public OnCuda {
     for (int64_t row = 0; row < shape.rows; ++row) expect_row(made, found, row);
     make_backend("cpu")->find_responsibilities(made.density, made.rows, of_cpu);
     if (!cpu_fuses()) return;
-    EXPECT_EQ(found.first, of_cpu.first);
-    EXPECT_EQ(found.member, of_cpu.member);
-    EXPECT_EQ(found.share, of_cpu.share);
-    EXPECT_EQ(found.log_density, of_cpu.log_density);
+    expect_same(found, of_cpu);
   }
 
  private:

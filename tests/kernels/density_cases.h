@@ -1,6 +1,8 @@
 // Mixtures' densities and rows for tests, and the responsibilities by their definition (kernels/mixture.h) in double.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -93,6 +95,13 @@ inline NaiveResponsibilities naive_responsibilities(const DensityCase& made, int
     logs.push_back(sum);
   }
   return naive_responsibilities(logs);
+}
+
+inline void expect_same(const Responsibilities& found, const Responsibilities& wanted) {
+  EXPECT_EQ(found.first, wanted.first);
+  EXPECT_EQ(found.member, wanted.member);
+  EXPECT_EQ(found.share, wanted.share);
+  EXPECT_EQ(found.log_density, wanted.log_density);
 }
 
 }  // namespace doppel

@@ -1,17 +1,11 @@
 #!/usr/bin/env bash
 # Three emulated devices as one, whole commands: what they write is one device's to the byte.
 # bash tests/simt/test_devices.sh PATH/TO/doppel_simt
+. "$(dirname "${BASH_SOURCE[0]}")/small_table.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../cli/expect.sh"
 export EMULATED_DEVICES=3
 
-python3 - <<'PYTHON' >table.csv
-import random
-random.seed(1)
-print("a,b,kind")
-for row in range(400):
-    a = random.gauss(0, 1)
-    print(f"{a:.3f},{a + random.gauss(0, .5):.3f},{random.choice('uvw')}" if row % 9 else f",{a:.2f},u")
-PYTHON
+small_table 400 >table.csv
 
 # both NAME COMMAND...: on one device to NAME-one, on three to NAME-all, which are the same.
 both() {

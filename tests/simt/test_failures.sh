@@ -3,18 +3,12 @@
 # later ones: a command says what failed and leaves nothing under a final name but whole files, and then ends with the same
 # bytes; or else the call did not matter. bash tests/simt/test_failures.sh PATH/TO/doppel_simt
 . "$(dirname "${BASH_SOURCE[0]}")/../cli/bars.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/small_table.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../cli/expect.sh"
 
 bars x 90 1
 bars y 60 2
-python3 - <<'PYTHON' >table.csv
-import random
-random.seed(1)
-print("a,b,kind")
-for row in range(300):
-    a = random.gauss(0, 1)
-    print(f"{a:.3f},{a + random.gauss(0, .5):.3f},{random.choice('uvw')}" if row % 9 else f",{a:.2f},u")
-PYTHON
+small_table 300 >table.csv
 expect_status 0 "$doppel" fit table.csv -o table.doppel --members 3 -q
 expect_status 0 "$doppel" fit x-images-idx3-ubyte -o vae.doppel --model vae-dense --epochs 1 --texture 2 -q
 expect_status 0 "$doppel" fit x-images-idx3-ubyte -o cnn.doppel --model cnn --epochs 1 -q
