@@ -61,18 +61,14 @@ __global__ void __launch_bounds__(kThreads) code_loss_kernel(const CodeLossArgum
     const int code = row < a.numbers->rows ? __ldg(a.codes + pair) : -1;
     float most = -INFINITY;
     for (int c = lane; c < count; c += kWarp) most = fmaxf(most, logits[c]);
-#pragma unroll
-    for (int step = kWarp / 2; step > 0; step /= 2) most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, step));
+    most = greatest_to_all_lanes(most);
     float sum = 0, of_code = 0;
     for (int c = lane; c < count; c += kWarp) {
       sum += expf(logits[c] - most);
       if (c == code) of_code = logits[c];
     }
-#pragma unroll
-    for (int step = kWarp / 2; step > 0; step /= 2) {
-      sum += __shfl_xor_sync(kAllLanes, sum, step);
-      of_code += __shfl_xor_sync(kAllLanes, of_code, step);
-    }
+    sum = sum_to_all_lanes(sum);
+    of_code = sum_to_all_lanes(of_code);
     if (lane == 0 && code >= 0) loss[0] += static_cast<double>(logf(sum) - (of_code - most));
     if constexpr (kGradient) {
       const float weight = code >= 0 ? a.numbers->loss_weight : 0.0f;

@@ -133,12 +133,6 @@ __global__ void __launch_bounds__(kExplainedThreads, kExplainedBlocks)
 constexpr int kGapWarps = 4, kTerms = 32;  // of a block; staged at once
 constexpr int kTilesDown = 8, kTilesAcross = 4;
 
-__device__ __forceinline__ float sum_to_all_lanes(float x) {
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
-  return x;
-}
-
 // n floats of shared memory, aligned to them.
 template <int n>
 __device__ __forceinline__ void load_floats(const float* from, float* to) {

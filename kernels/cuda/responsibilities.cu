@@ -15,7 +15,7 @@
 // writes them. 8 bytes a row and member, 12 with the pass again.
 #include "kernels/common/portable.h"
 #include "kernels/cuda/responsibilities.h"
-#include "kernels/cuda/simt.h"
+#include "kernels/cuda/sums.cuh"
 
 namespace doppel::cuda {
 namespace {
@@ -23,7 +23,7 @@ namespace {
 using Lanes = PlainLanes;
 
 constexpr unsigned kMostBlocks = 65535;
-constexpr int kNearThreads = 256, kWarp = 32;
+constexpr int kNearThreads = 256;
 constexpr int kResidentDensityBlocks = 8;  // 64 registers a thread
 
 template <class Four, class Number>
@@ -81,9 +81,7 @@ __global__ void __launch_bounds__(kNearThreads) near_members_kernel(const NearAr
     const float* values = a.log_density + row * a.padded;
     float most = kNoDensity;
     for (int64_t member = lane; member < a.padded; member += kWarp) most = fmaxf(most, __ldg(values + member));
-#pragma unroll
-    for (int distance = kWarp / 2; distance > 0; distance /= 2)
-      most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, distance));
+    most = greatest_to_all_lanes(most);
     const bool possible = most > 0.5f * kNoDensity;
     const float bound = most - kNegligible;
     int count = 0;

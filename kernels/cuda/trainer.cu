@@ -206,11 +206,8 @@ __global__ void __launch_bounds__(kThreads) class_loss_kernel(const ClassLossArg
       sum += expf(logits[c] - most);
       if (c == label) of_label = logits[c];
     }
-#pragma unroll
-    for (int step = kWarp / 2; step > 0; step /= 2) {
-      sum += __shfl_xor_sync(kAllLanes, sum, step);
-      of_label += __shfl_xor_sync(kAllLanes, of_label, step);
-    }
+    sum = sum_to_all_lanes(sum);
+    of_label = sum_to_all_lanes(of_label);
     if (lane == 0 && counts) {
       sums[0] += static_cast<double>(logf(sum) - (of_label - most));
       sums[1] += first == label;

@@ -186,7 +186,9 @@ TEST(ImageTexture, FindsHowImagesDeviateFromTheirMeans) {
         // A covariance of 3,000 normals is known to sqrt(2 / 3000) of the variances; rounding adds 1 / 12.
         const double tolerance = 5 * std::sqrt(2.0 / 3000) * largest + 0.3;
         EXPECT_NEAR(covariance[i * kLevels + j], expected, tolerance) << label << ": " << i << ", " << j;
-        if (i == j) EXPECT_NEAR(variances[i * kLevels + i], expected, tolerance) << label << ": " << i;
+        if (i == j) {
+          EXPECT_NEAR(variances[i * kLevels + i], expected, tolerance) << label << ": " << i;
+        }
       }
   }
 }
