@@ -149,13 +149,14 @@ void iterate(benchmark::State& state, const Table& table, int64_t members) {
   const int64_t groups = std::max<int64_t>(1, members / kMembersPerGroup);
   const auto cpu = make_backend("cpu");
   MixtureLearner learner(table.space, *cpu, {}, table.shares, pooled_covariance(table.rows, table.space.axes.size()));
+  const PreparedRows rows = learner.prepare(table.rows);
   const MixtureStart start = MixtureStarter(table.space, table.rows, *cpu).start(members, groups, 0);
   auto parameters = std::make_shared<const MixtureParameters>(
-      learner.maximise(learner.count(table.rows, start.member, members), start.group, groups));
+      learner.maximise(learner.count(rows, start.member, members), start.group, groups));
   const auto step = [&] {
     learner.set(parameters);
     parameters = std::make_shared<const MixtureParameters>(
-        learner.maximise(learner.expect(table.rows), parameters->group, groups));
+        learner.maximise(learner.expect(rows), parameters->group, groups));
   };
   for (int i = 0; i < kWarmUp; ++i) step();
   for (auto _ : state) step();

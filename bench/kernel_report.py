@@ -85,6 +85,8 @@ WORKS = [
     Work("image_sampler.latents_of_images_kernel", "1 M images of 24 latents", M, 100, 2400),
     Work("image_sampler.levels_kernel", "1 M images of 784 levels", M, 3920, 23.5e3, "ls", "<false>"),
     Work("image_texture.textured_levels_kernel", "1 M images of 784 levels, 64 directions", M, 3920, 125e3, "l", ", 4>"),
+    Work("mixture_counts.counts_kernel", "1 M rows of 15 variables in 3 members each", M, 540, 48, in_double=True),
+    Work("mixture_counts.boundaries_kernel", "3 M entries", 3 * M, 4, 0),
     Work("mixture_moments.offsets_kernel", "1 M rows of 16 axes in 3 members each, 4 absent", M, 504, 830, in_double=True),
     Work("mixture_moments.moments_kernel", "1 M rows of 16 axes in 3 members each", M, 444, 912, "l", in_double=True),
     Work("nearest.nearest_kernel", "32,561 rows of 15 columns with as many", 32561, 8, 3 * 15 * 32561),
@@ -95,6 +97,7 @@ WORKS = [
     Work("network.round_kernel", "1 G values to bfloat16", 1e9, 6, 1, "ls"),
     Work("responsibilities.log_densities_kernel", "1 M rows, 128 members, 8 variables and latents", M, 1024, 14.3e3, "l"),
     Work("responsibilities.near_members_kernel", "1 M rows, 128 members", M, 1536, 400),
+    Work("responsibilities.entries_kernel", "1 M rows in 3 members each", M, 76, 120),
     Work("co_moments.square_kernel", "1 G doubles", 1e9, 16, 1, "ls", in_double=True),
     Work("co_moments.column_sums_kernel", "1 G doubles", 1e9, 8, 3, "l", in_double=True),
     Work("trainer.drop_kernel", "1 G values", 1e9, 8, 8, "ls"),
@@ -198,7 +201,7 @@ class Toolkit:
         names = run("c++filt", *found).splitlines()
         for kernel, name in zip(found.values(), names):
             kernel.name = name
-        return list(found.values())
+        return [kernel for kernel in found.values() if "cub::" not in kernel.name]  # a library's
 
 
 def read_resources(text, file, architecture):

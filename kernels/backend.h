@@ -35,13 +35,11 @@ class Backend {
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;
-  // Learning a mixture (mixture.h). Replaces `out`; adds to `moments`.
-  virtual void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
-                                     Responsibilities& out) const = 0;
+  // Learning a mixture (mixture.h). The rows must outlive what is prepared; `out` is replaced.
+  virtual std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
+                                                                    int32_t latents) const = 0;
   virtual void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                                      Responsibilities& out) const = 0;
-  virtual void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
-                           const MixtureMoments& moments) const = 0;
   // Nearest neighbours (nearest.h).
   virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };

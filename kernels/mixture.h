@@ -1,15 +1,17 @@
-// Learning a mixture: log densities of rows under every member, and the responsibilities that follow.
+// Learning a mixture by expectation maximisation: log densities of rows under every member, the responsibilities that
+// follow, and their sums, from which members are learned anew.
 //
 // A row has states of variables and latents z. Under member m
 //   log density = base[m] + sum over variables v of log_emission[v][state of v, m] - 1/2 |W_m z - c_m|^2
 // with W_m the inverse of the Cholesky factor of the member's covariance (lower triangular) and c_m = W_m mean_m: the
 // square is that of a matrix product [rows, latents + 1] x [latents + 1, members x latents], of which half is zeros.
 //
-// Single precision, in the order of the formula with fused multiply-adds: the same bits on CUDA and on every instruction
-// set that fuses. Sums of the results are the caller's and in double.
+// Log densities and shares are in single precision, in the order of the formula with fused multiply-adds, sums over
+// rows in double, in the order of rows: the same bits on CUDA and on every instruction set that fuses.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,11 +28,12 @@ struct MixtureDensity {
   int64_t members = 0;
   int32_t variables = 0, latents = 0;
   std::vector<float> base;                 // [padded] log of weight and of the normal density's constant
+  std::vector<int32_t> states;             // [variables] of which members are told apart
   std::vector<const float*> log_emission;  // [variables] each [states, padded]
   std::vector<float> whitening;            // [latents (latents + 3) / 2, padded]: for each i: -c_i, W_i0 .. W_ii
 };
 
-// Rows that all have the same latents. State -1: the row says nothing of the variable.
+// Rows that all have the same latents. A state that is negative or past those of the density says nothing.
 struct MixtureRows {
   int64_t rows = 0;
   const int32_t* states = nullptr;  // [rows, variables]
@@ -55,11 +58,19 @@ struct Responsibilities {
 // Replaces `out`. Shapes are the caller's business.
 void find_responsibilities_on_cpu(const MixtureDensity& density, const MixtureRows& rows, Responsibilities& out);
 
+// Sums of shares, of all rows and of those that have a state; a state that is negative or past these counts nowhere.
+struct MixtureCounts {
+  int64_t members = 0;
+  std::vector<int32_t> states;    // [variables]
+  std::vector<double*> of_state;  // [variables] each [states, members]
+  double* weight = nullptr;       // [members] of all
+};
+void add_counts_on_cpu(const MixtureRows& rows, const Responsibilities& shares, const MixtureCounts& counts);
+
 // Moments of rows' latents under members, about a centre of each:
 //   sum[m, i] += share (z_i - centre[m, i])
 //   product[m, i, j] += share (z_i - centre[m, i]) (z_j - centre[m, j])    for j <= i
-// In double, a product rounded before it is added, and a member's rows in their order, whatever the sums hold before: the
-// same bits on every backend, and for rows in pieces.
+// A product is rounded before it is added.
 //
 // Rows have all the same latents; for those that they lack stand their means given the others, under each member:
 //   z_a = mean[m, a] + sum over i of (W (z - mean))_i regression[m, a, i]
@@ -79,6 +90,26 @@ struct MixtureMoments {
   double* product = nullptr;  // [members, axes, axes] the lower triangle
 };
 void add_moments_on_cpu(const MixtureLatents& latents, const Responsibilities& shares, const MixtureMoments& moments);
+
+// What a step sums over rows, whatever the sums hold before.
+struct MixtureSums {
+  MixtureCounts counts;
+  MixtureLatents latents;  // of the rows
+  MixtureMoments moments;
+};
+
+// Rows that go through many steps: a device holds them.
+class PreparedMixtureRows {
+ public:
+  virtual ~PreparedMixtureRows() = default;
+  // Replaces log_density [rows], of the mixture; -infinity where no member can be, and such a row counts nowhere. Adds
+  // to `sums` and replaces `shares` unless they are null.
+  virtual void expect(const MixtureDensity& density, std::span<double> log_density, const MixtureSums* sums,
+                      Responsibilities* shares) const = 0;
+};
+// The rows must outlive it. A backend's is Backend::prepare_mixture_rows.
+std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows_on_cpu(const MixtureRows& rows, int32_t variables,
+                                                                 int32_t latents);
 
 // Members whose covariances are factor factor^T + diag(residual), the factor [latents, rank]: mixtures of factor
 // analysers (Ghahramani and Hinton, "The EM algorithm for mixtures of factor analyzers", 1996). A row may lack any of

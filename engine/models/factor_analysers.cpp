@@ -79,7 +79,10 @@ FactorAnalysers::FactorAnalysers(std::shared_ptr<const MixtureParameters> parame
   density_.states.members = members;
   density_.states.variables = static_cast<int32_t>(log_emission.size());
   density_.states.base.assign(padded, kNoDensity);
-  for (const std::vector<float>& table : log_emission) density_.states.log_emission.push_back(table.data());
+  for (const std::vector<float>& table : log_emission) {
+    density_.states.states.push_back(static_cast<int32_t>(static_cast<int64_t>(table.size()) / padded));
+    density_.states.log_emission.push_back(table.data());
+  }
   density_.latents = static_cast<int32_t>(axes);
   density_.rank = static_cast<int32_t>(rank);
   for (auto* values : {&density_.mean, &density_.precision, &density_.absent}) values->assign(axes * padded, 0);

@@ -123,7 +123,7 @@ MixtureStatistics MemberSwapper::count(const std::vector<int32_t>& member_of_row
     const auto latents = pattern->latents.begin() + row * here;
     to.latents.insert(to.latents.end(), latents, latents + here);
   }
-  return learner_.count(rows, member, members);
+  return learner_.count(learner_.prepare(rows), member, members);
 }
 
 void MemberSwapper::halve(uint64_t member, Split& split) const {

@@ -68,7 +68,7 @@ std::optional<int64_t> parse_members(const FitOptions& options) {
 
 int64_t bytes_per_row(const MixtureSpace& space) {
   constexpr int64_t kStartBytes = kStartAxes * 4, kSwapBytes = 32, kOverhead = 8;
-  return static_cast<int64_t>(4 * (space.variables.size() + space.axes.size())) + kStartBytes + kSwapBytes + kOverhead;
+  return static_cast<int64_t>(4 * (2 * space.variables.size() + space.axes.size())) + kStartBytes + kSwapBytes + kOverhead;
 }
 
 // Passes of stepwise EM over all rows, block by block.
@@ -82,7 +82,7 @@ std::shared_ptr<const MixtureParameters> refine(const MixtureSpace& space, RowBl
   constexpr double kDecay = 0.6;  // of the step sizes (t + 2)^-kDecay; between 1/2 and 1
   const std::vector<double> centre = parameters->mean;
   learner.set(parameters);
-  MixtureStatistics statistics = learner.expect(sample, centre);
+  MixtureStatistics statistics = learner.expect(learner.prepare(sample), centre);
   statistics.scale(static_cast<double>(rows) / statistics.rows);
   RowCollector collector(space, options.seed);
   int64_t collected = 0, step = 0;
@@ -90,7 +90,7 @@ std::shared_ptr<const MixtureParameters> refine(const MixtureSpace& space, RowBl
     if (collected == 0) return;
     RowsByPattern collected_rows = collector.take();
     if (limit) collected_rows = limit->apply(std::move(collected_rows));
-    MixtureStatistics batch = learner.expect(collected_rows, centre);
+    MixtureStatistics batch = learner.expect(learner.prepare(collected_rows), centre);
     const double weight = std::pow(static_cast<double>(step++) + 2, -kDecay) *
                           std::min(1.0, static_cast<double>(collected) / static_cast<double>(batch_rows));
     batch.scale(weight * static_cast<double>(rows) / std::max(batch.rows, 1.0));

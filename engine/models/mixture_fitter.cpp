@@ -96,9 +96,9 @@ RowsByPattern joined(RowsByPattern rows, const RowsByPattern& more) {
 
 MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
                              const Backend& backend)
-    : MixtureFitter(space, rows, options, backend,
-                    space.is_low_rank ? latent_variances(rows, space.axes.size())
-                                      : pooled_covariance(rows, space.axes.size())) {}
+    : MixtureFitter(
+          space, rows, options, backend,
+          space.is_low_rank ? latent_variances(rows, space.axes.size()) : pooled_covariance(rows, space.axes.size())) {}
 
 MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& rows, const FitOptions& options,
                              const Backend& backend, std::vector<double> pooled)
@@ -107,6 +107,7 @@ MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& row
       axes_(space.axes.size()),
       is_low_rank_(space.is_low_rank),
       learner_(space, backend, MixturePriors{}, state_shares(space, rows), pooled, is_low_rank_),
+      prepared_(learner_.prepare(rows)),
       starter_(space, rows, backend) {
   if (!is_low_rank_)
     swapper_.emplace(space, rows, starter_, learner_, MixturePriors{}, std::move(pooled), options.seed);
@@ -114,7 +115,7 @@ MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& row
 
 MixtureParameters MixtureFitter::first_parameters(int64_t members, int64_t groups) const {
   const MixtureStart start = starter_.start(members, groups, seed_);
-  const MixtureStatistics counted = learner_.count(rows_, start.member, members);
+  const MixtureStatistics counted = learner_.count(prepared_, start.member, members);
   if (!is_low_rank_) return learner_.maximise(counted, start.group, groups);
   const CommonFactors common = common_factors(rows_, axes_, start.member, members);
   return learner_.maximise(counted, start.group, groups, &common);
@@ -137,7 +138,7 @@ std::shared_ptr<const MixtureParameters> MixtureFitter::fit(int64_t members, int
     if (progress) progress(iteration);
     learner_.set(parameters);
     const bool swaps = swapper_ && iteration > 0 && iteration % kSwapIterations == 0 && iteration <= kLastSwap;
-    MixtureStatistics statistics = learner_.expect(rows_, {}, swaps ? &use : nullptr);
+    MixtureStatistics statistics = learner_.expect(prepared_, {}, swaps ? &use : nullptr);
     const double now = statistics.log_likelihood / std::max(statistics.rows, 1.0);
     const bool has_swapped = swaps && swapper_->swap(use, statistics, group) > 0;
     MixtureParameters next = learner_.maximise(statistics, group, groups);
@@ -162,6 +163,7 @@ MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample,
   MembersChoice choice;
   const int64_t rows = count_rows(sample.training);
   MixtureFitter fitter(space, sample.training, options, backend);
+  const PreparedRows held_out = fitter.learner().prepare(sample.held_out);
   // Trials double: together they cost two of the last, and the fit follows.
   const double affordable = operations / ((2 * kTrialIterations + kIterations) *
                                           operations_per_member(space, sample.training, fitter.most_rank()));
@@ -177,10 +179,8 @@ MembersChoice choose_members(const MixtureSpace& space, const RowSample& sample,
             options.progress("trying " + std::to_string(members) + " members",
                              static_cast<double>(iteration) / kTrialIterations);
         });
-    MembersTrial trial{members,
-                       fitter.learner().log_likelihood(sample.training),
-                       fitter.learner().log_likelihood(sample.held_out),
-                       {}};
+    MembersTrial trial{
+        members, fitter.learner().log_likelihood(fitter.rows()), fitter.learner().log_likelihood(held_out), {}};
     best = std::max(best, trial.held_out);
     bool is_admitted = trial.held_out >= best - slack;
     if (is_admitted && measure_nearer) {

@@ -44,6 +44,7 @@ class MixtureFitter {
   std::shared_ptr<const MixtureParameters> fit(int64_t members, int iterations,
                                                const std::function<void(int)>& progress);
   MixtureLearner& learner() { return learner_; }  // with the parameters fitted last
+  const PreparedRows& rows() const { return prepared_; }
   // Of covariances, as far as rows of one member ask for it: of those of several members it is rarely more.
   int64_t most_rank() const;
 
@@ -58,6 +59,7 @@ class MixtureFitter {
   size_t axes_;
   bool is_low_rank_;
   MixtureLearner learner_;
+  PreparedRows prepared_;
   MixtureStarter starter_;
   std::optional<MemberSwapper> swapper_;  // none of low rank
 };

@@ -13,37 +13,14 @@
 namespace doppel {
 namespace {
 
-constexpr double kLeastCount = 0.02;  // rows of a state in a node below which only the node above knows it
 constexpr double kLeastShare = 0.05;  // of a row in a member, to count for a rare state
 constexpr double kLeastLogDensity = -1e3, kLeastLogDensityOfAxis = -10;
 constexpr int64_t kChunkRows = 4096;
-constexpr int64_t kLeastPairs = 1 << 18;     // of rows and members: fewer are done before a device has begun
+constexpr int64_t kLeastPairs = 1 << 16;     // of rows and members: fewer are done before a device has begun
 constexpr int64_t kLeastProducts = 1 << 23;  // likewise of factor analysers, in multiply-adds
-constexpr int64_t kLeastMoments = 1 << 18;   // likewise of moments
 
-bool is_for_device(const MixtureDensity& density, int64_t rows) {
-  return rows * density.members >= kLeastPairs;
-}
 bool is_for_device(const FactorDensity& density, int64_t rows) {
   return rows * padded_members(density.states.members) * density.latents * (density.rank + 2) >= kLeastProducts;
-}
-template <class Density>
-void find_responsibilities(const Backend& backend, const Density& density, const MixtureRows& rows,
-                           Responsibilities& found) {
-  if (is_for_device(density, rows.rows)) return backend.find_responsibilities(density, rows, found);
-  find_responsibilities_on_cpu(density, rows, found);
-}
-
-bool is_for_device(const MixtureLatents& latents, const Responsibilities& shares) {
-  const auto here = static_cast<int64_t>(latents.present.size()), gone = static_cast<int64_t>(latents.absent.size());
-  const int64_t axes = here + gone, of_means = gone > 0 ? here * (here + 1) / 2 + here * gone : 0;
-  return static_cast<int64_t>(shares.share.size()) * (axes * (axes + 3) / 2 + of_means) >= kLeastMoments;
-}
-void add_moments(const Backend& backend, const MixtureLatents& latents, const Responsibilities& shares,
-                 MixtureStatistics& statistics) {
-  const MixtureMoments moments{statistics.sum.data(), statistics.product.data()};
-  if (is_for_device(latents, shares)) return backend.add_moments(latents, shares, moments);
-  add_moments_on_cpu(latents, shares, moments);
 }
 
 void add_use(const Responsibilities& found, MemberUse& use) {
@@ -58,47 +35,7 @@ void add_use(const Responsibilities& found, MemberUse& use) {
   }
 }
 
-// Appends a node's own entries and how much it leaves to the node above.
-class TreeWriter {
- public:
-  explicit TreeWriter(EmissionTree& tree) : tree_(tree) { tree_.first.push_back(0); }
-  void add(int32_t state, double probability) {
-    tree_.state.push_back(state);
-    tree_.probability.push_back(probability);
-    kept_ += probability;
-  }
-  void finish_node(bool is_root = false) {
-    tree_.up.push_back(is_root ? 0 : std::max(0.0, 1 - kept_));
-    tree_.first.push_back(static_cast<int64_t>(tree_.state.size()));
-    kept_ = 0;
-  }
-
- private:
-  EmissionTree& tree_;
-  double kept_ = 0;
-};
-
 }  // namespace
-
-double MixtureParameters::variance(int64_t member, int64_t axis) const {
-  const int64_t place = member * axes + axis;
-  if (!is_low_rank()) return covariance[place * axes + axis];
-  double sum = residual[place];
-  for (int64_t k = 0; k < rank; ++k) sum += factor[place * rank + k] * factor[place * rank + k];
-  return sum;
-}
-
-std::vector<double> state_probabilities(const MixtureParameters& parameters, size_t variable, int64_t node) {
-  const EmissionTree& tree = parameters.emissions[variable];
-  std::vector<double> probability(tree.states);
-  double reach = 1;
-  for (; node >= 0; node = parameters.above(node)) {
-    for (int64_t e = tree.first[node]; e < tree.first[node + 1]; ++e)
-      probability[tree.state[e]] += reach * tree.probability[e];
-    reach *= tree.up[node];
-  }
-  return probability;
-}
 
 void MixtureStatistics::scale(double factor) {
   rows *= factor;
@@ -131,7 +68,7 @@ void MixtureStatistics::add(const MixtureStatistics& other) {
 }
 
 // What rows with the same latents have in common, for all members.
-struct MixtureLearner::PreparedPattern {
+struct MixtureLearner::PatternParameters {
   int here = 0, gone = 0;  // latents present and absent
   std::vector<int32_t> present, absent;
   MixtureDensity density;
@@ -185,72 +122,6 @@ MixtureStatistics MixtureLearner::empty_statistics(int64_t members, int64_t rank
   return statistics;
 }
 
-void MixtureLearner::add_states(const int32_t* states, std::span<const int32_t> member, std::span<const float> share,
-                                MixtureStatistics& statistics) const {
-  const auto members = static_cast<int64_t>(statistics.weight.size());
-  for (size_t v = 0; v < space_.variables.size(); ++v) {
-    if (states[v] < 0) continue;
-    const int64_t first = dense_of_state_[v][states[v]] * members;
-    if (first < static_cast<int64_t>(statistics.counts[v].size())) {
-      double* counts = statistics.counts[v].data() + first;
-      for (size_t e = 0; e < member.size(); ++e) counts[member[e]] += share[e];
-      continue;
-    }
-    for (size_t e = 0; e < member.size(); ++e)
-      if (share[e] >= kLeastShare) statistics.rare_counts[v][states[v] * members + member[e]] += share[e];
-  }
-}
-
-MixtureStatistics MixtureLearner::count(const RowsByPattern& rows, const std::vector<int32_t>& member_of_row,
-                                        int64_t members) const {
-  MixtureStatistics statistics = empty_statistics(members, is_low_rank_ ? 0 : kFullRank);
-  const size_t axes = space_.axes.size(), variables = space_.variables.size();
-  constexpr float kWhole = 1;
-  const int32_t* member = member_of_row.data();
-  for (const RowsOfPattern& pattern : rows) {
-    if (!is_low_rank_) add_whole(pattern, {member, static_cast<size_t>(pattern.rows)}, statistics);
-    const float* latent = pattern.latents.data();
-    for (int64_t row = 0; row < pattern.rows; ++row, ++member) {
-      statistics.rows += 1;
-      statistics.weight[*member] += 1;
-      add_states(pattern.states.data() + row * variables, {member, 1}, {&kWhole, 1}, statistics);
-      for (size_t i = 0; i < pattern.present.size() && is_low_rank_; ++i, ++latent)
-        if (!std::isnan(*latent)) statistics.sum[*member * axes + pattern.present[i]] += *latent;
-    }
-  }
-  return statistics;
-}
-
-// Of rows that belong to one member each; absent latents at the table's mean.
-void MixtureLearner::add_whole(const RowsOfPattern& pattern, std::span<const int32_t> member_of_row,
-                               MixtureStatistics& statistics) const {
-  const size_t axes = space_.axes.size(), here = pattern.present.size();
-  std::vector<int32_t> all(axes);
-  std::iota(all.begin(), all.end(), 0);
-  std::vector<float> latents;
-  Responsibilities whole;
-  for (int64_t first = 0; first < pattern.rows; first += kChunkRows) {
-    const auto count = static_cast<size_t>(std::min(kChunkRows, pattern.rows - first));
-    latents.assign(count * axes, 0);
-    for (size_t row = 0; row < count; ++row)
-      for (size_t i = 0; i < here; ++i)
-        latents[row * axes + pattern.present[i]] = pattern.latents[(first + row) * here + i];
-    const auto members = member_of_row.subspan(first, count);
-    whole.member.assign(members.begin(), members.end());
-    whole.share.assign(count, 1);
-    whole.first.resize(count + 1);
-    std::iota(whole.first.begin(), whole.first.end(), 0);
-    add_moments(backend_,
-                {.members = static_cast<int64_t>(statistics.weight.size()),
-                 .rows = static_cast<int64_t>(count),
-                 .latents = latents.data(),
-                 .present = all,
-                 .absent = {},
-                 .centre = statistics.centre.data()},
-                whole, statistics);
-  }
-}
-
 void MixtureLearner::set(std::shared_ptr<const MixtureParameters> parameters) {
   parameters_ = std::move(parameters);
   patterns_.clear();
@@ -283,13 +154,13 @@ void MixtureLearner::prepare_emissions() {
   }
 }
 
-MixtureLearner::PreparedPattern& MixtureLearner::prepare(const RowsOfPattern& pattern) {
+const MixtureLearner::PatternParameters& MixtureLearner::parameters_of(const RowsOfPattern& pattern) {
   std::string key(space_.axes.size(), '0');
   for (const int32_t a : pattern.present) key[a] = '1';
-  std::unique_ptr<PreparedPattern>& slot = patterns_[key];
+  std::unique_ptr<PatternParameters>& slot = patterns_[key];
   if (slot) return *slot;
-  slot = std::make_unique<PreparedPattern>();
-  PreparedPattern& prepared = *slot;
+  slot = std::make_unique<PatternParameters>();
+  PatternParameters& prepared = *slot;
   prepared.present = pattern.present;
   prepared.absent = pattern.absent;
   const int here = prepared.here = static_cast<int>(pattern.present.size());
@@ -305,7 +176,10 @@ MixtureLearner::PreparedPattern& MixtureLearner::prepare(const RowsOfPattern& pa
   density.latents = here;
   density.base.assign(padded, kNoDensity);
   density.whitening.assign(static_cast<size_t>(here * (here + 3) / 2 * padded), 0);
-  for (const std::vector<float>& table : log_emission_) density.log_emission.push_back(table.data());
+  for (const std::vector<float>& table : log_emission_) {
+    density.states.push_back(static_cast<int32_t>(static_cast<int64_t>(table.size()) / padded));
+    density.log_emission.push_back(table.data());
+  }
   if (gone > 0) prepared.inverse.resize(members * here * here);
   prepared.regression.resize(members * gone * here);
   prepared.rest.resize(members * gone * gone);
@@ -344,241 +218,217 @@ MixtureLearner::PreparedPattern& MixtureLearner::prepare(const RowsOfPattern& pa
   return prepared;
 }
 
-// Calls consume(prepared pattern, rows, responsibilities) for rows of one pattern at a time, not too many. The pattern
-// is null where covariances are of low rank.
-template <class Consume>
-void MixtureLearner::for_chunks(const RowsByPattern& rows, Consume consume) {
+// ---- rows
+
+PreparedRows MixtureLearner::prepare(const RowsByPattern& rows) const {
   const size_t variables = space_.variables.size();
-  std::vector<int32_t> dense;
-  Responsibilities found;
+  PreparedRows prepared;
   for (const RowsOfPattern& pattern : rows) {
-    PreparedPattern* prepared = is_low_rank_ ? nullptr : &prepare(pattern);
-    for (int64_t first = 0; first < pattern.rows; first += kChunkRows) {
-      const int64_t count = std::min(kChunkRows, pattern.rows - first);
-      const int32_t* states = pattern.states.data() + first * variables;
-      dense.resize(count * variables);
-      for (size_t v = 0; v < variables; ++v) {
-        const int32_t end = dense_states(v, parameters_->members);
-        for (size_t i = v; i < dense.size(); i += variables) {
-          dense[i] = states[i] < 0 ? -1 : dense_of_state_[v][states[i]];
-          if (dense[i] >= end) dense[i] = -1;
-        }
-      }
-      const float* latents = pattern.latents.data() + first * pattern.present.size();
-      const MixtureRows of_chunk{count, dense.data(), latents};
-      is_low_rank_ ? find_responsibilities(backend_, factors_->density(), of_chunk, found)
-                   : find_responsibilities(backend_, prepared->density, of_chunk, found);
-      consume(prepared, MixtureRows{count, states, latents}, found);
+    std::vector<int32_t> states(pattern.states.size());
+    for (size_t v = 0; v < variables; ++v)
+      for (size_t i = v; i < states.size(); i += variables)
+        states[i] = pattern.states[i] < 0 ? -1 : dense_of_state_[v][pattern.states[i]];
+    prepared.rows += pattern.rows;
+    prepared.patterns.push_back({pattern, std::move(states), nullptr});
+  }
+  return prepared;
+}
+
+MixtureCounts MixtureLearner::counts_of(MixtureStatistics& statistics) const {
+  MixtureCounts counts;
+  counts.members = static_cast<int64_t>(statistics.weight.size());
+  counts.weight = statistics.weight.data();
+  for (size_t v = 0; v < space_.variables.size(); ++v) {
+    counts.states.push_back(dense_states(v, counts.members));
+    counts.of_state.push_back(statistics.counts[v].data());
+  }
+  return counts;
+}
+
+bool MixtureLearner::has_rare_states(int64_t members) const {
+  for (size_t v = 0; v < space_.variables.size(); ++v)
+    if (dense_states(v, members) < space_.variables[v].states) return true;
+  return false;
+}
+
+// Of the pattern's rows from `first` on.
+void MixtureLearner::add_rare(const PreparedRows::Pattern& pattern, int64_t first, const Responsibilities& shares,
+                              MixtureStatistics& statistics) const {
+  const auto members = static_cast<int64_t>(statistics.weight.size());
+  const size_t variables = space_.variables.size();
+  for (size_t v = 0; v < variables; ++v) {
+    const int32_t dense = dense_states(v, members);
+    if (dense == space_.variables[v].states) continue;
+    for (size_t row = 0; row + 1 < shares.first.size(); ++row) {
+      const size_t at = (static_cast<size_t>(first) + row) * variables + v;
+      if (pattern.states[at] < dense) continue;
+      for (int64_t e = shares.first[row]; e < shares.first[row + 1]; ++e)
+        if (shares.share[e] >= kLeastShare)
+          statistics.rare_counts[v][pattern.rows.states[at] * members + shares.member[e]] += shares.share[e];
     }
   }
 }
 
-void MixtureLearner::add_row(const MixtureRows& rows, const Responsibilities& found, int64_t row,
-                             MixtureStatistics& statistics) const {
-  const auto first = static_cast<size_t>(found.first[row]), count = static_cast<size_t>(found.first[row + 1]) - first;
-  add_states(rows.states + row * space_.variables.size(), {found.member.data() + first, count},
-             {found.share.data() + first, count}, statistics);
-  for (size_t e = first; e < first + count; ++e) statistics.weight[found.member[e]] += found.share[e];
-}
-
-// With the covariance that remains of absent latents, by the rows' weight in each member.
-void MixtureLearner::add_latents(const PreparedPattern& prepared, const MixtureRows& rows,
-                                 const Responsibilities& found, MixtureStatistics& statistics) const {
-  const int gone = prepared.gone, axes = prepared.here + gone;
-  if (axes == 0) return;
-  const int64_t members = parameters_->members;
-  add_moments(backend_,
-              {members, rows.rows, rows.latents, prepared.present, prepared.absent, statistics.centre.data(),
-               parameters_->mean.data(), prepared.inverse.data(), prepared.regression.data()},
-              found, statistics);
-  if (gone == 0) return;
-  std::vector<double> weight(members);
-  for (size_t e = 0; e < found.member.size(); ++e) weight[found.member[e]] += found.share[e];
-  for (int64_t m = 0; m < members; ++m) {
-    if (weight[m] == 0) continue;
-    double* product = statistics.product.data() + m * axes * axes;
-    for (int i = 0; i < gone; ++i)
-      for (int j = 0; j <= i; ++j)
-        product[prepared.absent[i] * axes + prepared.absent[j]] +=
-            weight[m] * prepared.rest[(m * gone + i) * gone + j];
-  }
-}
-
-MixtureStatistics MixtureLearner::expect(const RowsByPattern& rows, const std::vector<double>& centre, MemberUse* use) {
-  const int64_t members = parameters_->members;
-  MixtureStatistics statistics = empty_statistics(members, parameters_->rank);
-  statistics.centre = centre.empty() ? parameters_->mean : centre;
-  if (use != nullptr) *use = {{}, std::vector<double>(members)};
-  statistics.keeps_factors = !centre.empty();
-  for_chunks(rows, [&](PreparedPattern* pattern, const MixtureRows& chunk, const Responsibilities& found) {
-    if (use != nullptr) add_use(found, *use);
-    for (int64_t row = 0; row < chunk.rows; ++row) {
-      if (!std::isfinite(found.log_density[row])) continue;
-      statistics.rows += 1;
-      statistics.log_likelihood += found.log_density[row];
-      add_row(chunk, found, row, statistics);
+MixtureStatistics MixtureLearner::count(const PreparedRows& rows, const std::vector<int32_t>& member_of_row,
+                                        int64_t members) const {
+  MixtureStatistics statistics = empty_statistics(members, is_low_rank_ ? 0 : kFullRank);
+  statistics.rows = static_cast<double>(rows.rows);
+  const MixtureCounts counts = counts_of(statistics);
+  const size_t axes = space_.axes.size();
+  const int32_t* member = member_of_row.data();
+  Responsibilities whole;
+  for (const PreparedRows::Pattern& prepared : rows.patterns) {
+    const RowsOfPattern& pattern = prepared.rows;
+    const std::span members_of_rows(std::exchange(member, member + pattern.rows), static_cast<size_t>(pattern.rows));
+    whole.member.assign(members_of_rows.begin(), members_of_rows.end());
+    whole.share.assign(whole.member.size(), 1);
+    whole.first.resize(whole.member.size() + 1);
+    std::iota(whole.first.begin(), whole.first.end(), 0);
+    add_counts_on_cpu({pattern.rows, prepared.states.data(), nullptr}, whole, counts);
+    add_rare(prepared, 0, whole, statistics);
+    if (!is_low_rank_) {
+      add_whole(pattern, whole, statistics);
+      continue;
     }
-    pattern == nullptr ? factors_->add(chunk, found, statistics) : add_latents(*pattern, chunk, found, statistics);
-  });
+    const float* latent = pattern.latents.data();
+    for (const int32_t m : members_of_rows)
+      for (size_t i = 0; i < axes; ++i, ++latent)
+        if (!std::isnan(*latent)) statistics.sum[static_cast<size_t>(m) * axes + i] += static_cast<double>(*latent);
+  }
   return statistics;
 }
 
-double MixtureLearner::log_likelihood(const RowsByPattern& rows) {
+// Latents of rows that belong to one member each; absent ones at the table's mean.
+void MixtureLearner::add_whole(const RowsOfPattern& pattern, const Responsibilities& whole,
+                               MixtureStatistics& statistics) const {
+  const size_t axes = space_.axes.size(), here = pattern.present.size();
+  std::vector<int32_t> all(axes);
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<float> latents(static_cast<size_t>(pattern.rows) * axes);
+  for (size_t row = 0; row < static_cast<size_t>(pattern.rows); ++row)
+    for (size_t i = 0; i < here; ++i) latents[row * axes + pattern.present[i]] = pattern.latents[row * here + i];
+  add_moments_on_cpu({.members = static_cast<int64_t>(statistics.weight.size()),
+                      .rows = pattern.rows,
+                      .latents = latents.data(),
+                      .present = all,
+                      .absent = {},
+                      .centre = statistics.centre.data()},
+                     whole, {statistics.sum.data(), statistics.product.data()});
+}
+
+// ---- steps
+
+void MixtureLearner::expect_pattern(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
+                                    const MixtureSums* sums, Responsibilities* shares) {
+  const RowsOfPattern& of = pattern.rows;
+  const auto variables = static_cast<int32_t>(space_.variables.size()),
+             latents = static_cast<int32_t>(of.present.size());
+  const MixtureRows rows{of.rows, pattern.states.data(), of.latents.data()};
+  const MixtureDensity& density = parameters_of(of).density;
+  log_density.resize(static_cast<size_t>(of.rows));
+  if (of.rows * parameters_->members < kLeastPairs)
+    return prepare_mixture_rows_on_cpu(rows, variables, latents)->expect(density, log_density, sums, shares);
+  if (!pattern.on_device) pattern.on_device = backend_.prepare_mixture_rows(rows, variables, latents);
+  pattern.on_device->expect(density, log_density, sums, shares);
+}
+
+// With the covariance that remains of absent latents, by the rows' weight in each member.
+void MixtureLearner::add_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
+                              MixtureStatistics& statistics, Responsibilities* shares) {
+  const PatternParameters& of_pattern = parameters_of(pattern.rows);
+  const size_t gone = of_pattern.absent.size(), axes = of_pattern.present.size() + gone;
+  std::vector<double> weight(statistics.weight.size());
+  MixtureSums sums{
+      counts_of(statistics),
+      {parameters_->members, pattern.rows.rows, pattern.rows.latents.data(), of_pattern.present, of_pattern.absent,
+       statistics.centre.data(), parameters_->mean.data(), of_pattern.inverse.data(), of_pattern.regression.data()},
+      {statistics.sum.data(), statistics.product.data()}};
+  sums.counts.weight = weight.data();
+  expect_pattern(pattern, log_density, &sums, shares);
+  for (size_t m = 0; m < weight.size(); ++m) {
+    statistics.weight[m] += weight[m];
+    double* product = statistics.product.data() + m * axes * axes;
+    const double* rest = of_pattern.rest.data() + m * gone * gone;
+    for (size_t i = 0; i < gone; ++i)
+      for (size_t j = 0; j <= i; ++j)
+        product[of_pattern.absent[i] * axes + of_pattern.absent[j]] += weight[m] * rest[i * gone + j];
+  }
+}
+
+// Calls consume(first row, rows, their states by share, shares) for some rows after others.
+template <class Consume>
+void MixtureLearner::for_factor_rows(const PreparedRows::Pattern& pattern, Consume consume) const {
+  const auto variables = static_cast<int64_t>(space_.variables.size()), axes = parameters_->axes;
+  Responsibilities found;
+  for (int64_t first = 0; first < pattern.rows.rows; first += kChunkRows) {
+    const int64_t count = std::min(kChunkRows, pattern.rows.rows - first);
+    const MixtureRows rows{count, pattern.states.data() + first * variables,
+                           pattern.rows.latents.data() + first * axes};
+    if (is_for_device(factors_->density(), count)) {
+      backend_.find_responsibilities(factors_->density(), rows, found);
+    } else {
+      find_responsibilities_on_cpu(factors_->density(), rows, found);
+    }
+    consume(first, rows, found);
+  }
+}
+
+void MixtureLearner::add_factor_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
+                                     MixtureStatistics& statistics) const {
+  const MixtureCounts counts = counts_of(statistics);
+  log_density.clear();
+  for_factor_rows(pattern, [&](int64_t first, const MixtureRows& rows, const Responsibilities& found) {
+    log_density.insert(log_density.end(), found.log_density.begin(), found.log_density.end());
+    add_counts_on_cpu(rows, found, counts);
+    add_rare(pattern, first, found, statistics);
+    factors_->add(rows, found, statistics);
+  });
+}
+
+MixtureStatistics MixtureLearner::expect(const PreparedRows& rows, const std::vector<double>& centre, MemberUse* use) {
+  const int64_t members = parameters_->members;
+  MixtureStatistics statistics = empty_statistics(members, parameters_->rank);
+  statistics.centre = centre.empty() ? parameters_->mean : centre;
+  statistics.keeps_factors = !centre.empty();
+  if (use != nullptr) *use = {{}, std::vector<double>(members)};
+  const bool wants_shares = use != nullptr || has_rare_states(members);
+  std::vector<double> log_density;
+  Responsibilities found;
+  for (const PreparedRows::Pattern& pattern : rows.patterns) {
+    if (is_low_rank_) {
+      add_factor_step(pattern, log_density, statistics);
+    } else {
+      add_step(pattern, log_density, statistics, wants_shares ? &found : nullptr);
+      if (wants_shares) add_rare(pattern, 0, found, statistics);
+      if (use != nullptr) add_use(found, *use);
+    }
+    for (const double of_row : log_density) {
+      if (!std::isfinite(of_row)) continue;
+      statistics.rows += 1;
+      statistics.log_likelihood += of_row;
+    }
+  }
+  return statistics;
+}
+
+double MixtureLearner::log_likelihood(const PreparedRows& rows) {
   double sum = 0;
   const double least =
       std::min(kLeastLogDensity, is_low_rank_ ? kLeastLogDensityOfAxis * static_cast<double>(parameters_->axes) : 0.0);
-  for_chunks(rows, [&](PreparedPattern*, const MixtureRows&, const Responsibilities& found) {
-    for (const double density : found.log_density) sum += std::max(density, least);
-  });
-  return sum / static_cast<double>(count_rows(rows));
-}
-
-namespace {
-
-constexpr double kNoRows = 1e-9;
-
-std::vector<double> weights_of_groups(const MixtureStatistics& statistics, const MixtureParameters& result) {
-  std::vector<double> group_weight(result.groups, kNoRows);
-  for (int64_t m = 0; m < result.members; ++m) group_weight[result.group[m]] += statistics.weight[m];
-  return group_weight;
-}
-
-}  // namespace
-
-std::vector<double> MixtureLearner::maximise_means(const MixtureStatistics& statistics,
-                                                   MixtureParameters& result) const {
-  const int64_t members = result.members, groups = result.groups, axes = result.axes;
-  const std::vector<double> group_weight = weights_of_groups(statistics, result);
-  std::vector<double> group_mean(groups * axes);
-  for (int64_t m = 0; m < members; ++m) {
-    const int64_t g = result.group[m];
-    for (int64_t i = 0; i < axes; ++i)
-      group_mean[g * axes + i] += statistics.sum[m * axes + i] + statistics.weight[m] * statistics.centre[m * axes + i];
-  }
-  for (int64_t g = 0; g < groups; ++g)
-    for (int64_t i = 0; i < axes; ++i) group_mean[g * axes + i] /= group_weight[g];
-
-  result.mean.resize(members * axes);
-  std::vector<double> shifts(members * axes);
-  for (int64_t m = 0; m < members; ++m)
-    for (int64_t i = 0; i < axes; ++i) {
-      const double centre = statistics.centre[m * axes + i], expected = group_mean[result.group[m] * axes + i] - centre;
-      const double shift = shifts[m * axes + i] =
-          (statistics.sum[m * axes + i] + priors_.mean * expected) / (statistics.weight[m] + priors_.mean);
-      result.mean[m * axes + i] = centre + shift;
+  const auto add = [&](const std::vector<double>& log_density) {
+    for (const double of_row : log_density) sum += std::max(of_row, least);
+  };
+  std::vector<double> log_density;
+  for (const PreparedRows::Pattern& pattern : rows.patterns) {
+    if (is_low_rank_) {
+      for_factor_rows(pattern,
+                      [&](int64_t, const MixtureRows&, const Responsibilities& found) { add(found.log_density); });
+    } else {
+      expect_pattern(pattern, log_density, nullptr, nullptr);
+      add(log_density);
     }
-  return shifts;
-}
-
-void MixtureLearner::maximise_covariances(const MixtureStatistics& statistics, const std::vector<double>& shifts,
-                                          MixtureParameters& result) const {
-  const int64_t members = result.members, axes = result.axes;
-  const std::vector<double> group_weight = weights_of_groups(statistics, result);
-  std::vector<double> group_scatter(result.groups * axes * axes);
-  result.covariance.resize(members * axes * axes);
-  for (int64_t m = 0; m < members; ++m) {
-    const double weight = statistics.weight[m];
-    const double* sum = statistics.sum.data() + m * axes;
-    const double* product = statistics.product.data() + m * axes * axes;
-    const double* shift = shifts.data() + m * axes;
-    double* scatter = result.covariance.data() + m * axes * axes;
-    for (int64_t i = 0; i < axes; ++i)
-      for (int64_t j = 0; j <= i; ++j) {
-        scatter[i * axes + j] =
-            product[i * axes + j] - sum[i] * shift[j] - shift[i] * sum[j] + weight * shift[i] * shift[j];
-        group_scatter[(result.group[m] * axes + i) * axes + j] += scatter[i * axes + j];
-      }
   }
-  for (int64_t m = 0; m < members; ++m) {
-    const int64_t g = result.group[m];
-    double* covariance = result.covariance.data() + m * axes * axes;
-    for (int64_t i = 0; i < axes; ++i)
-      for (int64_t j = 0; j <= i; ++j) {
-        const double pooled = priors_.pooled_share * pooled_[i * axes + j] + (i == j ? priors_.floor : 0);
-        const double within = (group_scatter[(g * axes + i) * axes + j] + pooled) / (group_weight[g] + 1);
-        const double expected = (1 - priors_.group_share) * pooled + priors_.group_share * within;
-        covariance[i * axes + j] = covariance[j * axes + i] =
-            (covariance[i * axes + j] + priors_.covariance * expected) / (statistics.weight[m] + priors_.covariance);
-      }
-  }
-}
-
-EmissionTree MixtureLearner::maximise_emission(const MixtureStatistics& statistics, size_t variable,
-                                               const MixtureParameters& result) const {
-  const int64_t members = result.members, groups = result.groups;
-  const int32_t states = space_.variables[variable].states;
-  // Counts [(state, count)] of each member and group.
-  std::vector<std::vector<std::pair<int32_t, double>>> of_node(members + groups);
-  const auto dense = static_cast<int32_t>(statistics.counts[variable].size() / members);
-  std::vector<int32_t> rare;
-  for (int32_t s = 0; s < states; ++s) {
-    const int32_t d = dense_of_state_[variable][s];
-    if (d >= dense) continue;
-    for (int64_t m = 0; m < members; ++m)
-      if (const double count = statistics.counts[variable][static_cast<size_t>(d) * members + m]; count > 0)
-        of_node[m].emplace_back(s, count);
-  }
-  for (const auto& [place, count] : statistics.rare_counts[variable])
-    of_node[place % members].emplace_back(static_cast<int32_t>(place / members), count);
-  std::vector<double> total(members + groups);
-  std::vector<double> of_state(states);
-  for (int64_t g = 0; g < groups; ++g) {
-    std::vector<int32_t> seen;
-    for (int64_t m = 0; m < members; ++m) {
-      if (result.group[m] != g) continue;
-      std::sort(of_node[m].begin(), of_node[m].end());
-      for (const auto& [s, count] : of_node[m]) {
-        total[m] += count;
-        if (of_state[s] == 0) seen.push_back(s);
-        of_state[s] += count;
-      }
-      total[members + g] += total[m];
-    }
-    std::sort(seen.begin(), seen.end());
-    for (const int32_t s : seen) of_node[members + g].emplace_back(s, std::exchange(of_state[s], 0));
-  }
-
-  EmissionTree tree;
-  tree.states = states;
-  TreeWriter writer(tree);
-  for (int64_t node = 0; node < members + groups; ++node) {
-    const double prior = node < members ? priors_.emission : priors_.group_emission;
-    for (const auto& [s, count] : of_node[node])
-      if (count >= kLeastCount) writer.add(s, count / (total[node] + prior));
-    writer.finish_node();
-  }
-  const double all = std::accumulate(shares_[variable].begin(), shares_[variable].end(), 0.0);
-  for (int32_t s = 0; s < states; ++s)
-    if (shares_[variable][s] > 0) writer.add(s, shares_[variable][s] / all);
-  writer.finish_node(true);
-  return tree;
-}
-
-MixtureParameters MixtureLearner::maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group,
-                                           int64_t groups, const CommonFactors* start) const {
-  MixtureParameters result;
-  result.members = static_cast<int64_t>(statistics.weight.size());
-  result.groups = groups;
-  result.axes = static_cast<int64_t>(space_.axes.size());
-  result.group = group;
-  constexpr double kLeastWeight = 1e-6;
-  const double all = statistics.rows + kLeastWeight * static_cast<double>(result.members);
-  for (const double weight : statistics.weight) result.weight.push_back((weight + kLeastWeight) / all);
-  const std::vector<double> shifts = maximise_means(statistics, result);
-  if (!is_low_rank_) {
-    maximise_covariances(statistics, shifts, result);
-  } else if (start != nullptr) {
-    result.rank = start->rank;
-    for (int64_t m = 0; m < result.members; ++m) {
-      result.factor.insert(result.factor.end(), start->factor.begin(), start->factor.end());
-      result.residual.insert(result.residual.end(), start->residual.begin(), start->residual.end());
-    }
-  } else {
-    maximise_factors(statistics, priors_, pooled_, *parameters_, !statistics.keeps_factors, result);
-  }
-  for (size_t v = 0; v < space_.variables.size(); ++v)
-    result.emissions.push_back(maximise_emission(statistics, v, result));
-  return result;
+  return sum / static_cast<double>(rows.rows);
 }
 
 }  // namespace doppel

@@ -42,8 +42,8 @@ struct MixtureStatistics {
   // Of covariances of low rank (factor_analysers.h): squares [members, axes], products with the factors [members, axes,
   // rank], sums and products of the factors [members, rank (, rank)].
   std::vector<double> square, cross, factor_sum, factor_product;
-  bool keeps_factors = false;  // of several steps, in each of which the factors mean the same
-  std::vector<std::vector<double>> counts;                       // [variables] [dense states, members]
+  bool keeps_factors = false;               // of several steps, in each of which the factors mean the same
+  std::vector<std::vector<double>> counts;  // [variables] [dense states, members]
   std::vector<std::unordered_map<int64_t, double>> rare_counts;  // [variables] by state * members + member
   void scale(double factor);
   void add(const MixtureStatistics& other);  // of the same centre
@@ -64,46 +64,62 @@ struct CommonFactors {
 
 class FactorAnalysers;
 
+// Rows that go through steps of a learner: with their states by descending share, and on the backend's device once that
+// pays. The rows must outlive it.
+class PreparedRows {
+ public:
+  struct Pattern {
+    const RowsOfPattern& rows;
+    std::vector<int32_t> states;                             // [rows, variables] by descending share; -1: never seen
+    mutable std::unique_ptr<PreparedMixtureRows> on_device;  // made when first wanted
+  };
+  int64_t rows = 0;
+  std::vector<Pattern> patterns;
+};
+
 class MixtureLearner {
  public:
-  // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents, or where covariances
-  // are of low rank their variances [axes].
+  // shares [variables][states] of the table; pooled [axes, axes] covariance of the table's latents, or where
+  // covariances are of low rank their variances [axes].
   MixtureLearner(const MixtureSpace& space, const Backend& backend, MixturePriors priors,
                  std::vector<std::vector<double>> shares, std::vector<double> pooled, bool is_low_rank = false);
   ~MixtureLearner();
 
+  PreparedRows prepare(const RowsByPattern& rows) const;
   // Of rows that belong to one member each, [rows in the order of their patterns].
-  MixtureStatistics count(const RowsByPattern& rows, const std::vector<int32_t>& member_of_row, int64_t members) const;
+  MixtureStatistics count(const PreparedRows& rows, const std::vector<int32_t>& member_of_row, int64_t members) const;
   // The parameters that `expect` and `log_likelihood` use from now on.
   void set(std::shared_ptr<const MixtureParameters> parameters);
   // centre: of the statistics, to be added to those of other steps; the parameters' own means where empty. `use` is
   // replaced where it is not null.
-  MixtureStatistics expect(const RowsByPattern& rows, const std::vector<double>& centre = {}, MemberUse* use = nullptr);
-  double log_likelihood(const RowsByPattern& rows);  // mean of the rows, in nats
+  MixtureStatistics expect(const PreparedRows& rows, const std::vector<double>& centre = {}, MemberUse* use = nullptr);
+  double log_likelihood(const PreparedRows& rows);  // mean of the rows, in nats
   // Where covariances are of low rank, by what the parameters set make of the rows; `start`, where they are of no step
   // of expectation: the covariance of all members.
   MixtureParameters maximise(const MixtureStatistics& statistics, const std::vector<int32_t>& group, int64_t groups,
                              const CommonFactors* start = nullptr) const;
 
  private:
-  struct PreparedPattern;
+  struct PatternParameters;
 
   MixtureStatistics empty_statistics(int64_t members, int64_t rank) const;
   int32_t dense_states(size_t variable, int64_t members) const;
+  bool has_rare_states(int64_t members) const;
+  MixtureCounts counts_of(MixtureStatistics& statistics) const;
   void prepare_emissions();
-  PreparedPattern& prepare(const RowsOfPattern& pattern);
-  // A row's parts in members.
-  void add_states(const int32_t* states, std::span<const int32_t> member, std::span<const float> share,
-                  MixtureStatistics& statistics) const;
-  void add_row(const MixtureRows& rows, const Responsibilities& found, int64_t row,
-               MixtureStatistics& statistics) const;
-  // Rows' parts in members.
-  void add_latents(const PreparedPattern& prepared, const MixtureRows& rows, const Responsibilities& found,
-                   MixtureStatistics& statistics) const;
-  void add_whole(const RowsOfPattern& pattern, std::span<const int32_t> member_of_row,
-                 MixtureStatistics& statistics) const;
+  const PatternParameters& parameters_of(const RowsOfPattern& pattern);
+  void add_rare(const PreparedRows::Pattern& pattern, int64_t first, const Responsibilities& shares,
+                MixtureStatistics& statistics) const;
+  void add_whole(const RowsOfPattern& pattern, const Responsibilities& whole, MixtureStatistics& statistics) const;
+  // Of a pattern's rows: log_density is replaced, `shares` likewise unless null.
+  void expect_pattern(const PreparedRows::Pattern& pattern, std::vector<double>& log_density, const MixtureSums* sums,
+                      Responsibilities* shares);
+  void add_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density, MixtureStatistics& statistics,
+                Responsibilities* shares);
   template <class Consume>
-  void for_chunks(const RowsByPattern& rows, Consume consume);
+  void for_factor_rows(const PreparedRows::Pattern& pattern, Consume consume) const;
+  void add_factor_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
+                       MixtureStatistics& statistics) const;
   // Returns the means' shift [members, axes] from the statistics' centre.
   std::vector<double> maximise_means(const MixtureStatistics& statistics, MixtureParameters& result) const;
   void maximise_covariances(const MixtureStatistics& statistics, const std::vector<double>& shifts,
@@ -120,7 +136,7 @@ class MixtureLearner {
   std::vector<std::vector<int32_t>> dense_of_state_;  // [variables] [states]: states by descending share
   std::shared_ptr<const MixtureParameters> parameters_;
   std::vector<std::vector<float>> log_emission_;  // [variables] [dense states, padded]
-  std::unordered_map<std::string, std::unique_ptr<PreparedPattern>> patterns_;
+  std::unordered_map<std::string, std::unique_ptr<PatternParameters>> patterns_;
   std::unique_ptr<const FactorAnalysers> factors_;  // where covariances are of low rank
 };
 

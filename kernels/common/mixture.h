@@ -1,7 +1,7 @@
-// What every backend's responsibilities share: how a row's log densities become them.
+// What every backend's responsibilities share: a row's part in a member, and its log density, of what its members'
+// densities are by the greatest of them.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -9,24 +9,19 @@
 
 namespace doppel {
 
-// Members of one row whose log densities are within kNegligible of the greatest, ascending. None: the row cannot be.
-inline void append_row(const int32_t* member, const float* log_density, int64_t count, Responsibilities& out) {
-  if (count == 0) {
-    out.log_density.push_back(-std::numeric_limits<double>::infinity());
-  } else {
-    const auto begin = static_cast<int64_t>(out.share.size());
-    const float most = *std::max_element(log_density, log_density + count);
-    double sum = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      out.share.push_back(std::exp(log_density[i] - most));
-      sum += static_cast<double>(out.share.back());
-    }
-    for (auto share = out.share.begin() + begin; share != out.share.end(); ++share)
-      *share = static_cast<float>(static_cast<double>(*share) / sum);
-    out.member.insert(out.member.end(), member, member + count);
-    out.log_density.push_back(static_cast<double>(most) + std::log(sum));
-  }
-  out.first.push_back(static_cast<int64_t>(out.share.size()));
+// The row's log density; `sum` is 0 where it has no member.
+inline double log_density_of(float greatest, double sum) {
+  if (sum == 0) return -std::numeric_limits<double>::infinity();
+  return static_cast<double>(greatest) + std::log(sum);
+}
+
+// Those of more rows behind those of others.
+inline void append(const Responsibilities& more, Responsibilities& out) {
+  const int64_t before = out.first.back();
+  for (size_t row = 1; row < more.first.size(); ++row) out.first.push_back(before + more.first[row]);
+  out.member.insert(out.member.end(), more.member.begin(), more.member.end());
+  out.share.insert(out.share.end(), more.share.begin(), more.share.end());
+  out.log_density.insert(out.log_density.end(), more.log_density.begin(), more.log_density.end());
 }
 
 }  // namespace doppel

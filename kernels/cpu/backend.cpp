@@ -42,17 +42,13 @@ class CpuBackend : public Backend {
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return symmetric_eigen_on_cpu(matrix, order);
   }
-  void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    find_responsibilities_on_cpu(density, rows, out);
+  std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
+                                                            int32_t latents) const override {
+    return prepare_mixture_rows_on_cpu(rows, variables, latents);
   }
   void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                              Responsibilities& out) const override {
     find_responsibilities_on_cpu(density, rows, out);
-  }
-  void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
-                   const MixtureMoments& moments) const override {
-    add_moments_on_cpu(latents, shares, moments);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     return nearest_distances_on_cpu(queries, references);

@@ -7,13 +7,22 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/common/mixture.h"
+#include "kernels/cpu/sample_table.h"
 
 #define DOPPEL_SIMD
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/mixture.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "kernels/common/math.h"
+#include "kernels/common/mixture.h"
+
+// The others lack fma or are narrower.
+#define DOPPEL_HAS_LANES (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON)
+#if DOPPEL_HAS_LANES
+#include "kernels/cpu/highway_lanes-inl.h"
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace doppel {
@@ -34,9 +43,11 @@ void log_densities_of_rows(const MixtureDensity& density, const int32_t* states,
     for (int row = 0; row < kRows; ++row) sum[row] = hn::LoadU(tag, density.base.data() + member);
     for (int32_t variable = 0; variable < variables; ++variable) {
       const float* table = density.log_emission[variable] + member;
+      const int32_t states_of_variable = density.states[variable];
       for (int row = 0; row < kRows; ++row) {
         const int32_t state = states[row * variables + variable];
-        if (state >= 0) sum[row] = hn::Add(sum[row], hn::LoadU(tag, table + state * padded));
+        if (state >= 0 && state < states_of_variable)
+          sum[row] = hn::Add(sum[row], hn::LoadU(tag, table + state * padded));
       }
     }
     const float* weight = density.whitening.data() + member;
@@ -87,6 +98,17 @@ int64_t choose_near(const float* values, int64_t count, float threshold, int32_t
   return chosen;
 }
 
+// Log densities to densities by the greatest of them, in place; there is room for a vector more.
+void exponentiate(float* values, int64_t count, float most) {
+#if DOPPEL_HAS_LANES
+  using L = HighwayLanes;
+  for (int64_t i = 0; i < count; i += L::kLanes)
+    L::store(exp_below_zero<L>(L::subtract(L::load(values + i), L::set(most))), values + i);
+#else
+  for (int64_t i = 0; i < count; ++i) values[i] = exp_below_zero<PlainLanes>(values[i] - most);
+#endif
+}
+
 float greatest(const float* values, int64_t count) {
   const hn::CappedTag<float, kMemberLanes> tag;
   const auto lanes = static_cast<int64_t>(hn::Lanes(tag));
@@ -105,6 +127,7 @@ namespace {
 
 HWY_EXPORT(log_densities);
 HWY_EXPORT(choose_near);
+HWY_EXPORT(exponentiate);
 HWY_EXPORT(greatest);
 
 constexpr int64_t kTileRows = 32;
@@ -123,9 +146,16 @@ void append_responsibilities(const float* log_densities, int64_t count, int64_t 
     const float* values = log_densities + row * padded;
     const float most = HWY_DYNAMIC_DISPATCH(greatest)(values, padded);
     int64_t chosen = 0;
-    if (most > 0.5f * kNoDensity)
+    if (most > 0.5f * kNoDensity) {
       chosen = HWY_DYNAMIC_DISPATCH(choose_near)(values, padded, most - kNegligible, index.data(), near.data());
-    append_row(index.data(), near.data(), chosen, out);
+      HWY_DYNAMIC_DISPATCH(exponentiate)(near.data(), chosen, most);
+    }
+    double sum = 0;
+    for (int64_t i = 0; i < chosen; ++i) sum += static_cast<double>(near[i]);
+    for (int64_t i = 0; i < chosen; ++i) out.share.push_back(static_cast<float>(static_cast<double>(near[i]) / sum));
+    out.member.insert(out.member.end(), index.data(), index.data() + chosen);
+    out.log_density.push_back(log_density_of(most, sum));
+    out.first.push_back(static_cast<int64_t>(out.share.size()));
   }
 }
 

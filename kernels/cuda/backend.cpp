@@ -11,7 +11,7 @@
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/device_group.h"
 #include "kernels/cuda/image_sampler.h"
-#include "kernels/cuda/mixture_moments.h"
+#include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
 #include "kernels/cuda/responsibilities.h"
@@ -92,23 +92,15 @@ class CudaBackend : public Backend {
     CUDA_CHECK(cudaSetDevice(device_));
     return cuda::symmetric_eigen(libraries_, matrix, order);
   }
-  void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    const std::lock_guard lock(mutex_);
-    CUDA_CHECK(cudaSetDevice(device_));
-    cuda::find_responsibilities(libraries_, density, rows, out);
+  std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
+                                                            int32_t latents) const override {
+    return prepare_cuda_mixture_rows(rows, variables, latents, device_);
   }
   void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                              Responsibilities& out) const override {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));
     cuda::find_responsibilities(libraries_, density, rows, out);
-  }
-  void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
-                   const MixtureMoments& moments) const override {
-    const std::lock_guard lock(mutex_);
-    CUDA_CHECK(cudaSetDevice(device_));
-    cuda::add_moments(libraries_, latents, shares, moments);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     const std::lock_guard lock(mutex_);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/common/error.h"
+#include "kernels/common/mixture.h"
 #include "kernels/common/nearest.h"
 
 namespace doppel::cuda {
@@ -18,14 +19,6 @@ struct Part {
 Part part_of(int64_t rows, size_t k, size_t parts) {
   const auto boundary = [&](size_t i) { return rows * static_cast<int64_t>(i) / static_cast<int64_t>(parts); };
   return {boundary(k), boundary(k + 1) - boundary(k)};
-}
-
-void append(const Responsibilities& part, Responsibilities& out) {
-  const int64_t before = out.first.back();
-  for (size_t row = 1; row < part.first.size(); ++row) out.first.push_back(before + part.first[row]);
-  out.member.insert(out.member.end(), part.member.begin(), part.member.end());
-  out.share.insert(out.share.end(), part.share.begin(), part.share.end());
-  out.log_density.insert(out.log_density.end(), part.log_density.begin(), part.log_density.end());
 }
 
 class DeviceGroup : public Backend {
@@ -67,18 +60,22 @@ class DeviceGroup : public Backend {
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return first().symmetric_eigen(matrix, order);
   }
-  void find_responsibilities(const MixtureDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    share_out(density, density.variables, rows, out);
+  // Sums are by the order of rows.
+  std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
+                                                            int32_t latents) const override {
+    return first().prepare_mixture_rows(rows, variables, latents);
   }
   void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                              Responsibilities& out) const override {
-    share_out(density, density.states.variables, rows, out);
-  }
-  // One after the other, as sums are by their order.
-  void add_moments(const MixtureLatents& latents, const Responsibilities& shares,
-                   const MixtureMoments& moments) const override {
-    first().add_moments(latents, shares, moments);
+    const auto parts = on_each_device<Responsibilities>(rows.rows, [&](const Backend& device, Part part) {
+      Responsibilities found;
+      const MixtureRows some{part.rows, rows.states + part.first * density.states.variables,
+                             rows.latents + part.first * density.latents};
+      device.find_responsibilities(density, some, found);
+      return found;
+    });
+    out.clear();
+    for (const Responsibilities& part : parts) append(part, out);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     check_nearest(queries, references);
@@ -108,19 +105,6 @@ class DeviceGroup : public Backend {
     throw UsageError("cuda:" + std::to_string(one.number) + " (" + one.name +
                      ") and cuda:" + std::to_string(other->number) + " (" + other->name +
                      ") are of two kinds, which round a network's sums differently: name devices of one kind");
-  }
-
-  template <class Density>
-  void share_out(const Density& density, int32_t variables, const MixtureRows& rows, Responsibilities& out) const {
-    const auto parts = on_each_device<Responsibilities>(rows.rows, [&](const Backend& device, Part part) {
-      Responsibilities found;
-      const MixtureRows some{part.rows, rows.states + part.first * variables,
-                             rows.latents + part.first * density.latents};
-      device.find_responsibilities(density, some, found);
-      return found;
-    });
-    out.clear();
-    for (const Responsibilities& part : parts) append(part, out);
   }
 
   // What take(device, part) gives for each device's part of rows, in the order of rows. Throws what the first of them

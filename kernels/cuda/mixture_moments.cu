@@ -2,9 +2,9 @@
 // the member's centre and of the offsets' products. To the CPU's bits: in double, unfused, each sum in the order of
 // rows.
 //
-// in    rows' latents [rows, present]; entries (row, share, member) sorted by member; of each member that has any its
-//       centre and, where latents are absent, its mean and the matrices that give those (mixture_moments.h)
-// out   moments [used members, A (A + 3) / 2] of A axes, which hold sums already
+// in    rows' latents, in blocks of 8 rows; entries sorted by member; of each member its centre and, where latents are
+//       absent, its mean and the matrices that give those (mixture_moments.h)
+// out   moments [members, A (A + 3) / 2] of A axes, which hold sums already
 // limit A up to kMostMomentAxes, any number of entries and members
 //
 // offsets_kernel: up to 32 lanes of a warp have an entry, as many as it has latents present or absent. Where some are
@@ -30,16 +30,16 @@ constexpr unsigned kMostBlocks = 65535;
 constexpr int kMostEach = 8;      // moments of a thread
 constexpr int kTileEntries = 32;  // at most
 
-// offset: of the entry, after its leading 1. shared [2, present]: of the entry, for latents from the mean, and
-// whitened. Without an entry, only the warp's barriers.
-__device__ __forceinline__ void find_absent(const OffsetArguments& a, bool has_entry, int64_t place, int lane,
+// latents: of the entry's row, kDensityRows apart. offset: of the entry, after its leading 1. shared [2, present]: of
+// the entry, for latents from the mean, and whitened. Without an entry, only the warp's barriers.
+__device__ __forceinline__ void find_absent(const OffsetArguments& a, bool has_entry, int64_t member, int lane,
                                             const float* latents, double* shared, double* offset) {
   const int here = has_entry ? a.present : 0, gone = has_entry ? a.absent : 0, axes = here + gone;
-  const double* mean = a.mean + place * axes;
-  const double* inverse = a.inverse + place * here * here;
+  const double* mean = a.mean + member * axes;
+  const double* inverse = a.inverse + member * here * here;
   double* white = shared + here;
   for (int i = lane; i < here; i += a.lanes) {
-    const double from_mean = static_cast<double>(__ldg(latents + i)) - __ldg(mean + i);
+    const double from_mean = static_cast<double>(__ldg(latents + i * kDensityRows)) - __ldg(mean + i);
     shared[i] = from_mean;
   }
   __syncwarp();
@@ -49,8 +49,8 @@ __device__ __forceinline__ void find_absent(const OffsetArguments& a, bool has_e
     white[i] = sum;
   }
   __syncwarp();
-  const double* regression = a.regression + place * here * gone;
-  const double* centre = a.centre + place * axes;
+  const double* regression = a.regression + member * here * gone;
+  const double* centre = a.centre + member * axes;
   for (int i = lane; i < gone; i += a.lanes) {
     double sum = __ldg(mean + here + i);
     for (int j = 0; j < here; ++j) sum += white[j] * __ldg(regression + static_cast<int64_t>(j) * gone + i);
@@ -67,15 +67,16 @@ __global__ void __launch_bounds__(kOffsetThreads) offsets_kernel(const OffsetArg
        first += static_cast<int64_t>(gridDim.x) * of_block) {
     const int64_t entry = first + in_block;
     const bool has_entry = entry < a.entries;
-    const int64_t place = has_entry ? __ldg(a.place + entry) : 0, row = has_entry ? __ldg(a.row + entry) : 0;
-    const float* latents = a.latents + row * a.present;
-    const double* centre = a.centre + place * axes;
+    const int64_t member = has_entry ? __ldg(a.member + a.first_entry + entry) : 0;
+    const int64_t row = has_entry ? __ldg(&a.entry[a.first_entry + entry].row) : 0;
+    const float* latents = a.latents + row / kDensityRows * a.present * kDensityRows + row % kDensityRows;
+    const double* centre = a.centre + member * axes;
     double* offset = a.offset + entry * a.stride;
     for (int i = lane; i < a.present && has_entry; i += a.lanes)
-      offset[1 + __ldg(a.axis + i)] = static_cast<double>(__ldg(latents + i)) - __ldg(centre + i);
+      offset[1 + __ldg(a.axis + i)] = static_cast<double>(__ldg(latents + i * kDensityRows)) - __ldg(centre + i);
     if (has_entry && lane == 0) offset[0] = 1;
     if (has_entry && lane == 0 && 1 + axes < a.stride) offset[1 + axes] = 0;
-    if (a.absent > 0) find_absent(a, has_entry, place, lane, latents, shared + in_block * 2 * a.present, offset + 1);
+    if (a.absent > 0) find_absent(a, has_entry, member, lane, latents, shared + in_block * 2 * a.present, offset + 1);
   }
 }
 
@@ -96,6 +97,11 @@ __global__ void __launch_bounds__(kMomentThreads) moments_kernel(const MomentArg
   const auto* weighted = reinterpret_cast<const double*>(weighted_tile);
   double* moments = a.moments + static_cast<int64_t>(blockIdx.x) * a.packed;
   const int64_t begin = static_cast<int64_t>(blockIdx.y) * threads * kEach + thread;
+  // Of the member's entries those worked on, counted from the first of these.
+  const int of_member = __ldg(a.first + blockIdx.x) - a.first_entry,
+            of_next = __ldg(a.first + blockIdx.x + 1) - a.first_entry;
+  const int first = of_member > 0 ? of_member : 0, end = of_next < a.entries ? of_next : a.entries;
+  if (first >= end) return;
   int axis[kEach], other[kEach];  // places in an entry's offsets; past the last moment, of the leading 1
   double sum[kEach];
 #pragma unroll
@@ -107,14 +113,13 @@ __global__ void __launch_bounds__(kMomentThreads) moments_kernel(const MomentArg
     other[k] = is_one ? static_cast<int>(moment - static_cast<int64_t>(i) * (i + 3) / 2) : 0;
     sum[k] = is_one ? moments[moment] : 0;
   }
-  const int64_t end = __ldg(a.first + blockIdx.x + 1);
-  for (int64_t entry = __ldg(a.first + blockIdx.x); entry < end; entry += tile_entries) {
-    const int count = static_cast<int>(end - entry < tile_entries ? end - entry : tile_entries);
-    const auto* from = reinterpret_cast<const double2*>(a.offset + entry * a.stride);
+  for (int entry = first; entry < end; entry += tile_entries) {
+    const int count = end - entry < tile_entries ? end - entry : tile_entries;
+    const auto* from = reinterpret_cast<const double2*>(a.offset + static_cast<int64_t>(entry) * a.stride);
     __syncthreads();
     for (int i = thread; i < count * pairs; i += threads) {
       const double2 two = __ldg(from + i);
-      const auto share = static_cast<double>(__ldg(a.share + entry + i / pairs));
+      const auto share = static_cast<double>(__ldg(&a.entry[a.first_entry + entry + i / pairs].share));
       const double2 both = make_double2(share * two.x, share * two.y);
       tile[i] = two;
       weighted_tile[i] = both;
@@ -134,7 +139,7 @@ __global__ void __launch_bounds__(kMomentThreads) moments_kernel(const MomentArg
 
 void find_offsets(const OffsetArguments& arguments, cudaStream_t stream) {
   const int of_block = kOffsetThreads / arguments.lanes;
-  const int64_t blocks = (arguments.entries + of_block - 1) / of_block;
+  const int64_t blocks = (int64_t{arguments.entries} + of_block - 1) / of_block;
   const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
   const size_t shared = arguments.absent > 0 ? static_cast<size_t>(of_block * 2 * arguments.present) : 0;
   CUDA_LAUNCH(offsets_kernel, grid, dim3(kOffsetThreads), shared * sizeof(double), stream, arguments);
@@ -148,11 +153,12 @@ void sum_moments(const MomentArguments& arguments, cudaStream_t stream) {
   const size_t shared = entry_bytes * static_cast<size_t>(tile_entries);
   if (packed <= kMomentThreads) {
     const dim3 block(static_cast<unsigned>((packed + kWarp - 1) / kWarp * kWarp));
-    CUDA_LAUNCH(moments_kernel<1>, dim3(static_cast<unsigned>(arguments.used)), block, shared, stream, arguments,
+    CUDA_LAUNCH(moments_kernel<1>, dim3(static_cast<unsigned>(arguments.members)), block, shared, stream, arguments,
                 tile_entries);
   } else {
     constexpr int64_t kOfBlock = kMomentThreads * kMostEach;
-    const dim3 grid(static_cast<unsigned>(arguments.used), static_cast<unsigned>((packed + kOfBlock - 1) / kOfBlock));
+    const dim3 grid(static_cast<unsigned>(arguments.members),
+                    static_cast<unsigned>((packed + kOfBlock - 1) / kOfBlock));
     CUDA_LAUNCH(moments_kernel<kMostEach>, grid, dim3(kMomentThreads), shared, stream, arguments, tile_entries);
   }
 }

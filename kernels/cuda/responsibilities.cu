@@ -1,8 +1,8 @@
 // Log densities of rows under every member of a mixture, and which members of a row are near its greatest.
 //
 // in    parameters with the member fastest; rows in blocks of 8 with the row fastest (responsibilities.h)
-// out   log densities [rows, padded members]; of each row the members near the greatest, ascending, with theirs
-// limit any number of rows and members, padded to 16; any number of variables and latents
+// out   log densities [rows, padded members]; of each row the members near the greatest, ascending, with its parts in
+// them limit any number of rows and members, padded to 16; any number of variables and latents
 //
 // Log densities: a thread has one member and eight rows, so that a parameter is loaded once for them, and in the CPU's
 // order of operations. Neighbouring threads have neighbouring members: loads of parameters are coalesced, those of
@@ -13,7 +13,10 @@
 // Near members: a warp has a row, and goes through its log densities twice: for the greatest, and for those near it,
 // whose places follow from ballots. First they are counted; with the places that follow from the counts, the same pass
 // writes them. 8 bytes a row and member, 12 with the pass again.
-#include "kernels/common/portable.h"
+//
+// Entries: a thread has a row, whose densities by the greatest it adds in their order, in double, as the CPU does.
+// Three passes over a row's few members: 20 bytes and 20 flop each, bound by latency.
+#include "kernels/common/math.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sums.cuh"
 
@@ -23,7 +26,7 @@ namespace {
 using Lanes = PlainLanes;
 
 constexpr unsigned kMostBlocks = 65535;
-constexpr int kNearThreads = 256;
+constexpr int kNearThreads = 256, kEntryThreads = 256;
 constexpr int kResidentDensityBlocks = 8;  // 64 registers a thread
 
 template <class Four, class Number>
@@ -46,9 +49,10 @@ __global__ void __launch_bounds__(kDensityThreads, kResidentDensityBlocks)
       int state[kDensityRows];
       load_rows(reinterpret_cast<const int4*>(a.states) + (block * a.variables + v) * 2, state);
       const float* table = a.emission + __ldg(a.first + v) + member;
+      const int states = __ldg(a.state_count + v);
 #pragma unroll
       for (int r = 0; r < kDensityRows; ++r)
-        if (state[r] >= 0) sum[r] = sum[r] + __ldg(table + state[r] * a.padded);
+        if (state[r] >= 0 && state[r] < states) sum[r] = sum[r] + __ldg(table + state[r] * a.padded);
     }
     const float* weight = a.whitening + member;
     const auto* latents = reinterpret_cast<const float4*>(a.latent) + block * a.latents * 2;
@@ -97,7 +101,28 @@ __global__ void __launch_bounds__(kNearThreads) near_members_kernel(const NearAr
       count += __popc(near);
     }
     if (lane == 0) a.count[row] = count;
+    if (lane == 0 && row == 0) a.count[a.rows] = 0;
   }
+}
+
+__global__ void __launch_bounds__(kEntryThreads) entries_kernel(const ShareArguments a) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kEntryThreads + threadIdx.x;
+  if (row >= a.rows) return;
+  const int first = __ldg(a.first + row), end = __ldg(a.first + row + 1);
+  float greatest = first < end ? __ldg(a.value + first) : 0;
+  for (int e = first + 1; e < end; ++e) greatest = fmaxf(greatest, __ldg(a.value + e));
+  double sum = 0;
+  for (int e = first; e < end; ++e) {
+    const float density = portable::exp_below_zero<Lanes>(__ldg(a.value + e) - greatest);
+    sum += static_cast<double>(density);
+  }
+  for (int e = first; e < end; ++e) {
+    const float density = portable::exp_below_zero<Lanes>(__ldg(a.value + e) - greatest);
+    const auto share = static_cast<float>(static_cast<double>(density) / sum);
+    a.entry[e] = Entry{static_cast<int32_t>(a.first_row + row), share};
+  }
+  a.greatest[row] = greatest;
+  a.sum[row] = sum;
 }
 
 unsigned at_most(int64_t count) {
@@ -116,6 +141,11 @@ void find_near_members(const NearArguments& arguments, cudaStream_t stream) {
   constexpr int kRows = kNearThreads / kWarp;
   const dim3 grid(at_most((arguments.rows + kRows - 1) / kRows));
   CUDA_LAUNCH(near_members_kernel, grid, dim3(kNearThreads), 0, stream, arguments);
+}
+
+void find_entries(const ShareArguments& arguments, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>((arguments.rows + kEntryThreads - 1) / kEntryThreads));
+  CUDA_LAUNCH(entries_kernel, grid, dim3(kEntryThreads), 0, stream, arguments);
 }
 
 }  // namespace doppel::cuda

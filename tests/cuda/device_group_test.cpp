@@ -4,9 +4,8 @@
 #include "kernels/common/error.h"
 #include "tests/cuda/device_under_test.h"
 #include "tests/kernels/decoder_cases.h"
-#include "tests/kernels/density_cases.h"
+#include "tests/kernels/expectation_cases.h"
 #include "tests/kernels/factor_cases.h"
-#include "tests/kernels/moment_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/points.h"
 #include "tests/kernels/sampler_cases.h"
@@ -74,27 +73,13 @@ TEST_P(CudaGroup, ImagesOfEachDeviceAreTheSame) {
   }
 }
 
-TEST_P(CudaGroup, ResponsibilitiesAreThoseOfOneDevice) {
-  for (const int64_t rows : {0, 1, 2, 3, 100}) {
-    const DensityCase made = random_density({.rows = rows}, 1);
-    Responsibilities found, of_one;
-    found.member = {7};  // is replaced
-    group().find_responsibilities(made.density, made.rows, found);
-    one().find_responsibilities(made.density, made.rows, of_one);
-    EXPECT_EQ(found.first.size(), size_t(rows) + 1);
-    expect_same(found, of_one);
-  }
-}
-
 TEST_P(CudaGroup, ResponsibilitiesOfFactorAnalysersAreByTheirDefinition) {
   expect_definition(group(), {.rows = 31}, 1);
 }
 
-TEST_P(CudaGroup, MomentsAreTheCpus) {
-  const MomentCase made = random_moments({.present = 3, .absent = 2}, 1);
-  const Moments found = made.add_by(group()), of_cpu = made.add_by(*make_backend("cpu"));
-  EXPECT_EQ(found.sum, of_cpu.sum);
-  EXPECT_EQ(found.product, of_cpu.product);
+TEST_P(CudaGroup, StepsOfMixturesAreTheirDefinition) {
+  const ExpectationCase made = random_expectation({}, 1);
+  expect_definition(made, made.expect_by(*group().prepare_mixture_rows(made.of_density.rows, 3, 4)));
 }
 
 TEST_P(CudaGroup, NearestRowsAreTheCpus) {

@@ -162,7 +162,7 @@ TEST(FactorAnalysers, ExpectationsAreThoseOfTheDefinition) {
     const Case made = make_case(members, 300);
     MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(kAxes, 1), true);
     learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-    const MixtureStatistics found = learner.expect(made.rows);
+    const MixtureStatistics found = learner.expect(learner.prepare(made.rows));
     const NaiveSums expected = naive(made);
     // Log densities are in float: 1e-6 of numbers of some tens; responsibilities below e^-12 are left out.
     EXPECT_NEAR(found.log_likelihood, expected.log_likelihood, 1e-5 * std::abs(expected.log_likelihood));
@@ -182,11 +182,11 @@ TEST(FactorAnalysers, WithoutPriorsTheLikelihoodRises) {
     MixtureLearner learner(made.space, cpu(), no_priors(), made.shares, std::vector<double>(kAxes, 1), true);
     const double first = [&] {
       learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-      return learner.expect(made.rows).log_likelihood;
+      return learner.expect(learner.prepare(made.rows)).log_likelihood;
     }();
     double last = first;
     for (int iteration = 0; iteration < 15; ++iteration) {
-      MixtureStatistics statistics = learner.expect(made.rows);
+      MixtureStatistics statistics = learner.expect(learner.prepare(made.rows));
       statistics.keeps_factors = keeps_factors;
       EXPECT_GT(statistics.log_likelihood, last - 1e-2) << iteration;
       last = statistics.log_likelihood;
@@ -205,7 +205,7 @@ TEST(FactorAnalysers, BothKindsOfStepsEndAtTheSameLikelihood) {
     MixtureLearner learner(made.space, cpu(), no_priors(), made.shares, std::vector<double>(kAxes, 1), true);
     for (int iteration = 0; iteration < 400; ++iteration) {
       learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-      MixtureStatistics statistics = learner.expect(made.rows);
+      MixtureStatistics statistics = learner.expect(learner.prepare(made.rows));
       statistics.keeps_factors = keeps_factors;
       ends[keeps_factors] = statistics.log_likelihood;
       made.parameters = learner.maximise(statistics, made.parameters.group, made.parameters.groups);
@@ -218,11 +218,12 @@ TEST(FactorAnalysers, StatisticsAboutAnotherCentreAreTheSameSums) {
   const Case made = make_case(3, 300);
   MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(kAxes, 1), true);
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-  MixtureStatistics about_means = learner.expect(made.rows);
+  MixtureStatistics about_means = learner.expect(learner.prepare(made.rows));
   about_means.keeps_factors = true;
   const MixtureParameters own = learner.maximise(about_means, made.parameters.group, 2);
   const std::vector<double> centre(3 * kAxes, 0.7);
-  const MixtureParameters other = learner.maximise(learner.expect(made.rows, centre), made.parameters.group, 2);
+  const MixtureParameters other =
+      learner.maximise(learner.expect(learner.prepare(made.rows), centre), made.parameters.group, 2);
   // Sums over some hundred rows are in float.
   expect_near(own.mean, other.mean, 2e-6, "mean");
   expect_near(own.factor, other.factor, 2e-6, "factor");
@@ -239,7 +240,7 @@ TEST(FactorAnalysers, WithoutRowsMembersTendToTheirGroup) {
     std::copy_n(p.residual.begin(), kAxes, p.residual.begin() + m * kAxes);
   }
   learner.set(std::make_shared<const MixtureParameters>(p));
-  MixtureStatistics statistics = learner.expect(made.rows);
+  MixtureStatistics statistics = learner.expect(learner.prepare(made.rows));
   statistics.scale(1e-12);
   for (double& weight : statistics.weight) weight = 1e9;  // of the group: its own covariance is all that is expected
   for (auto* values : {&statistics.square, &statistics.cross, &statistics.factor_product})

@@ -58,12 +58,13 @@ struct Clusters {
   // Of the rows, after iterations from these members; swaps within the third of them.
   double log_likelihood_from(const std::vector<int32_t>& member, bool swaps, int64_t& swapped) const {
     std::vector<int32_t> group(kClusters);
-    MixtureParameters parameters = learner->maximise(learner->count(rows, member, kClusters), group, 1);
+    MixtureParameters parameters =
+        learner->maximise(learner->count(learner->prepare(rows), member, kClusters), group, 1);
     swapped = 0;
     for (int iteration = 0; iteration < 12; ++iteration) {
       learner->set(std::make_shared<const MixtureParameters>(parameters));
       MemberUse use;
-      MixtureStatistics statistics = learner->expect(rows, {}, &use);
+      MixtureStatistics statistics = learner->expect(learner->prepare(rows), {}, &use);
       if (swaps && iteration == 2) swapped = swapper->swap(use, statistics, group);
       parameters = learner->maximise(statistics, group, 1);
       double weights = 0;
@@ -71,7 +72,7 @@ struct Clusters {
       EXPECT_NEAR(weights, 1, 1e-6) << iteration;
     }
     learner->set(std::make_shared<const MixtureParameters>(parameters));
-    return learner->log_likelihood(rows);
+    return learner->log_likelihood(learner->prepare(rows));
   }
 
   MixtureSpace space;

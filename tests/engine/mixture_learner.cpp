@@ -135,7 +135,7 @@ TEST(MixtureLearner, ExpectationsAreThoseOfTheDefinition) {
   MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(9));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
   MemberUse use;
-  const MixtureStatistics statistics = learner.expect(made.rows, {}, &use);
+  const MixtureStatistics statistics = learner.expect(learner.prepare(made.rows), {}, &use);
   double log_likelihood = 0, counts = 0;
   std::vector<double> missed(3);
   size_t number = 0;
@@ -184,7 +184,7 @@ TEST(MixtureLearner, WithoutPriorsTheLikelihoodRises) {
   double last = -INFINITY;
   for (int iteration = 0; iteration < 15; ++iteration) {
     learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-    const MixtureStatistics statistics = learner.expect(made.rows);
+    const MixtureStatistics statistics = learner.expect(learner.prepare(made.rows));
     EXPECT_GT(statistics.log_likelihood, last - 1e-3) << iteration;
     last = statistics.log_likelihood;
     made.parameters = learner.maximise(statistics, made.parameters.group, made.parameters.groups);
@@ -195,7 +195,7 @@ TEST(MixtureLearner, ProbabilitiesSumToOne) {
   Case made = make_case(50);
   MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(9, 0.1));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-  const MixtureParameters next = learner.maximise(learner.expect(made.rows), made.parameters.group, 2);
+  const MixtureParameters next = learner.maximise(learner.expect(learner.prepare(made.rows)), made.parameters.group, 2);
   EXPECT_NEAR(std::accumulate(next.weight.begin(), next.weight.end(), 0.0), 1, 1e-6);
   for (size_t v = 0; v < 2; ++v)
     for (int64_t node = 0; node < next.nodes(); ++node) {
@@ -208,9 +208,10 @@ TEST(MixtureLearner, StatisticsAboutAnotherCentreAreTheSameSums) {
   const Case made = make_case(40);
   MixtureLearner learner(made.space, cpu(), {}, made.shares, std::vector<double>(9, 0.1));
   learner.set(std::make_shared<const MixtureParameters>(made.parameters));
-  const MixtureParameters own = learner.maximise(learner.expect(made.rows), made.parameters.group, 2);
+  const MixtureParameters own = learner.maximise(learner.expect(learner.prepare(made.rows)), made.parameters.group, 2);
   std::vector<double> centre(9, 0.7);
-  const MixtureParameters other = learner.maximise(learner.expect(made.rows, centre), made.parameters.group, 2);
+  const MixtureParameters other =
+      learner.maximise(learner.expect(learner.prepare(made.rows), centre), made.parameters.group, 2);
   for (size_t i = 0; i < own.mean.size(); ++i) EXPECT_NEAR(own.mean[i], other.mean[i], 1e-9);
   for (size_t i = 0; i < own.covariance.size(); ++i) EXPECT_NEAR(own.covariance[i], other.covariance[i], 1e-9);
 }

@@ -69,7 +69,8 @@ struct Case {
     std::vector<int32_t> member(count_rows(sample.training));
     for (size_t i = 0; i < member.size(); ++i) member[i] = static_cast<int32_t>(i);
     const auto members = static_cast<int64_t>(member.size());
-    return learner.maximise(learner.count(sample.training, member, members), std::vector<int32_t>(member.size()), 1);
+    return learner.maximise(learner.count(learner.prepare(sample.training), member, members),
+                            std::vector<int32_t>(member.size()), 1);
   }
 
   // Rows of the mixture's recipe, as `generate` makes them.

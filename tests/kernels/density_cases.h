@@ -25,7 +25,8 @@ struct DensityCase {
   MixtureRows rows;
 };
 
-// Variable v has v + 2 states, the last of which the last variable's rows never have under any member.
+// Variable v has v + 2 states, the last of which the last variable's rows never have under any member. Rows have states
+// before the first and after the last, too.
 inline DensityCase random_density(const DensityShape& shape, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::normal_distribution<float> normal;
@@ -46,12 +47,15 @@ inline DensityCase random_density(const DensityShape& shape, uint64_t seed) {
       append(table, 0, [&] { return never ? kNoDensity : -2 * std::abs(normal(random)); });
     }
   }
-  for (const std::vector<float>& table : made.emission) density.log_emission.push_back(table.data());
+  for (const std::vector<float>& table : made.emission) {
+    density.states.push_back(static_cast<int32_t>(static_cast<int64_t>(table.size()) / padded));
+    density.log_emission.push_back(table.data());
+  }
   for (int32_t i = 0; i < shape.latents; ++i)
     for (int32_t j = -1; j <= i; ++j) append(density.whitening, 0, [&] { return normal(random) + (i == j ? 2 : 0); });
   for (int64_t row = 0; row < shape.rows; ++row) {
     for (int32_t v = 0; v < shape.variables; ++v)
-      made.state.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(v + 3)) - 1);
+      made.state.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(v + 4)) - 1);
     for (int32_t j = 0; j < shape.latents; ++j) made.latent.push_back(normal(random));
   }
   made.rows = {shape.rows, made.state.data(), made.latent.data()};
@@ -82,7 +86,7 @@ inline NaiveResponsibilities naive_responsibilities(const DensityCase& made, int
     double sum = density.base[size_t(m)];
     for (int32_t v = 0; v < density.variables; ++v) {
       const int32_t state = made.state[size_t(row * density.variables + v)];
-      if (state >= 0) sum += made.emission[size_t(v)][size_t(state * padded + m)];
+      if (state >= 0 && state < density.states[size_t(v)]) sum += made.emission[size_t(v)][size_t(state * padded + m)];
     }
     size_t at = size_t(m);
     for (int32_t i = 0; i < density.latents; ++i) {

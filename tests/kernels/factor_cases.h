@@ -120,7 +120,7 @@ inline double naive_log_density(const FactorCase& made, int64_t row, int64_t m) 
   const MixtureDensity& states = made.states.density;
   double value = states.base[size_t(m)];
   for (int32_t v = 0; v < states.variables; ++v)
-    if (const int32_t state = made.rows.states[row * states.variables + v]; state >= 0)
+    if (const int32_t state = made.rows.states[row * states.variables + v]; state >= 0 && state < states.states[size_t(v)])
       value += made.states.emission[size_t(v)][size_t(state * padded_members(states.members) + m)];
   std::vector<int64_t> here;
   for (int64_t j = 0; j < latents; ++j)

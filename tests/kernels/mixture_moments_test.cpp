@@ -1,4 +1,4 @@
-// Moments of a mixture's members on the CPU; tests/cuda has the same cases.
+// Moments of a mixture's members on the CPU.
 #include "tests/kernels/moment_cases.h"
 
 namespace doppel {
@@ -6,7 +6,7 @@ namespace {
 
 void expect_of_cpu(const MomentShape& shape, uint64_t seed) {
   const MomentCase made = random_moments(shape, seed);
-  expect_definition(made, made.add_by(*make_backend("cpu")));
+  expect_definition(made, made.add_on_cpu());
 }
 
 TEST(MixtureMoments, EveryNumberOfRowsAndMembers) {

@@ -10,7 +10,6 @@
 #include <random>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/mixture.h"
 
 namespace doppel {
@@ -34,9 +33,9 @@ struct MomentCase {
   MixtureLatents latents;
   Moments before;
 
-  Moments add_by(const Backend& backend) const {
+  Moments add_on_cpu() const {
     Moments moments = before;
-    backend.add_moments(latents, shares, {moments.sum.data(), moments.product.data()});
+    add_moments_on_cpu(latents, shares, {moments.sum.data(), moments.product.data()});
     return moments;
   }
 };

@@ -8,15 +8,14 @@
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
-#include "kernels/cuda/mixture_moments.h"
+#include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/trainer.h"
 #include "tests/cuda/device_under_test.h"
 #include "tests/kernels/decoder_cases.h"
-#include "tests/kernels/density_cases.h"
+#include "tests/kernels/expectation_cases.h"
 #include "tests/kernels/factor_cases.h"
-#include "tests/kernels/moment_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/training_cases.h"
@@ -95,21 +94,6 @@ TEST(CudaPipeline, ManyPiecesOfADecoderGiveTheSameBytes) {
   expect_same_rows(*pieces, *backend->prepare_table_decoder(decoder), decoder.table);
 }
 
-TEST(CudaPipeline, ResponsibilitiesOfFewRowsAtATimeAreTheSame) {
-  const auto backend = make_backend_under_test("Random");
-  const DensityCase made = random_density({.rows = 53}, 1);
-  cuda::Libraries libraries(0);
-  Responsibilities whole, pieces;
-  backend->find_responsibilities(made.density, made.rows, whole);
-  const auto row_bytes = static_cast<size_t>(padded_members(made.density.members)) * sizeof(float);
-  for (size_t rows : {0, 1, 7, 8, 20}) {
-    cuda::find_responsibilities(libraries, made.density, made.rows, pieces, rows * row_bytes);
-    SCOPED_TRACE(std::to_string(rows) + " rows at a time");
-    expect_same(pieces, whole);
-  }
-  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
-}
-
 // Calls run() with less and less of the device's memory until it is too short, which is an error that says so. Nothing
 // stays on the device. Returns how often it ran.
 template <class Run>
@@ -130,26 +114,19 @@ int runs_in_less_memory(size_t most, const Run& run) {
   }
 }
 
-// A row at a time, or some; and as few as the device has memory for, and an error where not even one's fit.
-TEST(CudaPipeline, MomentsOfFewRowsAtATimeAreTheSame) {
+// A block of rows and an entry at a time, or some; and as few as the device has memory for, and an error where not even
+// one's fit.
+TEST(CudaPipeline, StepsOfFewRowsAtATimeAreTheSame) {
   const auto backend = make_backend_under_test("Random");
-  const MomentCase made = random_moments({.rows = 300, .present = 3, .absent = 2}, 1);
-  const Moments whole = made.add_by(*backend);
-  {
-    cuda::Libraries libraries(0);
-    for (const size_t bytes : {0, 1000, 9000}) {
-      Moments pieces = made.before;
-      cuda::add_moments(libraries, made.latents, made.shares, {pieces.sum.data(), pieces.product.data()}, bytes);
-      EXPECT_EQ(pieces.sum, whole.sum) << bytes << " bytes of offsets";
-      EXPECT_EQ(pieces.product, whole.product);
-    }
+  const ExpectationCase made = random_expectation({.rows = 299, .latents = 3, .absent = 2}, 1);
+  const MixtureRows& rows = made.of_density.rows;
+  const Expectation whole = made.expect_by(*backend->prepare_mixture_rows(rows, 3, 3));
+  for (const size_t bytes : {0, 1000, 5000}) {
+    SCOPED_TRACE(std::to_string(bytes) + " bytes");
+    expect_same(made.expect_by(*cuda::prepare_cuda_mixture_rows(rows, 3, 3, 0, bytes, bytes)), whole);
   }
-  const int runs = runs_in_less_memory(size_t{1} << 18, [&] {
-    Moments found = made.before;
-    backend->add_moments(made.latents, made.shares, {found.sum.data(), found.product.data()});
-    EXPECT_EQ(found.sum, whole.sum);
-    EXPECT_EQ(found.product, whole.product);
-  });
+  const int runs = runs_in_less_memory(
+      size_t{1} << 20, [&] { expect_same(made.expect_by(*backend->prepare_mixture_rows(rows, 3, 3)), whole); });
   EXPECT_GT(runs, 6);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
@@ -299,26 +276,6 @@ TEST(CudaPipeline, ACallThatFailsWhileAStepIsRecordedIsAnError) {
     if (call == 0) calls = simt::counts().calls - before;
     simt::options().failing_call = 0;
   }
-  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
-}
-
-// Less memory, fewer rows at a time, the same responsibilities; and an error where not even a row's fit.
-TEST(CudaPipeline, RowsOfResponsibilitiesShrinkToTheDevicesMemory) {
-  const auto backend = make_backend_under_test("Ascending");
-  const DensityCase made = random_density({.rows = 999}, 1);
-  Responsibilities whole, found;
-  uint64_t before = simt::counts().launches;
-  backend->find_responsibilities(made.density, made.rows, whole);
-  const uint64_t launches = simt::counts().launches - before;
-  int whole_ones = 0, in_pieces = 0;
-  runs_in_less_memory(size_t{1} << 20, [&] {
-    before = simt::counts().launches;
-    backend->find_responsibilities(made.density, made.rows, found);
-    ++(simt::counts().launches - before > launches ? in_pieces : whole_ones);
-    expect_same(found, whole);
-  });
-  EXPECT_GT(whole_ones, 0);
-  EXPECT_GT(in_pieces, 3);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

@@ -1,13 +1,19 @@
-// The used subset of cuBLAS and cuSOLVER, under their own names and in their streams' order, on OpenBLAS and LAPACK.
+// The used subset of cuBLAS, cuSOLVER and CUB, under their own names and in their streams' order, on OpenBLAS and
+// LAPACK.
 #include <cblas.h>
 #include <cublas_v2.h>
 #include <cusolverDn.h>
 #include <lapacke.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "kernels/common/bfloat16.h"
+#include "tests/simt/cub.h"
 #include "tests/simt/engine.h"
 
 struct cublasContext {
@@ -54,9 +60,59 @@ cusolverStatus_t solver_status(cudaError_t error) {
   return error == cudaSuccess ? CUSOLVER_STATUS_SUCCESS : CUSOLVER_STATUS_EXECUTION_FAILED;
 }
 
-constexpr size_t kWorkspacePerColumn = 64;  // bytes; any number that a caller can't guess
+constexpr size_t kWorkspacePerColumn = 64, kScratchBytes = 77;  // any numbers that a caller can't guess
 
 }  // namespace
+
+namespace simt {
+
+cudaError_t exclusive_sum(void* scratch, size_t& bytes, const int32_t* values, int32_t* sums, int size,
+                          cudaStream_t stream) {
+  SIMT_CALL(cudaErrorUnknown);
+  const size_t wanted = kScratchBytes + static_cast<size_t>(size);
+  if (scratch == nullptr) return bytes = wanted, cudaSuccess;
+  const size_t of_values = static_cast<size_t>(size) * sizeof(int32_t);
+  if (bytes < wanted || !on_device(scratch, wanted, 1) || !on_device(values, of_values, 1) ||
+      !on_device(sums, of_values, 1))
+    return cudaErrorInvalidValue;
+  return enqueue(stream, [=] {
+    if (!is_still_there(scratch, wanted) || !is_still_there(values, of_values) || !is_still_there(sums, of_values))
+      return;
+    int32_t sum = 0;
+    for (int i = 0; i < size; ++i) sums[i] = std::exchange(sum, sum + values[i]);
+  });
+}
+
+cudaError_t sort_pairs(void* scratch, size_t& bytes, const int32_t* keys, int32_t* sorted_keys, const void* values,
+                       void* sorted_values, size_t value_bytes, int size, int begin_bit, int end_bit,
+                       cudaStream_t stream) {
+  SIMT_CALL(cudaErrorUnknown);
+  const size_t items = static_cast<size_t>(size), wanted = kScratchBytes + items;
+  if (scratch == nullptr) return bytes = wanted, cudaSuccess;
+  const size_t of_keys = items * sizeof(int32_t), of_values = items * value_bytes;
+  if (bytes < wanted || !on_device(scratch, wanted, 1) || !on_device(keys, of_keys, 1) ||
+      !on_device(sorted_keys, of_keys, 1) || !on_device(values, of_values, 1) ||
+      !on_device(sorted_values, of_values, 1))
+    return cudaErrorInvalidValue;
+  return enqueue(stream, [=] {
+    if (!is_still_there(scratch, wanted) || !is_still_there(keys, of_keys) || !is_still_there(sorted_keys, of_keys) ||
+        !is_still_there(values, of_values) || !is_still_there(sorted_values, of_values))
+      return;
+    std::vector<size_t> order(items);
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto bits = [&](size_t i) {
+      return (static_cast<uint32_t>(keys[i]) >> begin_bit) & ((uint64_t{1} << (end_bit - begin_bit)) - 1);
+    };
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bits(a) < bits(b); });
+    for (size_t i = 0; i < items; ++i) {
+      sorted_keys[i] = keys[order[i]];
+      std::memcpy(static_cast<char*>(sorted_values) + i * value_bytes,
+                  static_cast<const char*>(values) + order[i] * value_bytes, value_bytes);
+    }
+  });
+}
+
+}  // namespace simt
 
 extern "C" {
 
