@@ -14,7 +14,8 @@
 // are shown: `of_products`, the iteration's time over that of all four products, and `of_latents`, over that of
 // whitening and moments alone. The latter is no bound where states, not latents, are the work: adult has two latents.
 // `GFLOP/s` are the products' operations in the iteration's time; `%ceiling` is their share of what a square product
-// attains.
+// attains. em/N/cuda is an iteration on a CUDA device where there is one, in time that passes, with the maximisation on
+// the host.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
@@ -29,6 +30,7 @@
 #include "engine/table/profile.h"
 #include "host/readers/reader.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda_backend.h"
 
 namespace doppel {
 namespace {
@@ -143,29 +145,31 @@ std::vector<Product> products_of_states(const Table& table, int64_t members) {
 }
 
 // EM from k-means, so that rows are as sure of their members as in a fit.
-void iterate(benchmark::State& state, const Table& table, int64_t members) {
+void iterate(benchmark::State& state, const Table& table, int64_t members, const Backend& backend, bool is_on_device) {
   constexpr int kWarmUp = 5;
   constexpr int64_t kMembersPerGroup = 8;
   const int64_t groups = std::max<int64_t>(1, members / kMembersPerGroup);
-  const auto cpu = make_backend("cpu");
-  MixtureLearner learner(table.space, *cpu, {}, table.shares, pooled_covariance(table.rows, table.space.axes.size()));
+  MixtureLearner learner(table.space, backend, {}, table.shares,
+                         pooled_covariance(table.rows, table.space.axes.size()));
   const PreparedRows rows = learner.prepare(table.rows);
-  const MixtureStart start = MixtureStarter(table.space, table.rows, *cpu).start(members, groups, 0);
+  const MixtureStart start = MixtureStarter(table.space, table.rows).start(members, groups, 0);
   auto parameters = std::make_shared<const MixtureParameters>(
       learner.maximise(learner.count(rows, start.member, members), start.group, groups));
   const auto step = [&] {
     learner.set(parameters);
-    parameters = std::make_shared<const MixtureParameters>(
-        learner.maximise(learner.expect(rows), parameters->group, groups));
+    parameters =
+        std::make_shared<const MixtureParameters>(learner.maximise(learner.expect(rows), parameters->group, groups));
   };
   for (int i = 0; i < kWarmUp; ++i) step();
   for (auto _ : state) step();
 
-  const Products latents = measure(products_of_latents(table, members));
-  const Products all = latents + measure(products_of_states(table, members));
-  const double step_seconds = roofline::best_seconds(CLOCK_THREAD_CPUTIME_ID, kTries, step);
+  const double step_seconds =
+      roofline::best_seconds(is_on_device ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, kTries, step);
   state.counters["rows/s"] = static_cast<double>(count_rows(table.rows)) / step_seconds;
   state.counters["step_ms"] = 1e3 * step_seconds;
+  if (is_on_device) return;
+  const Products latents = measure(products_of_latents(table, members));
+  const Products all = latents + measure(products_of_states(table, members));
   state.counters["products_ms"] = 1e3 * all.seconds;
   state.counters["latents_ms"] = 1e3 * latents.seconds;
   state.counters["of_products"] = step_seconds / all.seconds;
@@ -183,10 +187,18 @@ int run(int argc, char** argv) {
   std::printf("%lld rows in %zu patterns, %zu variables of %lld states, %zu latents; square product %.0f GFLOP/s\n",
               static_cast<long long>(count_rows(table.rows)), table.rows.size(), table.space.variables.size(),
               static_cast<long long>(table.states), table.space.axes.size(), 1e-9 * product_flops());
-  for (const int64_t members : {128, 512})
-    benchmark::RegisterBenchmark(("em/" + std::to_string(members)).c_str(), [&table, members](benchmark::State& state) {
-      iterate(state, table, members);
-    })->Unit(benchmark::kMillisecond);
+  std::vector<std::string> names{"cpu"};
+  if (cuda_devices() > 0) names.push_back("cuda");
+  for (const std::string& name : names) {
+    const std::shared_ptr<const Backend> backend = make_backend(name);
+    const bool is_on_device = name != "cpu";
+    for (const int64_t members : {128, 512})
+      benchmark::RegisterBenchmark(("em/" + std::to_string(members) + (is_on_device ? "/cuda" : "")).c_str(),
+                                   [&table, members, backend, is_on_device](benchmark::State& state) {
+                                     iterate(state, table, members, *backend, is_on_device);
+                                   })
+          ->Unit(benchmark::kMillisecond);
+  }
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

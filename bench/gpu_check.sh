@@ -9,17 +9,17 @@
 #                                               (build/release), but for what only a device has (sanitizers, times, profiles)
 #                                               and for the test programs, which ctest runs
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
-# CPU; tables written by CUDA, made again by the CPU and compared (verify --recompute); networks of MNIST and of a table, and
-# a mixture of a wide table, learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of
-# training of both backends, the sampler alone (bench_sampling), steps of training (bench_networks), and where Nsight
+# CPU; mixtures of tables learned by CUDA, to the CPU's bytes; tables written by CUDA, made again by the CPU and compared
+# (verify --recompute); networks of MNIST and of a table, and a mixture of a wide table, learned on CUDA twice, to the same
+# bytes, and beside the CPU's. Measures: rows/s and seconds of learning of both backends, the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), and where Nsight
 # Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict
 # into FOLDER/summary.txt. Tables are taken from DOPPEL_DATA (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=build/gpu
-targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling bench_networks)
-programs=(doppel libdoppel_cuda.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks})  # that are packed
+targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling bench_networks bench_em)
+programs=(doppel libdoppel_cuda.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks,em})  # that are packed
 tables=(adult_train.csv.gz life_expectancy.csv)
 data=${DOPPEL_DATA:-../shared/data}
 
@@ -144,11 +144,18 @@ rate() {  # rate MODEL BACKEND ROWS [--format ...]: says rows/s
   "$doppel" generate "$work/$name.doppel" --rows "$rows" --backend "$backend" --sink null "$@" -q --json "$results/rate.json" &&
     say "$name, $backend${*:+, $*}: $(grep -oE '"(rows_per_s|peak_memory_bytes)": [0-9.e+]+' "$results/rate.json" | paste -sd' ')"
 }
-check_table() {  # check_table NAME TABLE MODEL-KIND: written by CUDA, made again by the CPU; rows/s of both
+say_seconds() { say "$1: $(grep -oE '"seconds": [0-9.e+-]+' "$results/fit.json" | paste -sd' ')"; }
+check_table() {  # check_table NAME TABLE MODEL-KIND: learned and written by CUDA, made again by the CPU; rows/s of both
   local name=$1 table=$2 kind=$3 epochs='' compared=5M cpu=500M cuda=1e9 encoded=20M
   [[ $kind != vae ]] || epochs='--epochs 2' compared=1M cpu=10M cuda=100M encoded=2M  # how well it learned changes no speed
   [[ ! $is_dry ]] || compared=500 cpu=500 cuda=500 encoded=500
-  "$doppel" fit "$table" -o "$work/$name.doppel" --model "$kind" $epochs --backend cpu -q
+  "$doppel" fit "$table" -o "$work/$name.doppel" --model "$kind" $epochs --backend cpu -q --json "$results/fit.json"
+  say_seconds "$name, learned, cpu"
+  if [[ $kind == mixture ]]; then  # of others CUDA's libraries make other bytes
+    "$doppel" fit "$table" -o "$work/cuda.doppel" --backend cuda -q --json "$results/fit.json"
+    say_seconds "$name, learned, cuda"
+    cmp "$work/$name.doppel" "$work/cuda.doppel"
+  fi
   "$doppel" generate "$work/$name.doppel" --rows "$compared" --backend cuda --format raw -o "$work/rows" -q
   "$doppel" verify "$work/rows" --recompute 100% --model "$work/$name.doppel" --backend cpu
   rm -rf "$work/rows"
@@ -158,7 +165,7 @@ check_table() {  # check_table NAME TABLE MODEL-KIND: written by CUDA, made agai
   rate "$name" cpu "$encoded" --format parquet
   rate "$name" cuda "$encoded" --format parquet
 }
-export -f check_table rate say
+export -f check_table rate say say_seconds
 devices=$([[ $is_dry ]] && echo 1 || nvidia-smi -L | wc -l)
 export doppel work results summary is_dry devices
 if [[ $is_dry ]]; then  # the first rows of tables, digits of two steps of training
@@ -236,7 +243,8 @@ fi
 step sampling 90 "$build/bench/bench_sampling" --benchmark_filter='cuda|mixture.*AVX|mixed.*AVX' \
   --benchmark_min_time=0.2 --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
 step steps 90 "$build/bench/bench_networks" --benchmark_filter='^train/.*/cuda' --benchmark_min_time=0.5 || true
-while read -r line; do say "$line"; done < <(grep -E '^train/' "$results/steps.txt" | tr -s ' ')
+BENCH_TABLE=$data/${tables[0]} step em 90 "$build/bench/bench_em" --benchmark_min_time=0.2 || true
+while read -r line; do say "$line"; done < <(grep -E '^(train|em)/' "$results"/{steps,em}.txt -h | tr -s ' ')
 grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
 if command -v ncu >/dev/null; then
   # The clocks stay as they are; one launch of each benchmark is enough, the rest would only be replayed.

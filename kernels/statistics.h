@@ -34,5 +34,7 @@ struct SymmetricEigen {
   std::vector<double> values;   // [order]
   std::vector<double> vectors;  // [order, order]
 };
+// For small matrices whose vectors must be the same bits whatever the backend.
+SymmetricEigen symmetric_eigen_on_cpu(std::span<const double> matrix, int64_t order);
 
 }  // namespace doppel

@@ -108,7 +108,7 @@ MixtureFitter::MixtureFitter(const MixtureSpace& space, const RowsByPattern& row
       is_low_rank_(space.is_low_rank),
       learner_(space, backend, MixturePriors{}, state_shares(space, rows), pooled, is_low_rank_),
       prepared_(learner_.prepare(rows)),
-      starter_(space, rows, backend) {
+      starter_(space, rows) {
   if (!is_low_rank_)
     swapper_.emplace(space, rows, starter_, learner_, MixturePriors{}, std::move(pooled), options.seed);
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/models/leading_directions.h"
+#include "kernels/statistics.h"
 
 namespace doppel {
 namespace {
@@ -48,19 +49,29 @@ class Features {
   }
 
   int64_t width() const { return static_cast<int64_t>(scale_.size() + axes_); }
+  // [width] Subtracted from what a row has.
+  std::vector<double> centre() const {
+    std::vector<double> centre = mean_;
+    centre.resize(static_cast<size_t>(width()));
+    return centre;
+  }
 
-  void fill(const RowsOfPattern& pattern, int64_t row, double* out) const {
-    for (size_t i = 0; i < scale_.size(); ++i) out[i] = -mean_[i];
-    for (size_t a = 0; a < axes_; ++a) out[scale_.size() + a] = 0;
+  // What a row has, before it is centred: all other features are 0 there.
+  struct Value {
+    int32_t feature;
+    double value;
+  };
+  void find(const RowsOfPattern& pattern, int64_t row, std::vector<Value>& values) const {
+    values.clear();
     for (size_t v = 0; v < variables_; ++v) {
       const int32_t state = pattern.states[row * variables_ + v];
       const int32_t feature = state < 0 ? -1 : feature_[v][state];
-      if (feature >= 0) out[feature] += scale_[feature];
+      if (feature >= 0) values.push_back({feature, scale_[feature]});
     }
     const size_t here = pattern.present.size();
     for (size_t i = 0; i < here; ++i) {
       const float z = pattern.latents[row * here + i];
-      out[scale_.size() + pattern.present[i]] = std::isnan(z) ? 0 : z;
+      if (!std::isnan(z)) values.push_back({static_cast<int32_t>(scale_.size()) + pattern.present[i], z});
     }
   }
 
@@ -70,37 +81,40 @@ class Features {
   std::vector<double> scale_, mean_;           // of indicators
 };
 
-// Leading eigenvectors [features, kept] of the covariance of evenly spread rows.
-std::vector<double> find_components(const Features& features, const RowsByPattern& rows, int64_t kept,
-                                    const Backend& backend) {
-  const int64_t width = features.width(), stride = std::max<int64_t>(1, count_rows(rows) / kBasisRows);
-  CoMoments moments(width);
-  std::vector<double> row_values(width), block(width * kBlockRows);
-  int64_t filled = 0, number = 0;
-  double taken = 0;
-  const auto flush = [&] {
-    for (int64_t j = 0; j < width && filled < kBlockRows; ++j)
-      std::move(block.begin() + j * kBlockRows, block.begin() + j * kBlockRows + filled, block.begin() + j * filled);
-    if (filled > 0)
-      backend.accumulate_co_moments({filled, width, std::span<const double>(block.data(), width * filled), {}},
-                                    moments);
-    taken += static_cast<double>(filled);
-    filled = 0;
-  };
+// Calls consume(what a row has) for kBasisRows rows or a few more, evenly spread, or all.
+template <class Consume>
+void for_basis_rows(const Features& features, const RowsByPattern& rows, Consume consume) {
+  const int64_t stride = std::max<int64_t>(1, count_rows(rows) / kBasisRows);
+  std::vector<Features::Value> values;
+  int64_t number = 0;
   for (const RowsOfPattern& pattern : rows)
     for (int64_t row = 0; row < pattern.rows; ++row) {
       if (number++ % stride != 0) continue;
-      features.fill(pattern, row, row_values.data());
-      for (int64_t j = 0; j < width; ++j) block[j * kBlockRows + filled] = row_values[j];
-      if (++filled == kBlockRows) flush();
+      features.find(pattern, row, values);
+      consume(values);
     }
-  flush();
-  std::vector<double> covariance(width * width);
+}
+
+// Leading eigenvectors [features, kept] of the covariance. Rows have few of the features, so that its sums are taken
+// over pairs of these.
+std::vector<double> find_components(const Features& features, const RowsByPattern& rows, int64_t kept) {
+  const int64_t width = features.width();
+  std::vector<double> sum(width), covariance(width * width);
+  double taken = 0;
+  for_basis_rows(features, rows, [&](const std::vector<Features::Value>& values) {
+    taken += 1;
+    for (size_t a = 0; a < values.size(); ++a) {
+      sum[values[a].feature] += values[a].value;
+      for (size_t b = 0; b <= a; ++b)  // features ascend only within a variable's and the latents'
+        covariance[values[a].feature * width + values[b].feature] += values[a].value * values[b].value;
+    }
+  });
   for (int64_t i = 0; i < width; ++i)
-    for (int64_t j = 0; j < width; ++j)
-      covariance[i * width + j] =
-          (moments.product[i * width + j] - moments.sum[i * width + j] * moments.sum[j * width + i] / taken) / taken;
-  const SymmetricEigen eigen = backend.symmetric_eigen(covariance, width);
+    for (int64_t j = 0; j <= i; ++j) {
+      const double product = i == j ? covariance[i * width + i] : covariance[i * width + j] + covariance[j * width + i];
+      covariance[i * width + j] = covariance[j * width + i] = (product - sum[i] * sum[j] / taken) / taken;
+    }
+  const SymmetricEigen eigen = symmetric_eigen_on_cpu(covariance, width);
   std::vector<double> components(width * kept);
   for (int64_t i = 0; i < width; ++i)
     for (int64_t k = 0; k < kept; ++k) components[i * kept + k] = eigen.vectors[i * width + k];
@@ -108,29 +122,32 @@ std::vector<double> find_components(const Features& features, const RowsByPatter
 }
 
 // The same without the covariance, where there are many axes.
-std::vector<double> find_components(const Features& features, const RowsByPattern& rows, int64_t kept) {
-  const int64_t width = features.width(), stride = std::max<int64_t>(1, count_rows(rows) / kBasisRows);
-  std::vector<double> row_values(width);
+std::vector<double> find_leading_components(const Features& features, const RowsByPattern& rows, int64_t kept) {
+  const int64_t width = features.width();
+  const std::vector<double> centre = features.centre();
   std::vector<float> block(width * kBlockRows);
   const auto for_blocks = [&](const RowConsumer& consume) {
-    int64_t filled = 0, number = 0;
-    for (const RowsOfPattern& pattern : rows)
-      for (int64_t row = 0; row < pattern.rows; ++row) {
-        if (number++ % stride != 0) continue;
-        features.fill(pattern, row, row_values.data());
-        std::copy(row_values.begin(), row_values.end(), block.begin() + filled * width);
-        if (++filled < kBlockRows) continue;
-        consume(block.data(), std::exchange(filled, 0));
-      }
+    int64_t filled = 0;
+    for_basis_rows(features, rows, [&](const std::vector<Features::Value>& values) {
+      float* row = block.data() + filled * width;
+      for (int64_t j = 0; j < width; ++j) row[j] = static_cast<float>(-centre[j]);
+      for (const auto& [feature, value] : values) row[feature] = static_cast<float>(value - centre[feature]);
+      if (++filled == kBlockRows) consume(block.data(), std::exchange(filled, 0));
+    });
     if (filled > 0) consume(block.data(), filled);
   };
   return leading_directions(width, kept, for_blocks).vectors;
 }
 
-double squared_distance(const float* a, const float* b, int64_t width) {
-  double sum = 0;
-  for (int64_t k = 0; k < width; ++k) sum += static_cast<double>(a[k] - b[k]) * static_cast<double>(a[k] - b[k]);
-  return sum;
+// In four strands, which processors take side by side.
+float squared_distance(const float* a, const float* b, int64_t width) {
+  constexpr int kStrands = 4;
+  float sum[kStrands] = {};
+  int64_t k = 0;
+  for (; k + kStrands <= width; k += kStrands)
+    for (int s = 0; s < kStrands; ++s) sum[s] += (a[k + s] - b[k + s]) * (a[k + s] - b[k + s]);
+  for (; k < width; ++k) sum[0] += (a[k] - b[k]) * (a[k] - b[k]);
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 // Weighted points [points, width].
@@ -143,7 +160,7 @@ struct Cloud {
 std::vector<float> choose_centres(const Cloud& cloud, int64_t clusters, uint64_t seed, uint32_t use) {
   std::vector<float> centres;
   std::vector<double> potential = cloud.weight;  // weight x squared distance to the nearest centre so far
-  std::vector<double> nearest(cloud.points, std::numeric_limits<double>::infinity());
+  std::vector<float> nearest(cloud.points, std::numeric_limits<float>::infinity());
   for (int64_t c = 0; c < clusters; ++c) {
     double total = 0;
     for (const double value : potential) total += value;
@@ -154,7 +171,7 @@ std::vector<float> choose_centres(const Cloud& cloud, int64_t clusters, uint64_t
     centres.insert(centres.end(), place, place + cloud.width);
     for (int64_t i = 0; i < cloud.points; ++i) {
       nearest[i] = std::min(nearest[i], squared_distance(cloud.places + i * cloud.width, place, cloud.width));
-      potential[i] = cloud.weight[i] * nearest[i];
+      potential[i] = cloud.weight[i] * static_cast<double>(nearest[i]);
     }
   }
   return centres;
@@ -201,21 +218,25 @@ std::vector<float> find_centres(const Cloud& cloud, int64_t clusters, uint64_t s
 
 }  // namespace
 
-MixtureStarter::MixtureStarter(const MixtureSpace& space, const RowsByPattern& rows, const Backend& backend) {
+MixtureStarter::MixtureStarter(const MixtureSpace& space, const RowsByPattern& rows) {
   const Features features(space, rows);
   rows_ = count_rows(rows);
   width_ = std::min(kStartAxes, features.width());
   if (width_ == 0) return;
   const std::vector<double> components =
-      space.is_low_rank ? find_components(features, rows, width_) : find_components(features, rows, width_, backend);
-  std::vector<double> values(features.width()), place(width_);
+      space.is_low_rank ? find_leading_components(features, rows, width_) : find_components(features, rows, width_);
+  const std::vector<double> centre = features.centre();
+  std::vector<double> origin(width_), place;  // origin: where a row lies that has nothing
+  for (size_t j = 0; j < centre.size(); ++j)
+    for (int64_t k = 0; k < width_; ++k) origin[k] -= centre[j] * components[j * width_ + k];
+  std::vector<Features::Value> values;
   places_.reserve(rows_ * width_);
   for (const RowsOfPattern& pattern : rows)
     for (int64_t row = 0; row < pattern.rows; ++row) {
-      features.fill(pattern, row, values.data());
-      std::fill(place.begin(), place.end(), 0);
-      for (size_t j = 0; j < values.size(); ++j)
-        for (int64_t k = 0; k < width_; ++k) place[k] += values[j] * components[j * width_ + k];
+      features.find(pattern, row, values);
+      place = origin;
+      for (const auto& [feature, value] : values)
+        for (int64_t k = 0; k < width_; ++k) place[k] += value * components[feature * width_ + k];
       places_.insert(places_.end(), place.begin(), place.end());
     }
 }

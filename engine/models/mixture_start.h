@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/models/mixture_space.h"
-#include "kernels/backend.h"
 
 namespace doppel {
 
@@ -22,7 +21,7 @@ struct MixtureStart {
 // weigh, as in a correspondence analysis), on the kStartAxes leading principal components.
 class MixtureStarter {
  public:
-  MixtureStarter(const MixtureSpace& space, const RowsByPattern& rows, const Backend& backend);
+  MixtureStarter(const MixtureSpace& space, const RowsByPattern& rows);
   // Centres start by k-means++ (Arthur and Vassilvitskii, 2007) on some of the rows and move kStartRounds times; groups
   // are clusters of the centres.
   MixtureStart start(int64_t members, int64_t groups, uint64_t seed) const;

@@ -152,7 +152,8 @@ void append_responsibilities(const float* log_densities, int64_t count, int64_t 
     }
     double sum = 0;
     for (int64_t i = 0; i < chosen; ++i) sum += static_cast<double>(near[i]);
-    for (int64_t i = 0; i < chosen; ++i) out.share.push_back(static_cast<float>(static_cast<double>(near[i]) / sum));
+    for (int64_t i = 0; i < chosen; ++i) near[i] = static_cast<float>(static_cast<double>(near[i]) / sum);
+    out.share.insert(out.share.end(), near.data(), near.data() + chosen);
     out.member.insert(out.member.end(), index.data(), index.data() + chosen);
     out.log_density.push_back(log_density_of(most, sum));
     out.first.push_back(static_cast<int64_t>(out.share.size()));

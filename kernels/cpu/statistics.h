@@ -8,6 +8,4 @@ namespace doppel {
 // Adds a block's sums to moments. Throws Error where the sizes do not agree.
 void accumulate_co_moments_on_cpu(const MaskedMatrix& values, CoMoments& moments);
 
-SymmetricEigen symmetric_eigen_on_cpu(std::span<const double> matrix, int64_t order);
-
 }  // namespace doppel

@@ -41,7 +41,7 @@ struct Clusters {
     }
     const std::vector<double> pooled = pooled_covariance(rows, space.axes.size());
     learner = std::make_unique<MixtureLearner>(space, cpu(), MixturePriors{}, shares, pooled);
-    starter = std::make_unique<MixtureStarter>(space, rows, cpu());
+    starter = std::make_unique<MixtureStarter>(space, rows);
     swapper = std::make_unique<MemberSwapper>(space, rows, *starter, *learner, MixturePriors{}, pooled, 1);
   }
 

@@ -9,6 +9,7 @@
 
 #include "kernels/common/error.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/responsibilities.h"
 #include "tests/simt/language.h"
 #include "tests/simt/planted_bugs.h"
 
@@ -227,6 +228,9 @@ TEST_P(Emulator, RefusesWhatADeviceRefuses) {
   EXPECT_EQ(cudaMemcpyAsync(x.data(), host.data(), 32, cudaMemcpyDeviceToHost, stream.get()),
             cudaErrorInvalidMemcpyDirection);
   EXPECT_EQ(simt::take_reports().size(), 2u);
+  const std::vector<int32_t> counts(3);
+  const DeviceBuffer<int32_t> sums(3, stream.get());
+  EXPECT_THROW(cuda::exclusive_sums(counts.data(), sums.data(), 3, stream.get()), Error);  // the host's memory
 }
 
 // Host code that orders its streams wrongly reads garbage, for most seeds: streams run late, each at its own pace.
