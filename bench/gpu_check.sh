@@ -10,10 +10,11 @@
 #                                               and for the test programs, which ctest runs
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
 # CPU; mixtures of tables learned by CUDA, to the CPU's bytes; tables written by CUDA, made again by the CPU and compared
-# (verify --recompute); networks of MNIST and of a table, and a mixture of a wide table, learned on CUDA twice, to the same
-# bytes, and beside the CPU's. Measures: rows/s and seconds of learning of both backends, the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), and where Nsight
-# Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict
-# into FOLDER/summary.txt. Tables are taken from DOPPEL_DATA (../shared/data); without them that part is skipped.
+# (verify --recompute); scores of rows and of images on both; networks of MNIST and of a table, and a mixture of a wide table,
+# learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of learning of both backends,
+# the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), and where Nsight Compute is installed its
+# kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt.
+# Tables are taken from DOPPEL_DATA (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -165,7 +166,16 @@ check_table() {  # check_table NAME TABLE MODEL-KIND: learned and written by CUD
   rate "$name" cpu "$encoded" --format parquet
   rate "$name" cuda "$encoded" --format parquet
 }
-export -f check_table rate say say_seconds
+check_scores() {  # check_scores NAME TABLE: a mixture's scores of the table on both, the same bytes; rows/s of both
+  local name=$1 table=$2 backend
+  for backend in cpu cuda; do
+    "$doppel" score "$work/$name.doppel" "$table" --backend "$backend" -o "$work/scores-$backend.csv" -q --json "$results/rate.json" &&
+      say "$name, $backend, scores: $(grep -oE '"rows_per_s": [0-9.e+]+' "$results/rate.json")"
+  done
+  cmp "$work/scores-cpu.csv" "$work/scores-cuda.csv"
+  rm "$work"/scores-*.csv
+}
+export -f check_table check_scores rate say say_seconds
 devices=$([[ $is_dry ]] && echo 1 || nvidia-smi -L | wc -l)
 export doppel work results summary is_dry devices
 if [[ $is_dry ]]; then  # the first rows of tables, digits of two steps of training
@@ -188,6 +198,7 @@ for table in "${tables[@]}"; do
     [[ ! ($is_dry && $kind == vae && $table == adult*) ]] || continue  # half a minute there: one table's is enough
     step "${table%%[_.]*}-$kind" 120 bash -ec "check_table ${table%%[_.]*}-$kind '$data/$table' $kind" || true
   done
+  step "${table%%[_.]*}-scores" 60 bash -ec "check_scores ${table%%[_.]*}-mixture '$data/$table'" || true
 done
 
 # ---- networks from end to end

@@ -12,6 +12,8 @@
 
 namespace doppel {
 
+class Backend;
+
 // A value as batches hold it (batch.h): a number's quanta or a level's code, or a real number.
 struct SampledValue {
   bool is_missing = false;
@@ -67,8 +69,9 @@ class Density {
   virtual ~Density() = default;
   virtual const TableSchema& schema() const = 0;
   // The density must outlive it. With fewer `most_bytes` for what rows have in common it computes more, to the same
-  // bits.
-  virtual std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes = kWorkerBytes) const = 0;
+  // bits; so does a backend that scores rows (kernels/row_scores.h).
+  virtual std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes = kWorkerBytes,
+                                                     const Backend* backend = nullptr) const = 0;
 };
 
 }  // namespace doppel

@@ -11,6 +11,8 @@
 #include "kernels/mixture.h"
 #include "kernels/nearest.h"
 #include "kernels/network.h"
+#include "kernels/product.h"
+#include "kernels/row_scores.h"
 #include "kernels/statistics.h"
 #include "kernels/table.h"
 #include "kernels/trainer.h"
@@ -40,6 +42,10 @@ class Backend {
                                                                     int32_t latents) const = 0;
   virtual void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                                      Responsibilities& out) const = 0;
+  // Rows under a mixture (row_scores.h). Null where the caller's own loops (engine/models) score them: on the CPU.
+  virtual std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const = 0;
+  // Codes (product.h).
+  virtual std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const = 0;
   // Nearest neighbours (nearest.h).
   virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };

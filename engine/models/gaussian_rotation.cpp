@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 
 namespace doppel {
 

@@ -4,8 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/elementary.h"
-#include "engine/models/member_evidence.h"
+#include "kernels/common/elementary.h"
 
 namespace doppel {
 namespace {
@@ -21,6 +20,7 @@ class FullEvidence : public LatentEvidence {
     pattern_ = &patterns_.find(known);
     score_ = score;
   }
+  const LatentPattern* pattern() const override { return pattern_; }
 
   void add_constants(std::span<double> logs) override {
     for (size_t m = 0; m < members_; ++m) logs[m] += pattern_->constant[m];
@@ -145,6 +145,7 @@ class FactorEvidence : public LatentEvidence {
     for (size_t m = 0; m < members_; ++m) prepare(m);
     is_prepared_ = true;
   }
+  const LatentPattern* pattern() const override { return nullptr; }
 
   void add_constants(std::span<double> logs) override {
     for (size_t m = 0; m < members_; ++m) logs[m] += constant_[m];

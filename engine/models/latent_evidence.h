@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/models/member_evidence.h"
 #include "engine/models/mixture_view.h"
 
 namespace doppel {
@@ -28,6 +29,8 @@ class LatentEvidence {
   virtual void clear() = 0;           // forgets it, and the row at hand
   // The row at hand: its known latents, ascending, and the scores [latents] of these. Both must outlive what follows.
   virtual void observe(const std::vector<int32_t>& known, std::span<const double> score) = 0;
+  // Of what the row knows; null where covariances are of low rank.
+  virtual const LatentPattern* pattern() const = 0;
   // Add log N(known latents | member) to the row's logs [members]: what all rows that know these have in common, and
   // what depends on the scores.
   virtual void add_constants(std::span<double> logs) = 0;

@@ -5,7 +5,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 
 namespace doppel {
 namespace {

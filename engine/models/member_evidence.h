@@ -30,6 +30,7 @@ struct StateEvidence {
   std::vector<double> node_probability;  // [nodes] likewise, as it is; all 1 where every state is left
   double log_share = 0;                  // of the probability over all members
   bool is_possible = true;               // in some member
+  mutable int32_t number = -1;           // in a backend's tables (gathered_scores.h); -1: it is not there
 };
 
 class StateEvidences {
@@ -66,6 +67,7 @@ struct LatentPattern {
   std::vector<double> precision;  // [known, members] the diagonal of W^T W
   // [known, members] -1 / 2 log(2 pi / precision): of each latent given the others.
   std::vector<double> conditional_constant;
+  mutable int32_t number = -1;  // as StateEvidence's
 };
 
 // The unknown latents of one member given the known ones: mean + gain (z_known - mean_known) + factor * noise.

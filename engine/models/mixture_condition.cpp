@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 #include "engine/models/alias_table.h"
 #include "engine/models/gaussian_rotation.h"
 #include "engine/models/mixture_view.h"

@@ -6,11 +6,12 @@
 #include <numbers>
 #include <utility>
 
-#include "engine/elementary.h"
-#include "engine/models/latent_evidence.h"
-#include "engine/models/member_evidence.h"
+#include "engine/models/gathered_scores.h"
 #include "engine/models/mixture_view.h"
+#include "engine/models/row_evidence.h"
 #include "engine/models/score_axis.h"
+#include "kernels/backend.h"
+#include "kernels/common/elementary.h"
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"
 #include "kernels/random.h"
@@ -80,19 +81,11 @@ class RowDraws {
 
 class MixtureWorker : public DensityWorker {
  public:
-  MixtureWorker(const MixtureView& view, double floor, int64_t most_bytes)
+  MixtureWorker(const MixtureView& view, double floor, int64_t most_bytes, const Backend* backend)
       : view_(view),
-        most_bytes_(most_bytes),
-        states_(view, floor),
-        latents_(make_latent_evidence(view)),
+        row_(view, floor, most_bytes),
         members_(static_cast<size_t>(view.members)),
         log_floor_(log_of_positive(floor)),
-        part_(view.columns.size()),
-        is_made_(view.columns.size()),
-        score_(static_cast<size_t>(view.latents)),
-        is_known_(static_cast<size_t>(view.latents)),
-        parts_of_variable_(view.variables.size()),
-        evidence_(view.variables.size()),
         joint_(members_),
         terms_(members_),
         without_(members_),
@@ -101,29 +94,35 @@ class MixtureWorker : public DensityWorker {
     for (size_t j = 0; j < static_cast<size_t>(view.latents); ++j)
       for (size_t m = 0; m < members_; ++m) {
         const double deviation = std::sqrt(std::max(view.variance(m, j), kLeastVariance));
-        inverse_deviation_.push_back(1 / deviation);
+        scale_.push_back(1 / deviation);
+        centre_.push_back(scale_.back() * view.mean[m * static_cast<size_t>(view.latents) + j]);
         constant_.push_back(-0.5 * log_of_positive(2 * std::numbers::pi) - log_of_positive(deviation));
       }
+    if (backend == nullptr || view.is_low_rank()) return;
+    if (auto scores = backend->prepare_scores(scored_mixture()))
+      gathered_ = std::make_unique<GatheredScores>(std::move(scores), view.columns.size(), view.latents);
   }
 
   void score(const Table& table, int64_t first, int64_t rows, std::span<const Knowledge> knowledge,
              std::span<double> score, std::span<double> contribution, std::span<double> usual) override {
-    const size_t columns = table.columns.size();
     std::fill(contribution.begin(), contribution.end(), 0);
     std::fill(usual.begin(), usual.end(), 0);
+    const Scores all{score, contribution, usual, table.columns.size()};
+    if (gathered_ != nullptr) return score_gathered(table, first, knowledge, all);
     for (int64_t row = 0; row < rows; ++row) {
       observe(table, first + row, knowledge);
       const double log_density = weigh_members();
-      score[static_cast<size_t>(row)] = -log_density - static_cast<double>(strange_gaps_) * log_floor_;
-      find_contributions(log_density, contribution.subspan(static_cast<size_t>(row) * columns, columns));
-      find_usual(usual.subspan(static_cast<size_t>(row) * columns, columns));
+      const Scores::Row of_row = all.row(static_cast<size_t>(row));
+      of_row.score = -log_density - static_cast<double>(row_.strange_gaps()) * log_floor_;
+      find_contributions(log_density, of_row.contribution);
+      find_usual(of_row.usual);
     }
   }
 
   void complete(const Table& table, int64_t given, std::span<const Knowledge> knowledge, Completion how, uint64_t seed,
                 uint64_t row, std::span<SampledValue> values) override {
     observe(table, given, knowledge);
-    relax_impossible();
+    row_.relax_impossible();
     weigh_members();
     if (how == Completion::kDraw) draw(RowDraws(seed, row));
     for (size_t c = 0; c < view_.columns.size(); ++c) {
@@ -137,65 +136,92 @@ class MixtureWorker : public DensityWorker {
   }
 
  private:
-  // ---- what a row says
-
   void observe(const Table& table, int64_t row, std::span<const Knowledge> knowledge) {
-    if (states_.bytes() + latents_->bytes() > most_bytes_) states_.forget(), latents_->clear();
-    std::fill(is_known_.begin(), is_known_.end(), 0);
-    strange_gaps_ = 0;
+    if (row_.is_full()) forget();
+    row_.observe(table, row, knowledge);
+  }
+  void forget() {
+    row_.forget();
+    if (gathered_ != nullptr) gathered_->forget();
+  }
+
+  // ---- rows that a backend scores, to the bits of what follows below
+
+  // Of rows [rows], and of their columns [rows, columns of the table].
+  struct Scores {
+    struct Row {
+      double& score;
+      std::span<double> contribution, usual;
+    };
+    std::span<double> score, contribution, usual;
+    size_t columns;
+    Row row(size_t i) const {
+      return {score[i], contribution.subspan(i * columns, columns), usual.subspan(i * columns, columns)};
+    }
+  };
+
+  MixtureScores scored_mixture() const {
+    const auto variables = static_cast<int32_t>(view_.variables.size());
+    MixtureScores scored{view_.members, variables, view_.latents, log_weight_, scale_, centre_, constant_, {}};
+    for (const MixtureColumn& column : view_.columns) scored.cells.push_back({column.variable(), column.latent()});
+    return scored;
+  }
+
+  void score_gathered(const Table& table, int64_t first, std::span<const Knowledge> knowledge, const Scores& all) {
+    size_t begin = 0;
+    for (size_t row = 0; row < all.score.size(); ++row) {
+      if (row_.is_full()) {
+        take_found(begin, all);
+        begin = row;
+      }
+      observe(table, first + static_cast<int64_t>(row), knowledge);
+      gather(all.row(row));
+    }
+    take_found(begin, all);
+  }
+
+  // The row at hand: what is asked of the backend, and the rest.
+  void gather(const Scores::Row& of_row) {
+    gathered_->add_row(row_);
+    of_row.score = static_cast<double>(row_.strange_gaps()) * log_floor_;
     for (size_t c = 0; c < view_.columns.size(); ++c) {
-      const MixtureColumn& column = view_.columns[c];
+      if (row_.part(c) == kUnknownPart) continue;
       const auto at = static_cast<size_t>(view_.recipe.sampled[c]);
-      part_[c] = knowledge[at] == Knowledge::kPresent ? kAnyValue : kUnknownPart;
-      is_made_[c] = 1;
-      if (knowledge[at] != Knowledge::kGiven) continue;
-      const SampledValue value = value_of(view_.recipe.schema.columns[at], table.columns[at], row);
-      part_[c] = column.part_of(value);
-      is_made_[c] = part_[c] != MixtureColumn::kNeverSeen;
-      strange_gaps_ += is_strange_gap(c);
-      const bool is_latent = column.variable() < 0 || part_[c] == column.latent_part();
-      if (value.is_missing || column.latent() < 0 || !is_latent || part_[c] == MixtureColumn::kNeverSeen) continue;
-      is_known_[static_cast<size_t>(column.latent())] = 1;
-      score_[static_cast<size_t>(column.latent())] = column.score_of(value);
-      is_made_[c] = std::isfinite(column.interval_of(value).low) || std::isfinite(column.interval_of(value).high);
-    }
-    known_.clear();
-    for (size_t j = 0; j < is_known_.size(); ++j)
-      if (is_known_[j] != 0) known_.push_back(static_cast<int32_t>(j));
-    latents_->observe(known_, score_);
-    for (size_t v = 0; v < view_.variables.size(); ++v) {
-      parts_of_variable_[v].clear();
-      for (const int32_t c : view_.columns_of_variable[v])
-        parts_of_variable_[v].push_back(part_[static_cast<size_t>(c)]);
-      evidence_[v] = &states_.find(v, parts_of_variable_[v]);
+      const bool has_variable = view_.columns[c].variable() >= 0, has_latent = row_.has_known_latent(c);
+      if (row_.is_strange_gap(c)) of_row.contribution[at] = -log_floor_;
+      const StateEvidence* alone = has_variable && row_.is_made(c) ? &row_.of_column_alone(c) : nullptr;
+      if (row_.is_made(c) && !has_latent) of_row.usual[at] = usual_of(alone != nullptr ? alone->log_share : 0);
+      if (!has_variable && !has_latent) continue;
+      gathered_->ask(c, has_variable ? &row_.without_column(c) : nullptr, has_latent ? alone : nullptr,
+                     has_latent && row_.is_made(c));
     }
   }
 
-  // A gap in a column that has no variable, as it never had one.
-  bool is_strange_gap(size_t c) const {
-    return view_.columns[c].variable() < 0 && part_[c] == MixtureColumn::kNeverSeen;
+  // Of rows from `begin` on.
+  void take_found(size_t begin, const Scores& all) {
+    gathered_->find();
+    for (size_t row = 0; row < gathered_->rows(); ++row) {
+      const Scores::Row of_row = all.row(begin + row);
+      const double log_density = gathered_->log_density(row);
+      of_row.score = -log_density - of_row.score;
+      for (size_t c = 0; c < view_.columns.size(); ++c) {
+        const auto at = static_cast<size_t>(view_.recipe.sampled[c]);
+        if (const auto without = gathered_->without(row, c)) of_row.contribution[at] = *without - log_density;
+        if (const auto alone = gathered_->alone(row, c)) of_row.usual[at] = usual_of(*alone);
+      }
+    }
+    gathered_->clear_rows();
   }
 
-  // Where no member has the states known, the columns never seen say nothing, and where that does not do, none does.
-  void relax_impossible() {
-    for (size_t v = 0; v < evidence_.size(); ++v) {
-      std::vector<int32_t>& parts = parts_of_variable_[v];
-      for (int32_t& part : parts)
-        if (!evidence_[v]->is_possible && part == MixtureColumn::kNeverSeen) part = kUnknownPart;
-      evidence_[v] = &states_.find(v, parts);
-      for (int32_t& part : parts)
-        if (!evidence_[v]->is_possible && part >= 0) part = kUnknownPart;
-      evidence_[v] = &states_.find(v, parts);
-    }
-  }
+  // ---- densities
 
   // joint_: log weight + log P(states | member) + log N(latents | member). Returns the log of its sum.
   double weigh_members() {
     std::copy(log_weight_.begin(), log_weight_.end(), joint_.begin());
-    latents_->add_constants(joint_);
-    for (const StateEvidence* evidence : evidence_)
+    row_.latents().add_constants(joint_);
+    for (const StateEvidence* evidence : row_.of_variables())
       for (size_t m = 0; m < members_; ++m) joint_[m] += evidence->log_probability[m];
-    latents_->add_squares(joint_);
+    row_.latents().add_squares(joint_);
     return log_sum_exp(joint_, terms_, &greatest_);
   }
 
@@ -203,13 +229,13 @@ class MixtureWorker : public DensityWorker {
 
   void find_contributions(double log_density, std::span<double> contribution) {
     for (size_t c = 0; c < view_.columns.size(); ++c) {
-      if (part_[c] == kUnknownPart) continue;
+      if (row_.part(c) == kUnknownPart) continue;
       const MixtureColumn& column = view_.columns[c];
-      const bool has_latent = has_known_latent(column);
+      const bool has_latent = row_.has_known_latent(c);
       double& of_column = contribution[static_cast<size_t>(view_.recipe.sampled[c])];
-      if (is_strange_gap(c)) of_column = -log_floor_;
+      if (row_.is_strange_gap(c)) of_column = -log_floor_;
       if (column.variable() < 0 && !has_latent) continue;
-      const StateEvidence* others = column.variable() >= 0 ? &evidence_without(c) : nullptr;
+      const StateEvidence* others = column.variable() >= 0 ? &row_.without_column(c) : nullptr;
       of_column =
           (has_latent ? log_sum_without(column, others) : log_sum_without_states(column, *others)) - log_density;
     }
@@ -218,7 +244,7 @@ class MixtureWorker : public DensityWorker {
   // Fewer states known are likelier in every member, by a factor of 1e30 at most: members whose term is negligible
   // remain so, and what is summed needs no exponentials.
   double log_sum_without_states(const MixtureColumn& column, const StateEvidence& others) const {
-    const std::vector<double>& with = evidence_[static_cast<size_t>(column.variable())]->inverse_probability;
+    const std::vector<double>& with = row_.of_variable(static_cast<size_t>(column.variable())).inverse_probability;
     const std::vector<double>& without = others.probability;
     return greatest_ + log_of_positive(sum_of(members_, [&](size_t m) { return terms_[m] * (without[m] * with[m]); }));
   }
@@ -226,57 +252,35 @@ class MixtureWorker : public DensityWorker {
   double log_sum_without(const MixtureColumn& column, const StateEvidence* others) {
     std::copy(joint_.begin(), joint_.end(), without_.begin());
     if (others != nullptr) {
-      const StateEvidence& with = *evidence_[static_cast<size_t>(column.variable())];
+      const StateEvidence& with = row_.of_variable(static_cast<size_t>(column.variable()));
       for (size_t m = 0; m < members_; ++m) without_[m] += others->log_probability[m] - with.log_probability[m];
     }
-    latents_->forget(column.latent(), without_);
+    row_.latents().forget(column.latent(), without_);
     return log_sum_exp(without_, terms_without_);
-  }
-
-  bool has_known_latent(const MixtureColumn& column) const {
-    return column.latent() >= 0 && is_known_[static_cast<size_t>(column.latent())] != 0;
   }
 
   void find_usual(std::span<double> usual) {
     for (size_t c = 0; c < view_.columns.size(); ++c) {
       const MixtureColumn& column = view_.columns[c];
-      if (part_[c] == kUnknownPart || is_made_[c] == 0) continue;
-      const StateEvidence* alone = column.variable() >= 0 ? &evidence_of_one(c) : nullptr;
+      if (row_.part(c) == kUnknownPart || !row_.is_made(c)) continue;
+      const StateEvidence* alone = column.variable() >= 0 ? &row_.of_column_alone(c) : nullptr;
       double log_density = alone != nullptr ? alone->log_share : 0;
-      if (has_known_latent(column)) log_density = log_density_alone(column.latent(), alone);
-      usual[static_cast<size_t>(view_.recipe.sampled[c])] = std::min(-log_density, -log_floor_);
+      if (row_.has_known_latent(c)) log_density = log_density_alone(column.latent(), alone);
+      usual[static_cast<size_t>(view_.recipe.sampled[c])] = usual_of(log_density);
     }
   }
 
+  double usual_of(double log_density) const { return std::min(-log_density, -log_floor_); }
+
   double log_density_alone(int32_t latent, const StateEvidence* state) {
-    const auto j = static_cast<size_t>(latent), latents = static_cast<size_t>(view_.latents);
+    const auto j = static_cast<size_t>(latent);
+    const double z = row_.scores()[j];
     for (size_t m = 0; m < members_; ++m) {
-      const double scale = inverse_deviation_[j * members_ + m];
-      const double y = scale * score_[j] - scale * view_.mean[m * latents + j];
+      const double y = scale_[j * members_ + m] * z - centre_[j * members_ + m];
       without_[m] = log_weight_[m] + (constant_[j * members_ + m] - 0.5 * y * y);
     }
     for (size_t m = 0; m < members_ && state != nullptr; ++m) without_[m] += state->log_probability[m];
     return log_sum_exp(without_, terms_without_);
-  }
-
-  // Of the column's variable with nothing but the column known.
-  const StateEvidence& evidence_of_one(size_t c) {
-    const auto v = static_cast<size_t>(view_.columns[c].variable());
-    const std::vector<int32_t>& columns = view_.columns_of_variable[v];
-    others_.assign(columns.size(), kUnknownPart);
-    for (size_t i = 0; i < columns.size(); ++i)
-      if (static_cast<size_t>(columns[i]) == c) others_[i] = part_[c];
-    return states_.find(v, others_);
-  }
-
-  // Of the column's variable without the column.
-  const StateEvidence& evidence_without(size_t c) {
-    const auto v = static_cast<size_t>(view_.columns[c].variable());
-    const std::vector<int32_t>& columns = view_.columns_of_variable[v];
-    others_ = parts_of_variable_[v];
-    for (size_t i = 0; i < columns.size(); ++i)
-      if (static_cast<size_t>(columns[i]) == c) others_[i] = kUnknownPart;
-    return states_.find(v, others_);
   }
 
   // ---- completion; terms_ holds the members' responsibilities, up to a factor
@@ -286,8 +290,8 @@ class MixtureWorker : public DensityWorker {
     size_t member = 0;
     while (member + 1 < members_ && left >= terms_[member]) left -= terms_[member++];
     while (member > 0 && terms_[member] == 0) --member;
-    drawn_state_.resize(evidence_.size());
-    for (size_t v = 0; v < evidence_.size(); ++v)
+    drawn_state_.resize(view_.variables.size());
+    for (size_t v = 0; v < drawn_state_.size(); ++v)
       drawn_state_[v] = draw_state(v, static_cast<int32_t>(member), draws.uniform(1 + static_cast<uint32_t>(v)));
     draw_latents(static_cast<int32_t>(member), draws);
   }
@@ -295,14 +299,13 @@ class MixtureWorker : public DensityWorker {
   // By inversion up the tree: what a node's own states leave of the number is that of the node above.
   int32_t draw_state(size_t v, int32_t member, double uniform) const {
     const StateTree& tree = view_.variables[v];
-    const std::vector<int32_t>& parts = parts_of_variable_[v];
-    double left = uniform * evidence_[v]->node_probability[static_cast<size_t>(member)];
+    double left = uniform * row_.of_variable(v).node_probability[static_cast<size_t>(member)];
     int32_t last = 0;
     for (int32_t node = member; node >= 0; node = tree.above(node)) {
       const auto states = tree.own_states(node);
       const auto probabilities = tree.own_probabilities(node);
       for (size_t i = 0; i < states.size(); ++i) {
-        if (!states_.leaves(v, parts, states[i])) continue;
+        if (!row_.leaves(v, states[i])) continue;
         last = states[i];
         if (left < probabilities[i]) return last;
         left -= probabilities[i];
@@ -314,9 +317,10 @@ class MixtureWorker : public DensityWorker {
 
   void draw_latents(int32_t member, const RowDraws& draws) {
     noise_.clear();
-    for (auto block = static_cast<uint32_t>(1 + evidence_.size()); noise_.size() < latents_->normals(); ++block)
+    for (auto block = static_cast<uint32_t>(1 + view_.variables.size()); noise_.size() < row_.latents().normals();
+         ++block)
       for (const float normal : draws.normals(block)) noise_.push_back(static_cast<double>(normal));
-    latents_->draw(member, noise_, score_);
+    row_.latents().draw(member, noise_, row_.scores());
   }
 
   SampledValue drawn_value(const MixtureColumn& column) const {
@@ -325,8 +329,8 @@ class MixtureWorker : public DensityWorker {
       const MixtureColumn::Part& part = column.parts()[static_cast<size_t>(column.part_of_state(state))];
       if (part.role != StateRole::kLatent) return part.value;
     }
-    return column.value_at(column.latent() < 0 ? 0.0f
-                                               : static_cast<float>(score_[static_cast<size_t>(column.latent())]));
+    const auto latent = static_cast<size_t>(column.latent());
+    return column.value_at(column.latent() < 0 ? 0.0f : static_cast<float>(row_.scores()[latent]));
   }
 
   // Probability of each part of a column, and for its latent the conditional mean of what the transform makes of it.
@@ -380,11 +384,11 @@ class MixtureWorker : public DensityWorker {
     const StateTree& tree = view_.variables[v];
     state_probability_.resize(static_cast<size_t>(tree.states()));
     for (size_t m = 0; m < members_; ++m) {
-      const double possible = evidence_[v]->node_probability[m], share = terms_[m] / total;
+      const double possible = row_.of_variable(v).node_probability[m], share = terms_[m] / total;
       if (!(share > 1e-9) || !(possible > 0)) continue;
       tree.find_states(static_cast<int32_t>(m), state_probability_);
       for (int32_t state = 0; state < tree.states(); ++state) {
-        if (!states_.leaves(v, parts_of_variable_[v], state)) continue;
+        if (!row_.leaves(v, state)) continue;
         const int32_t part = column.part_of_state(state);
         const double probability = share * state_probability_[static_cast<size_t>(state)] / possible;
         part_share_[static_cast<size_t>(part)] += probability;
@@ -402,7 +406,7 @@ class MixtureWorker : public DensityWorker {
     double sum = 0;
     for (size_t m = 0; m < members_; ++m) {
       if (!(latent_share_[m] > 1e-6)) continue;
-      const ScoreNormal normal = latents_->conditional(static_cast<int32_t>(m), column.latent());
+      const ScoreNormal normal = row_.latents().conditional(static_cast<int32_t>(m), column.latent());
       double value = 0;
       for (const double node : nodes)
         value += as_real(column, column.value_at(static_cast<float>(normal.mean + normal.deviation * node)));
@@ -412,27 +416,17 @@ class MixtureWorker : public DensityWorker {
   }
 
   const MixtureView& view_;
-  int64_t most_bytes_;  // of what rows have in common
-  StateEvidences states_;
-  std::unique_ptr<LatentEvidence> latents_;
+  RowEvidence row_;  // at hand
   size_t members_;
   double log_floor_;
   std::vector<double> log_weight_;
-  std::vector<double> inverse_deviation_, constant_;  // [latents, members] of a latent alone: N(z) = exp(constant - ..)
+  std::vector<double> scale_, centre_, constant_;  // [latents, members] alone: log N = constant - 1/2 (scale z - centre)^2
+  std::unique_ptr<GatheredScores> gathered_;       // null: rows are scored here
 
-  // Of the row at hand.
-  std::vector<int32_t> part_;      // [columns]
-  std::vector<uint8_t> is_made_;   // [columns] 0: the model never makes its value
-  std::vector<double> score_;      // [latents]
-  std::vector<uint8_t> is_known_;  // [latents]
-  std::vector<int32_t> known_;
-  int64_t strange_gaps_ = 0;
-  std::vector<std::vector<int32_t>> parts_of_variable_;
-  std::vector<const StateEvidence*> evidence_;   // [variables]
   std::vector<double> joint_, terms_;            // [members] logs, and exp(joint_ - greatest_)
   std::vector<double> without_, terms_without_;  // [members] likewise, without a column
   double greatest_ = 0;
-  std::vector<int32_t> others_, drawn_state_;
+  std::vector<int32_t> drawn_state_;
   std::vector<double> noise_, part_share_, latent_share_, state_probability_;
 };
 
@@ -443,8 +437,8 @@ class DensityOfRows : public Density {
         view_(*recipe_),
         floor_(1 / (static_cast<double>(std::max<int64_t>(rows, 0)) + 1)) {}
   const TableSchema& schema() const override { return recipe_->schema; }
-  std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes) const override {
-    return std::make_unique<MixtureWorker>(view_, floor_, most_bytes);
+  std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes, const Backend* backend) const override {
+    return std::make_unique<MixtureWorker>(view_, floor_, most_bytes, backend);
   }
 
  private:

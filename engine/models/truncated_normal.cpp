@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 
 namespace doppel {
 namespace {

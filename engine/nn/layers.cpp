@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 #include "kernels/cpu/product.h"
 #include "kernels/common/math.h"
 #include "kernels/common/philox.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 
 namespace doppel {
 namespace {

@@ -21,6 +21,7 @@
 #include "host/manifest.h"
 #include "host/scheduler.h"
 #include "host/text_table.h"
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -150,8 +151,12 @@ std::string cell_text(const RawField& field, const RawColumn& raw, int64_t row) 
 class ScoreGenerator : public Generator {
  public:
   // Reads the table once, so that what is wrong with it shows before anything is written.
-  ScoreGenerator(const Density& density, std::unique_ptr<TableSource> source, const GivenLimits& limits)
-      : density_(density), limits_(limits), rows_(std::make_unique<GivenRows>(std::move(source), limits.table_bytes)) {
+  ScoreGenerator(const Density& density, const Backend& backend, std::unique_ptr<TableSource> source,
+                 const GivenLimits& limits)
+      : density_(density),
+        backend_(backend),
+        limits_(limits),
+        rows_(std::make_unique<GivenRows>(std::move(source), limits.table_bytes)) {
     TableConverter convert = converter();
     for (size_t c = 0; c < density.schema().columns.size(); ++c) {
       knowledge_.push_back(convert.has(c) ? Knowledge::kGiven : Knowledge::kNone);
@@ -178,7 +183,7 @@ class ScoreGenerator : public Generator {
    public:
     explicit Sampler(const ScoreGenerator& all)
         : all_(all),
-          worker_(all.density_.make_worker(all.limits_.worker_bytes)),
+          worker_(all.density_.make_worker(all.limits_.worker_bytes, &all.backend_)),
           reader_(*all.rows_),
           converter_(all.converter()) {}
 
@@ -282,6 +287,7 @@ class ScoreGenerator : public Generator {
   }
 
   const Density& density_;
+  const Backend& backend_;
   GivenLimits limits_;
   std::unique_ptr<GivenRows> rows_;
   std::vector<Knowledge> knowledge_;  // [columns of the model]
@@ -374,7 +380,8 @@ void score(const ScoreCommand& command, const CommonOptions& common) {
   const Format* format = command.output.path.empty() ? nullptr : &check_rows_output(command.output, common);
   const OpenedModel opened = open_model(command.model);
   const std::shared_ptr<const Density> density = opened.model->density();
-  ScoreGenerator scores(*density, open_given(command.data, common), given_limits(common));
+  const std::unique_ptr<Backend> backend = make_backend(common.backend);
+  ScoreGenerator scores(*density, *backend, open_given(command.data, common), given_limits(common));
   Totals totals(static_cast<size_t>(command.top), command.by == "score");
   const JobResult result = make_scores(scores, totals, command, format, common);
   const std::vector<StrangeRow> strange = totals.take_strange_rows();

@@ -12,6 +12,7 @@
 #include "kernels/cpu/image_sampler.h"
 #include "kernels/cpu/nearest.h"
 #include "kernels/cpu/network.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cpu/statistics.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -49,6 +50,10 @@ class CpuBackend : public Backend {
   void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                              Responsibilities& out) const override {
     find_responsibilities_on_cpu(density, rows, out);
+  }
+  std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores&) const override { return nullptr; }
+  std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
+    return prepare_products_on_cpu(matrices);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     return nearest_distances_on_cpu(queries, references);

@@ -15,6 +15,8 @@
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
 #include "kernels/cuda/responsibilities.h"
+#include "kernels/cuda/row_products.h"
+#include "kernels/cuda/row_scores.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/statistics.h"
 #include "kernels/cuda/trainer.h"
@@ -101,6 +103,12 @@ class CudaBackend : public Backend {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));
     cuda::find_responsibilities(libraries_, density, rows, out);
+  }
+  std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
+    return prepare_cuda_scores(mixture, device_);
+  }
+  std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
+    return prepare_cuda_products(matrices, device_);
   }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     const std::lock_guard lock(mutex_);

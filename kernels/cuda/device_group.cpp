@@ -77,6 +77,13 @@ class DeviceGroup : public Backend {
     out.clear();
     for (const Responsibilities& part : parts) append(part, out);
   }
+  std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
+    return next().prepare_scores(mixture);
+  }
+  std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
+    check_alike();
+    return next().prepare_products(matrices);
+  }
   std::vector<float> nearest_distances(const Points& queries, const Points& references) const override {
     check_nearest(queries, references);
     const auto parts = on_each_device<std::vector<float>>(queries.rows, [&](const Backend& device, Part part) {

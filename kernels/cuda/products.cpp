@@ -11,6 +11,10 @@ size_t workspace_bytes(int device) {
   return size_t{properties.major >= kHopper ? 32u : 4u} << 20;
 }
 
+int narrow(int64_t size) {
+  return static_cast<int>(size);
+}
+
 }  // namespace
 
 Products::Products(int device, cudaStream_t stream, bool on_tensor_cores)
@@ -28,13 +32,18 @@ void Products::multiply(Precision precision, Factor a_is, Factor b_is, int64_t m
   const bool is_single = precision == Precision::kSingle;
   const cudaDataType type = is_single ? CUDA_R_32F : CUDA_R_16BF;
   const auto operation = [](Factor factor) { return factor == Factor::kAsItIs ? CUBLAS_OP_N : CUBLAS_OP_T; };
-  const auto narrow = [](int64_t size) { return static_cast<int>(size); };
   const float one = 1;
   CUDA_CHECK(cublasGemmEx(blas_.get(), operation(b_is), operation(a_is), narrow(n), narrow(m), narrow(k), &one, b, type,
                           narrow(b_is == Factor::kAsItIs ? n : k), a, type, narrow(a_is == Factor::kAsItIs ? k : m),
                           &beta, c, CUDA_R_32F, narrow(n),
                           is_single && on_tensor_cores_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
                           CUBLAS_GEMM_DEFAULT));
+}
+
+void Products::multiply(int64_t m, int64_t n, int64_t k, const double* a, const double* b, double* c) {
+  const double one = 1, zero = 0;
+  CUDA_CHECK(cublasDgemm(blas_.get(), CUBLAS_OP_N, CUBLAS_OP_N, narrow(n), narrow(m), narrow(k), &one, b, narrow(n), a,
+                         narrow(k), &zero, c, narrow(n)));
 }
 
 }  // namespace doppel::cuda

@@ -7,7 +7,7 @@
 #include <limits>
 #include <random>
 
-#include "engine/elementary.h"
+#include "kernels/common/elementary.h"
 
 namespace doppel {
 namespace {

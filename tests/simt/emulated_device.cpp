@@ -10,6 +10,8 @@
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/responsibilities.h"
+#include "kernels/cuda/row_products.h"
+#include "kernels/cuda/row_scores.h"
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/trainer.h"
 #include "tests/cuda/device_under_test.h"
@@ -18,6 +20,7 @@
 #include "tests/kernels/factor_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/sampler_cases.h"
+#include "tests/kernels/score_cases.h"
 #include "tests/kernels/training_cases.h"
 #include "tests/simt/emulator.h"
 
@@ -128,6 +131,35 @@ TEST(CudaPipeline, StepsOfFewRowsAtATimeAreTheSame) {
   const int runs = runs_in_less_memory(
       size_t{1} << 20, [&] { expect_same(made.expect_by(*backend->prepare_mixture_rows(rows, 3, 3)), whole); });
   EXPECT_GT(runs, 6);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// Likewise; of a table's scores the tables stay.
+TEST(CudaPipeline, ScoresOfFewRowsAtATimeAreTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  const ScoreCase made = random_scores({.rows = 300, .members = 20}, 1);
+  const Scores whole = made.find_by(*backend);
+  for (const size_t bytes : {0, 3000, 20000}) {
+    const auto pieces = cuda::prepare_cuda_scores(made.mixture, 0, bytes);
+    made.tables.add_to(*pieces, 0, 0);
+    EXPECT_EQ(made.find_by(*pieces, 0, made.rows()), whole) << bytes << " bytes";
+  }
+  const int runs = runs_in_less_memory(size_t{1} << 19, [&] { EXPECT_EQ(made.find_by(*backend), whole); });
+  EXPECT_GT(runs, 6);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// No allocation once there is room, and one wait a piece.
+TEST(CudaPipeline, ScoresOfKnownTablesNeitherAllocateNorWait) {
+  const auto backend = make_backend_under_test("Ascending");
+  const ScoreCase made = random_scores({.rows = 50}, 1);
+  const auto scores = backend->prepare_scores(made.mixture);
+  made.tables.add_to(*scores, 0, 0);
+  const Scores first = made.find_by(*scores, 0, made.rows());
+  const auto before = simt::counts();
+  EXPECT_EQ(made.find_by(*scores, 0, made.rows()), first);
+  EXPECT_EQ(simt::counts().allocations, before.allocations);
+  EXPECT_EQ(simt::counts().waits, before.waits + 1);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

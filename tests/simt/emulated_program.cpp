@@ -3,6 +3,7 @@
 //   EMULATED_FAILING_CALL=N   the Nth call of CUDA's functions fails, and with EMULATED_LOSS=1 all later ones
 //   EMULATED_CALLS=FILE       the number of calls is written to FILE
 //   EMULATED_DEVICES=N        there are N devices
+//   EMULATED_MEMORY=BYTES     of each device
 #include <cstdio>
 #include <cstdlib>
 
@@ -20,6 +21,8 @@ struct EmulatedDevice {
       simt::options().failing_call = std::strtoull(number, nullptr, 10);
     if (const char* number = std::getenv("EMULATED_DEVICES"))
       simt::options().devices = static_cast<int>(std::strtol(number, nullptr, 10));
+    if (const char* bytes = std::getenv("EMULATED_MEMORY"))
+      simt::options().device_memory = std::strtoull(bytes, nullptr, 10);
     simt::options().device_is_lost = std::getenv("EMULATED_LOSS") != nullptr;
   }
   ~EmulatedDevice() {
