@@ -216,11 +216,23 @@ check_training() {  # check_training DATA MODEL OPTION...: twice to the same byt
   cmp "$work/$file.doppel" "$work/again.doppel"
   learn "$1" "$2" cpu "$file-cpu" "${@:3}"
 }
-export -f check_training learn
+check_codes() {  # check_codes DATA: a PCA's scores of images, which take its codes and back, on both; seconds of both
+  local backend mean first=
+  "$doppel" fit "$1" -o "$work/codes.doppel" --model pca --backend cpu -q
+  for backend in cpu cuda; do
+    "$doppel" score "$work/codes.doppel" "$1" --backend "$backend" -q --json "$results/codes.json"
+    mean=$(grep -oE '"mean_nats": [0-9.e+-]+' "$results/codes.json" | head -n 1 | cut -d' ' -f2)
+    say "$(basename "$1"), pca, scores, $backend: mean $mean nats, $(grep -oE '"seconds": [0-9.e+-]+' "$results/codes.json")"
+    : "${first:=$mean}"
+  done
+  awk -v a="$first" -v b="$mean" 'BEGIN { d = a - b; exit !(d * d < 1e-18 * a * a) }'  # but for rounding
+}
+export -f check_training check_codes learn
 digits=$data/mnist/train-images-idx3-ubyte$([[ $is_dry ]] || echo .gz) table=$data/life_expectancy.csv
 if [[ -e $digits ]]; then
   models=(vae-dense vae cnn) epochs=2
   [[ ! $is_dry ]] || models=(vae-dense) epochs=1  # convolutions take minutes there
+  step codes-pca 60 bash -ec "check_codes '$digits'" || true
   for model in "${models[@]}"; do
     step "train-$model" 150 bash -ec "check_training '$digits' $model --epochs $epochs" || true
   done

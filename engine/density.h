@@ -68,8 +68,8 @@ class Density {
  public:
   virtual ~Density() = default;
   virtual const TableSchema& schema() const = 0;
-  // The density must outlive it. With fewer `most_bytes` for what rows have in common it computes more, to the same
-  // bits; so does a backend that scores rows (kernels/row_scores.h).
+  // The density and the backend must outlive it. With fewer `most_bytes` for what rows have in common it computes more,
+  // to the same bits; so are scores that the backend finds, if it has the operation (kernels/row_scores.h).
   virtual std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes = kWorkerBytes,
                                                      const Backend* backend = nullptr) const = 0;
 };

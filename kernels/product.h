@@ -5,18 +5,23 @@
 
 namespace doppel {
 
+// [matrices, inner, columns] of doubles, or of floats, which are taken as doubles. They must outlive what is prepared of
+// them.
 struct ProductMatrices {
-  const double* values = nullptr;  // [matrices, inner, columns]; must outlive what is prepared of them
-  int64_t matrices = 0, inner = 0, columns = 0;
+  const double* values = nullptr;
+  const float* single_values = nullptr;  // where there are no `values`
+  int64_t matrices = 1, inner = 0, columns = 0;
 };
 
-// For one thread at a time.
+// For one thread at a time. Row-major. A row's product is the same bits whatever rows are beside it; sums are in a
+// library's order, so that backends and processors agree but for rounding.
 class PreparedProducts {
  public:
   virtual ~PreparedProducts() = default;
-  // product [count, columns] = rows [count, inner] matrix [inner, columns], row-major. A row's product is the same bits
-  // whatever rows are beside it. Sums are in a library's order: backends and processors agree but for rounding.
+  // product [count, columns] = rows [count, inner] matrix
   virtual void multiply(int64_t matrix, const double* rows, int64_t count, double* product) = 0;
+  // product [count, inner] = rows [count, columns] matrix^T
+  virtual void multiply_transposed(int64_t matrix, const double* rows, int64_t count, double* product) = 0;
 };
 
 // A sum's order may depend on the product's shape, so all have one: so many rows, zeros where there are fewer.

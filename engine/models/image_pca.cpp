@@ -204,7 +204,9 @@ class ImagePcaModel : public Model {
     throw UsageError("--where: rows of this model are images: --label says of which label");
   }
 
-  std::shared_ptr<const Coder> coder(const Backend&) const override { return make_image_pca_coder(shared_); }
+  std::shared_ptr<const Coder> coder(const Backend& backend) const override {
+    return make_image_pca_coder(shared_, backend);
+  }
 
   Json describe() const override {
     Json json = about_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -27,8 +28,8 @@ struct LabelDensity {
 
 class ImagePcaCoder : public Coder {
  public:
-  explicit ImagePcaCoder(std::shared_ptr<const ImageGaussians> model)
-      : model_(std::move(model)), rows_(make_image_schema(model_->shape, model_->label_names)) {
+  ImagePcaCoder(std::shared_ptr<const ImageGaussians> model, const Backend& backend)
+      : model_(std::move(model)), backend_(backend), rows_(make_image_schema(model_->shape, model_->label_names)) {
     for (const OutputColumn& column : rows_.columns) schema_.columns.push_back(column.schema);
     for (const double variance : model_->eigenvalues) deviation_.push_back(std::sqrt(std::max(variance, 0.0)));
   }
@@ -38,8 +39,8 @@ class ImagePcaCoder : public Coder {
   const OutputSchema& rows() const override { return rows_; }
   int64_t worker_bytes() const override {
     const int64_t levels = model_->shape.size(), components = model_->components;
-    return static_cast<int64_t>(sizeof(double)) *
-           (model_->labels * (levels + components * components) + 2 * levels * components);
+    return static_cast<int64_t>(sizeof(double)) * (model_->labels * (levels + components * components) +
+                                                   3 * levels * components + 4 * kProductRows * (levels + components));
   }
   std::unique_ptr<CoderWorker> make_worker() const override { return std::make_unique<Worker>(*this); }
 
@@ -49,38 +50,71 @@ class ImagePcaCoder : public Coder {
     explicit Worker(const ImagePcaCoder& all)
         : model_(*all.model_),
           deviation_(all.deviation_),
+          levels_(static_cast<size_t>(model_.shape.size())),
+          components_(static_cast<size_t>(model_.components)),
+          products_(all.backend_.prepare_products(
+              {nullptr, model_.factor.data(), model_.labels, model_.shape.size(), model_.components})),
           density_(static_cast<size_t>(model_.labels)),
-          scaled_(static_cast<size_t>(model_.components)),
-          levels_(static_cast<size_t>(model_.shape.size())) {}
+          from_mean_(kProductRows * levels_),
+          around_mean_(kProductRows * levels_),
+          code_(kProductRows * components_),
+          projected_(kProductRows * components_),
+          image_(levels_) {}
 
     void encode(const Images& images, int64_t first, int64_t rows, double* codes) override {
-      for (int64_t row = 0; row < rows; ++row)
-        encode_image(images.image(first + row), label_of(images.labels, first + row), codes + row * model_.components);
+      for_blocks(labels_of(images, first), rows, [&](size_t label, std::span<const int64_t> block) {
+        encode_block(images, first, label, block);
+        for (size_t i = 0; i < block.size(); ++i)
+          std::copy_n(&code_[i * components_], components_, codes + block[i] * model_.components);
+      });
     }
 
     void score(const Images& images, int64_t first, int64_t rows, ImageScore* scores) override {
-      std::vector<double> code(static_cast<size_t>(model_.components));
-      for (int64_t row = 0; row < rows; ++row) {
-        const uint8_t* image = images.image(first + row);
-        const size_t label = label_of(images.labels, first + row);
-        encode_image(image, label, code.data());
-        decode_image(code.data(), label, levels_.data());
-        scores[row] = {nats(image, label), root_mean_square_difference(image, levels_.data(), model_.shape.size())};
-      }
+      for_blocks(labels_of(images, first), rows, [&](size_t label, std::span<const int64_t> block) {
+        encode_block(images, first, label, block);
+        decode_block(label, block.size());
+        for (size_t i = 0; i < block.size(); ++i) {
+          round_levels(i, label, image_.data());
+          scores[block[i]].error =
+              root_mean_square_difference(images.image(first + block[i]), image_.data(), model_.shape.size());
+        }
+        find_nats(label, block, scores);
+      });
     }
 
     void decode(const double* codes, const int32_t* labels, int64_t rows, Batch& batch) override {
-      for (int64_t row = 0; row < rows; ++row) {
-        const size_t label = model_.label_names.empty() ? 0 : static_cast<size_t>(labels[row]);
-        decode_image(codes + row * model_.components, label, batch.images() + row * model_.shape.size());
-        if (!model_.label_names.empty()) static_cast<int32_t*>(batch.buffer(0).values)[row] = labels[row];
-      }
+      const bool has_labels = !model_.label_names.empty();
+      if (has_labels) std::copy_n(labels, rows, static_cast<int32_t*>(batch.buffer(0).values));
+      for_blocks(has_labels ? labels : nullptr, rows, [&](size_t label, std::span<const int64_t> block) {
+        for (size_t i = 0; i < block.size(); ++i)
+          std::copy_n(codes + block[i] * model_.components, components_, &code_[i * components_]);
+        decode_block(label, block.size());
+        for (size_t i = 0; i < block.size(); ++i)
+          round_levels(i, label, batch.images() + block[i] * model_.shape.size());
+      });
     }
 
    private:
-    size_t label_of(const std::vector<int32_t>& labels, int64_t image) const {
-      return model_.label_names.empty() ? 0 : static_cast<size_t>(labels[static_cast<size_t>(image)]);
+    const int32_t* labels_of(const Images& images, int64_t first) const {
+      return model_.label_names.empty() ? nullptr : images.labels.data() + first;
     }
+
+    // Calls take(label, rows) for at most kProductRows of a label's rows at a time.
+    template <class Take>
+    void for_blocks(const int32_t* labels, int64_t rows, const Take& take) {
+      order_.resize(static_cast<size_t>(rows));
+      std::iota(order_.begin(), order_.end(), 0);
+      const auto label_of = [&](int64_t row) { return labels == nullptr ? 0 : labels[row]; };
+      std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return label_of(a) < label_of(b); });
+      for (size_t begin = 0; begin < order_.size();) {
+        const int32_t label = label_of(order_[begin]);
+        size_t end = begin + 1;
+        while (end < order_.size() && end < begin + kProductRows && label_of(order_[end]) == label) ++end;
+        take(static_cast<size_t>(label), std::span(order_).subspan(begin, end - begin));
+        begin = end;
+      }
+    }
+
     const float* mean_of(size_t label) const {
       return model_.mean.data() + label * static_cast<size_t>(model_.shape.size());
     }
@@ -91,28 +125,40 @@ class ImagePcaCoder : public Coder {
       return deviation_.data() + label * static_cast<size_t>(model_.components);
     }
 
-    // z_k = sum_j factor_jk (x_j - mean_j) / deviation_k.
-    void encode_image(const uint8_t* image, size_t label, double* code) const {
-      const auto components = static_cast<size_t>(model_.components);
-      const float *mean = mean_of(label), *factor = factor_of(label);
-      std::fill_n(code, components, 0.0);
-      for (int64_t j = 0; j < model_.shape.size(); ++j, factor += components) {
-        const double from_mean = static_cast<double>(image[j]) - static_cast<double>(mean[j]);
-        for (size_t k = 0; k < components; ++k) code[k] += static_cast<double>(factor[k]) * from_mean;
+    // from_mean_ and code_ of a block: z_k = sum_j factor_jk (x_j - mean_j) / deviation_k.
+    void encode_block(const Images& images, int64_t first, size_t label, std::span<const int64_t> block) {
+      const float* mean = mean_of(label);
+      for (size_t i = 0; i < block.size(); ++i) {
+        const uint8_t* image = images.image(first + block[i]);
+        double* from_mean = &from_mean_[i * levels_];
+        for (size_t j = 0; j < levels_; ++j)
+          from_mean[j] = static_cast<double>(image[j]) - static_cast<double>(mean[j]);
       }
-      const double* deviation = deviation_of(label);
-      for (size_t k = 0; k < components; ++k) code[k] = deviation[k] > 0 ? code[k] / deviation[k] : 0;
+      products_->multiply(static_cast<int64_t>(label), from_mean_.data(), static_cast<int64_t>(block.size()),
+                          code_.data());
+      divide_by_deviations(label, block.size(), code_.data());
     }
 
-    void decode_image(const double* code, size_t label, uint8_t* levels) {
-      const auto components = static_cast<size_t>(model_.components);
-      const float *mean = mean_of(label), *factor = factor_of(label);
+    void divide_by_deviations(size_t label, size_t rows, double* values) const {
       const double* deviation = deviation_of(label);
-      for (size_t k = 0; k < components; ++k) scaled_[k] = deviation[k] > 0 ? code[k] / deviation[k] : 0;
-      for (int64_t j = 0; j < model_.shape.size(); ++j, factor += components) {
-        auto level = static_cast<double>(mean[j]);
-        for (size_t k = 0; k < components; ++k) level += static_cast<double>(factor[k]) * scaled_[k];
-        levels[j] = static_cast<uint8_t>(std::nearbyint(std::clamp(level, 0.0, 255.0)));
+      for (size_t i = 0; i < rows; ++i, values += components_)
+        for (size_t k = 0; k < components_; ++k) values[k] = deviation[k] > 0 ? values[k] / deviation[k] : 0;
+    }
+
+    // around_mean_ of code_.
+    void decode_block(size_t label, size_t rows) {
+      std::copy_n(code_.data(), rows * components_, projected_.data());
+      divide_by_deviations(label, rows, projected_.data());
+      products_->multiply_transposed(static_cast<int64_t>(label), projected_.data(), static_cast<int64_t>(rows),
+                                     around_mean_.data());
+    }
+
+    // Of the i-th row of a block that was decoded.
+    void round_levels(size_t i, size_t label, uint8_t* to) const {
+      const float* mean = mean_of(label);
+      for (size_t j = 0; j < levels_; ++j) {
+        const double level = static_cast<double>(mean[j]) + around_mean_[i * levels_ + j];
+        to[j] = static_cast<uint8_t>(std::nearbyint(std::clamp(level, 0.0, 255.0)));
       }
     }
 
@@ -145,33 +191,46 @@ class ImagePcaCoder : public Coder {
       return density;
     }
 
-    // With d = x - mean and b = factor^T noise^-1 d the exponent is d^T noise^-1 d - b^T inner^-1 b.
-    double nats(const uint8_t* image, size_t label) {
+    // Of a block that was encoded. With d = x - mean and b = factor^T noise^-1 d the exponent is
+    // d^T noise^-1 d - b^T inner^-1 b.
+    void find_nats(size_t label, std::span<const int64_t> block, ImageScore* scores) {
       const LabelDensity& density = density_of(label);
-      const auto components = static_cast<size_t>(model_.components);
-      const float *mean = mean_of(label), *factor = factor_of(label);
-      std::fill(scaled_.begin(), scaled_.end(), 0.0);
-      double square = 0;
-      for (int64_t j = 0; j < model_.shape.size(); ++j, factor += components) {
-        const double from_mean = static_cast<double>(image[j]) - static_cast<double>(mean[j]);
-        const double weighted = density.precision[static_cast<size_t>(j)] * from_mean;
-        square += weighted * from_mean;
-        for (size_t k = 0; k < components; ++k) scaled_[k] += static_cast<double>(factor[k]) * weighted;
+      std::vector<double>& weighted = around_mean_;
+      for (size_t i = 0; i < block.size(); ++i) {
+        double square = 0;
+        for (size_t j = 0; j < levels_; ++j) {
+          const double from_mean = from_mean_[i * levels_ + j];
+          weighted[i * levels_ + j] = density.precision[j] * from_mean;
+          square += weighted[i * levels_ + j] * from_mean;
+        }
+        scores[block[i]].nats = density.constant + 0.5 * square;
       }
-      cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, static_cast<int>(components),
-                  density.inner.data(), static_cast<int>(components), scaled_.data(), 1);
-      for (const double along : scaled_) square -= along * along;
-      return density.constant + 0.5 * square;
+      products_->multiply(static_cast<int64_t>(label), weighted.data(), static_cast<int64_t>(block.size()),
+                          projected_.data());
+      for (size_t i = 0; i < block.size(); ++i) {
+        const std::span along(&projected_[i * components_], components_);
+        cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, static_cast<int>(components_),
+                    density.inner.data(), static_cast<int>(components_), along.data(), 1);
+        double explained = 0;
+        for (const double length : along) explained += length * length;
+        scores[block[i]].nats -= 0.5 * explained;
+      }
     }
 
     const ImageGaussians& model_;
     const std::vector<double>& deviation_;  // [labels, components]
-    std::vector<LabelDensity> density_;     // [labels] made when asked for
-    std::vector<double> scaled_;            // [components] of one image
-    std::vector<uint8_t> levels_;
+    size_t levels_, components_;
+    std::unique_ptr<PreparedProducts> products_;  // of the labels' factors
+    std::vector<LabelDensity> density_;           // [labels] made when asked for
+    std::vector<int64_t> order_;
+    // Of a block of one label's rows.
+    std::vector<double> from_mean_, around_mean_;  // [kProductRows, levels]
+    std::vector<double> code_, projected_;         // [kProductRows, components]
+    std::vector<uint8_t> image_;
   };
 
   std::shared_ptr<const ImageGaussians> model_;
+  const Backend& backend_;
   OutputSchema rows_;
   TableSchema schema_;
   std::vector<double> deviation_;
@@ -179,10 +238,10 @@ class ImagePcaCoder : public Coder {
 
 }  // namespace
 
-std::shared_ptr<const Coder> make_image_pca_coder(std::shared_ptr<const ImageGaussians> model) {
+std::shared_ptr<const Coder> make_image_pca_coder(std::shared_ptr<const ImageGaussians> model, const Backend& backend) {
   if (model->components == 0)
     throw UsageError("the model has no components, and so no codes: fit it with --components");
-  return std::make_shared<ImagePcaCoder>(std::move(model));
+  return std::make_shared<ImagePcaCoder>(std::move(model), backend);
 }
 
 }  // namespace doppel

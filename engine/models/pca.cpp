@@ -56,8 +56,8 @@ class PcaModel : public Model {
     return make_table_generator(recipe_, seed, backend);
   }
 
-  std::shared_ptr<const Coder> coder(const Backend&) const override {
-    return make_pca_coder(recipe_, parameters_.vectors, parameters_.eigenvalues, parameters_.components);
+  std::shared_ptr<const Coder> coder(const Backend& backend) const override {
+    return make_pca_coder(recipe_, parameters_.vectors, parameters_.eigenvalues, parameters_.components, backend);
   }
 
   Json describe() const override {

@@ -21,6 +21,7 @@ namespace doppel {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int64_t kBlockRows = 4 * kProductRows;
 constexpr int64_t kMostPatternBytes = 32 << 20;  // of what rows that lack the same latents share
 
 // E[z | low <= z < high].
@@ -41,8 +42,11 @@ struct CodedColumn {
 class PcaCoder : public Coder {
  public:
   PcaCoder(std::shared_ptr<const TableRecipe> recipe, std::vector<double> vectors, std::vector<double> eigenvalues,
-           int64_t components)
-      : recipe_(std::move(recipe)), vectors_(std::move(vectors)), components_(static_cast<size_t>(components)) {
+           int64_t components, const Backend& backend)
+      : recipe_(std::move(recipe)),
+        backend_(backend),
+        vectors_(std::move(vectors)),
+        components_(static_cast<size_t>(components)) {
     latents_ = eigenvalues.size();
     if (latents_ != static_cast<size_t>(recipe_->sampler.latents))
       throw InputError("model file: its components are of another number of latents than its columns");
@@ -63,7 +67,8 @@ class PcaCoder : public Coder {
   const TableSchema& schema() const override { return recipe_->schema; }
   const OutputSchema& rows() const override { return rows_; }
   int64_t worker_bytes() const override {
-    return kMostPatternBytes + static_cast<int64_t>(sizeof(double) * (components_ * components_ + 3 * latents_));
+    return kMostPatternBytes +
+           static_cast<int64_t>(sizeof(double) * (components_ * components_ + (kBlockRows + kProductRows) * latents_));
   }
   std::unique_ptr<CoderWorker> make_worker() const override;
 
@@ -117,6 +122,7 @@ class PcaCoder : public Coder {
   }
 
   std::shared_ptr<const TableRecipe> recipe_;
+  const Backend& backend_;
   std::vector<double> vectors_;  // [latents, components]
   std::vector<double> factor_;   // likewise, times the components' deviations
   std::vector<double> noise_;    // [latents] variances
@@ -131,34 +137,48 @@ class PcaCoder : public Coder {
 class PcaCoder::Worker : public CoderWorker {
  public:
   explicit Worker(const PcaCoder& all)
-      : all_(all), scores_(all.latents_), known_(all.latents_), latent_(all.components_) {}
+      : all_(all),
+        products_(all.backend_.prepare_products({all.vectors_.data(), nullptr, 1, static_cast<int64_t>(all.latents_),
+                                                 static_cast<int64_t>(all.components_)})),
+        block_(kBlockRows * all.latents_),
+        known_(all.latents_),
+        latent_(all.components_) {}
 
   void encode(const Table& table, std::span<const Knowledge> knowledge, int64_t first, int64_t rows,
               double* codes) override {
-    for (int64_t row = first; row < first + rows; ++row, codes += all_.components_) {
-      find_scores(table, knowledge, row);
-      if (std::find(known_.begin(), known_.end(), '\0') != known_.end()) complete_scores();
-      std::fill_n(codes, all_.components_, 0.0);
-      for (size_t j = 0; j < all_.latents_; ++j)
-        for (size_t k = 0; k < all_.components_; ++k) codes[k] += all_.vectors_[j * all_.components_ + k] * scores_[j];
-    }
+    for_blocks(rows, [&](int64_t begin, int64_t count) {
+      for (int64_t row = 0; row < count; ++row) {
+        scores_ = of_block(row);
+        find_scores(table, knowledge, first + begin + row);
+        if (std::find(known_.begin(), known_.end(), '\0') != known_.end()) complete_scores();
+      }
+      products_->multiply(0, block_.data(), count, codes + static_cast<size_t>(begin) * all_.components_);
+    });
   }
 
   void decode(const double* codes, const int32_t*, int64_t rows, Batch& batch) override {
     for (size_t i = 0; i < all_.decoded_.size(); ++i)
       if (batch.buffer(i).validity != nullptr)
         std::memset(batch.buffer(i).validity, 0, static_cast<size_t>(rows + 7) / 8);
-    for (int64_t row = 0; row < rows; ++row, codes += all_.components_) {
-      for (size_t j = 0; j < all_.latents_; ++j) {
-        double score = 0;
-        for (size_t k = 0; k < all_.components_; ++k) score += all_.vectors_[j * all_.components_ + k] * codes[k];
-        scores_[j] = score;
+    for_blocks(rows, [&](int64_t begin, int64_t count) {
+      products_->multiply_transposed(0, codes + static_cast<size_t>(begin) * all_.components_, count, block_.data());
+      for (int64_t row = 0; row < count; ++row) {
+        scores_ = of_block(row);
+        for (size_t i = 0; i < all_.decoded_.size(); ++i) put_value(i, begin + row, batch);
       }
-      for (size_t i = 0; i < all_.decoded_.size(); ++i) put_value(i, row, batch);
-    }
+    });
   }
 
  private:
+  // Calls take(first, count) for blocks of rows.
+  template <class Take>
+  static void for_blocks(int64_t rows, const Take& take) {
+    for (int64_t first = 0; first < rows; first += kBlockRows) take(first, std::min(kBlockRows, rows - first));
+  }
+  std::span<double> of_block(int64_t row) {
+    return std::span(block_).subspan(static_cast<size_t>(row) * all_.latents_, all_.latents_);
+  }
+
   // The latents that a row has.
   void find_scores(const Table& table, std::span<const Knowledge> knowledge, int64_t row) {
     std::fill(known_.begin(), known_.end(), '\0');
@@ -257,7 +277,9 @@ class PcaCoder::Worker : public CoderWorker {
   }
 
   const PcaCoder& all_;
-  std::vector<double> scores_;                                 // [latents] of a row
+  std::unique_ptr<PreparedProducts> products_;                 // of the vectors
+  std::vector<double> block_;                                  // [kBlockRows, latents]
+  std::span<double> scores_;                                   // [latents] of a row of it
   std::vector<char> known_;                                    // likewise
   std::vector<double> latent_;                                 // [components]
   std::map<std::vector<char>, std::vector<double>> patterns_;  // by the latents known
@@ -270,9 +292,10 @@ std::unique_ptr<CoderWorker> PcaCoder::make_worker() const {
 }  // namespace
 
 std::shared_ptr<const Coder> make_pca_coder(std::shared_ptr<const TableRecipe> recipe, std::vector<double> vectors,
-                                            std::vector<double> eigenvalues, int64_t components) {
+                                            std::vector<double> eigenvalues, int64_t components,
+                                            const Backend& backend) {
   if (components == 0) throw UsageError("the model has no components, and so no codes: no column of its table varies");
-  return std::make_shared<PcaCoder>(std::move(recipe), std::move(vectors), std::move(eigenvalues), components);
+  return std::make_shared<PcaCoder>(std::move(recipe), std::move(vectors), std::move(eigenvalues), components, backend);
 }
 
 }  // namespace doppel

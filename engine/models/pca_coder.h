@@ -18,14 +18,16 @@
 
 #include "engine/coder.h"
 #include "engine/table_generator.h"
+#include "kernels/backend.h"
 
 namespace doppel {
 
 inline constexpr double kLeastNoise = 1e-6;  // variance
 
 // Throws UsageError where there are no components, InputError where the recipe and the components do not belong
-// together. vectors [latents, components] orthonormal, eigenvalues [latents].
+// together. vectors [latents, components] orthonormal, eigenvalues [latents]. The backend must outlive the coder.
 std::shared_ptr<const Coder> make_pca_coder(std::shared_ptr<const TableRecipe> recipe, std::vector<double> vectors,
-                                            std::vector<double> eigenvalues, int64_t components);
+                                            std::vector<double> eigenvalues, int64_t components,
+                                            const Backend& backend);
 
 }  // namespace doppel

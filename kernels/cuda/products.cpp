@@ -14,6 +14,9 @@ size_t workspace_bytes(int device) {
 int narrow(int64_t size) {
   return static_cast<int>(size);
 }
+cublasOperation_t operation(Factor factor) {
+  return factor == Factor::kAsItIs ? CUBLAS_OP_N : CUBLAS_OP_T;
+}
 
 }  // namespace
 
@@ -31,7 +34,6 @@ void Products::multiply(Precision precision, Factor a_is, Factor b_is, int64_t m
                         const void* b, float beta, float* c) {
   const bool is_single = precision == Precision::kSingle;
   const cudaDataType type = is_single ? CUDA_R_32F : CUDA_R_16BF;
-  const auto operation = [](Factor factor) { return factor == Factor::kAsItIs ? CUBLAS_OP_N : CUBLAS_OP_T; };
   const float one = 1;
   CUDA_CHECK(cublasGemmEx(blas_.get(), operation(b_is), operation(a_is), narrow(n), narrow(m), narrow(k), &one, b, type,
                           narrow(b_is == Factor::kAsItIs ? n : k), a, type, narrow(a_is == Factor::kAsItIs ? k : m),
@@ -40,10 +42,10 @@ void Products::multiply(Precision precision, Factor a_is, Factor b_is, int64_t m
                           CUBLAS_GEMM_DEFAULT));
 }
 
-void Products::multiply(int64_t m, int64_t n, int64_t k, const double* a, const double* b, double* c) {
+void Products::multiply(Factor b_is, int64_t m, int64_t n, int64_t k, const double* a, const double* b, double* c) {
   const double one = 1, zero = 0;
-  CUDA_CHECK(cublasDgemm(blas_.get(), CUBLAS_OP_N, CUBLAS_OP_N, narrow(n), narrow(m), narrow(k), &one, b, narrow(n), a,
-                         narrow(k), &zero, c, narrow(n)));
+  CUDA_CHECK(cublasDgemm(blas_.get(), operation(b_is), CUBLAS_OP_N, narrow(n), narrow(m), narrow(k), &one, b,
+                         narrow(b_is == Factor::kAsItIs ? n : k), a, narrow(k), &zero, c, narrow(n)));
 }
 
 }  // namespace doppel::cuda

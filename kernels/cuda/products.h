@@ -26,8 +26,8 @@ class Products {
   // [k, n], or [n, k]. Factors are floats or bfloat16; c is of floats.
   void multiply(Precision precision, Factor a_is, Factor b_is, int64_t m, int64_t n, int64_t k, const void* a,
                 const void* b, float beta, float* c);
-  // c [m, n] = a [m, k] b [k, n] in double.
-  void multiply(int64_t m, int64_t n, int64_t k, const double* a, const double* b, double* c);
+  // c [m, n] = a b in double, where a is [m, k] and b as above.
+  void multiply(Factor b_is, int64_t m, int64_t n, int64_t k, const double* a, const double* b, double* c);
 
  private:
   bool on_tensor_cores_;

@@ -8,7 +8,9 @@
 #include "tests/kernels/factor_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/points.h"
+#include "tests/kernels/product_cases.h"
 #include "tests/kernels/sampler_cases.h"
+#include "tests/kernels/score_cases.h"
 
 namespace doppel {
 namespace {
@@ -57,6 +59,20 @@ TEST_P(CudaGroup, DecodersOfEachDeviceWriteTheCpusRows) {
   const auto on_cpu = make_backend("cpu")->prepare_table_decoder(decoder);
   for (int i = 0; i < kDevices; ++i)
     expect_same_bytes(*group().prepare_table_decoder(decoder), *on_cpu, decoder.table, 7, 1000, 300);
+}
+
+TEST_P(CudaGroup, ScoresOfEachDeviceAreTheSame) {
+  const ScoreCase made = random_scores({}, 1);
+  const Scores of_one = made.find_by(one());
+  for (int i = 0; i < kDevices; ++i) EXPECT_EQ(made.find_by(group()), of_one) << "device " << i;
+}
+
+TEST_P(CudaGroup, ProductsOfEachDeviceAreTheSame) {
+  const ProductCase made = random_product(1, 20, 10, 70, 1);
+  const auto of_one = one().prepare_products(made.doubles());
+  const std::vector<double> wanted = product_by(*of_one, made, false, 0, made.rows.data(), 70);
+  for (int i = 0; i < kDevices; ++i)
+    EXPECT_EQ(product_by(*group().prepare_products(made.doubles()), made, false, 0, made.rows.data(), 70), wanted);
 }
 
 TEST_P(CudaGroup, ImagesOfEachDeviceAreTheSame) {

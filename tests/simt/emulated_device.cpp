@@ -19,6 +19,7 @@
 #include "tests/kernels/expectation_cases.h"
 #include "tests/kernels/factor_cases.h"
 #include "tests/kernels/network_cases.h"
+#include "tests/kernels/product_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/score_cases.h"
 #include "tests/kernels/training_cases.h"
@@ -146,6 +147,30 @@ TEST(CudaPipeline, ScoresOfFewRowsAtATimeAreTheSame) {
   }
   const int runs = runs_in_less_memory(size_t{1} << 19, [&] { EXPECT_EQ(made.find_by(*backend), whole); });
   EXPECT_GT(runs, 6);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, ProductsOfFewRowsAtATimeAreTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  constexpr int64_t kRows = 500;
+  const ProductCase made = random_product(2, 30, 20, kRows, 1);
+  const auto both = [&](PreparedProducts& products) {
+    std::vector<double> found = product_by(products, made, false, 1, made.rows.data(), kRows);
+    const std::vector<double> more = product_by(products, made, true, 0, made.rows.data(), kRows);
+    found.insert(found.end(), more.begin(), more.end());
+    return found;
+  };
+  const std::vector<double> whole = both(*backend->prepare_products(made.doubles()));
+  for (const size_t bytes : {0, 60000}) EXPECT_EQ(both(*cuda::prepare_cuda_products(made.doubles(), 0, bytes)), whole);
+  constexpr size_t kWorkspace = size_t{4} << 20;  // of cuBLAS
+  const size_t taken = simt::device_bytes(0);
+  for (const size_t kilobytes : {300, 150, 60}) {
+    simt::options().device_memory = taken + kWorkspace + (kilobytes << 10);
+    EXPECT_EQ(both(*backend->prepare_products(made.floats())), whole) << kilobytes << " kB";
+  }
+  simt::options().device_memory = taken + kWorkspace + 1000;
+  EXPECT_THROW(both(*backend->prepare_products(made.floats())), Error);
+  EXPECT_EQ(simt::device_bytes(0), taken) << "bytes left behind";
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
