@@ -1,6 +1,7 @@
 #include "engine/models/row_evidence.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace doppel {
@@ -15,7 +16,14 @@ RowEvidence::RowEvidence(const MixtureView& view, double floor, int64_t most_byt
       score_(static_cast<size_t>(view.latents)),
       is_known_(static_cast<size_t>(view.latents)),
       parts_of_variable_(view.variables.size()),
-      evidence_(view.variables.size()) {}
+      evidence_(view.variables.size()),
+      nothing_(view.variables.size()) {}
+
+void RowEvidence::forget() {
+  states_.forget();
+  latents_->clear();
+  std::fill(nothing_.begin(), nothing_.end(), nullptr);
+}
 
 void RowEvidence::observe(const Table& table, int64_t row, std::span<const Knowledge> knowledge) {
   std::fill(is_known_.begin(), is_known_.end(), 0);
@@ -62,6 +70,7 @@ void RowEvidence::relax_impossible() {
 const StateEvidence& RowEvidence::of_column_alone(size_t c) {
   const auto v = static_cast<size_t>(view_.columns[c].variable());
   const std::vector<int32_t>& columns = view_.columns_of_variable[v];
+  if (columns.size() == 1) return *evidence_[v];
   others_.assign(columns.size(), kUnknownPart);
   for (size_t i = 0; i < columns.size(); ++i)
     if (static_cast<size_t>(columns[i]) == c) others_[i] = part_[c];
@@ -71,6 +80,10 @@ const StateEvidence& RowEvidence::of_column_alone(size_t c) {
 const StateEvidence& RowEvidence::without_column(size_t c) {
   const auto v = static_cast<size_t>(view_.columns[c].variable());
   const std::vector<int32_t>& columns = view_.columns_of_variable[v];
+  if (columns.size() == 1) {
+    if (nothing_[v] == nullptr) nothing_[v] = &states_.find(v, std::array{kUnknownPart});
+    return *nothing_[v];
+  }
   others_ = parts_of_variable_[v];
   for (size_t i = 0; i < columns.size(); ++i)
     if (static_cast<size_t>(columns[i]) == c) others_[i] = kUnknownPart;

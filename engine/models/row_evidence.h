@@ -22,7 +22,7 @@ class RowEvidence {
 
   // Whether what rows have in common takes more than most_bytes: time to forget it, and the row at hand.
   bool is_full() const { return states_.bytes() + latents_->bytes() > most_bytes_; }
-  void forget() { states_.forget(), latents_->clear(); }
+  void forget();
   void observe(const Table& table, int64_t row, std::span<const Knowledge> knowledge);
   // Where no member has the states known, the columns never seen say nothing, and where that does not do, none does.
   void relax_impossible();
@@ -64,6 +64,7 @@ class RowEvidence {
   int64_t strange_gaps_ = 0;
   std::vector<std::vector<int32_t>> parts_of_variable_;
   std::vector<const StateEvidence*> evidence_;  // [variables]
+  std::vector<const StateEvidence*> nothing_;   // [variables] of no column known; null: not found yet
   std::vector<int32_t> others_;
 };
 

@@ -26,9 +26,6 @@ struct PatternOnDevice {
   const int32_t* place;  // [latents] of a latent among those known; -1: it is not
   int64_t known;
 };
-constexpr int64_t pattern_arrays(int64_t known) {
-  return 1 + 3 * known + known * (known + 1) / 2;
-}
 
 // Rows that know the same latents lie side by side.
 struct RowScoreArguments {

@@ -14,7 +14,7 @@ for table in adult life; do expect_status 0 "$doppel" fit $table.csv -o $table.d
 # Rows of which cells were blanked, replaced by what no model knows, or by another row's.
 python3 - <<'PYTHON' || exit 1
 import csv, random
-for name, rows in ("adult", 300), ("life", 200):
+for name, rows in ("adult", 300), ("life", 100):
     random.seed(1)
     header, *table = csv.reader(open(f"{name}.csv"))
     numbers = [c for c in range(len(header)) if all(row[c].replace(".", "").isdigit() for row in table[:50] if row[c])]
@@ -40,7 +40,7 @@ kept = {name: report[name] for name in ("rows", "score", "surprise", "top")}
 json.dump(kept, open(sys.argv[1], "w"), indent=1)
 PYTHON
 }
-head -n 301 life.csv >first-life.csv
+head -n 201 life.csv >first-life.csv
 for of_table in "adult adult" "adult strange-adult" "adult part-adult" "life first-life" "life strange-life" "life part-life"; do
   read -r model table <<<"$of_table"
   score cpu $model $table $table-cpu
@@ -51,7 +51,7 @@ done
 # Less and less memory: smaller pieces, and at last an error.
 EMULATED_CALLS=calls.txt score cuda adult strange-adult whole
 pieces=0 too_short=0
-for ((bytes = 4 << 20; bytes > 1 << 16; bytes = bytes * 3 / 4)); do
+for ((bytes = 1 << 20; too_short < 2; bytes = bytes * 3 / 4)); do
   status=0
   EMULATED_MEMORY=$bytes EMULATED_CALLS=more.txt "$doppel" score adult.doppel strange-adult.csv --backend cuda --threads 1 \
     -q -o short.csv >/dev/null 2>stderr.txt || status=$?
@@ -66,7 +66,7 @@ for ((bytes = 4 << 20; bytes > 1 << 16; bytes = bytes * 3 / 4)); do
   fi
   rm -f short.csv
 done
-((pieces > 2 && too_short > 2)) || fail "in pieces $pieces times, too short $too_short times"
+((pieces > 1)) || fail "in pieces $pieces times"
 
 # Each of three threads on another device.
 EMULATED_DEVICES=3 expect_status 0 "$doppel" score adult.doppel adult.csv --backend cuda:all --threads 3 -q -o devices.csv
