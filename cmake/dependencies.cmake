@@ -18,6 +18,8 @@ dep_header(cli11 CLI/CLI.hpp)
 dep_header(mustache kainjow/mustache.hpp)
 dep_library(xxhash xxhash.h xxhash)
 dep_library(highway hwy/highway.h hwy)
+find_library(highway_contrib_LIBRARY hwy_contrib REQUIRED)
+target_link_libraries(dep::highway INTERFACE ${highway_contrib_LIBRARY})
 dep_library(xgboost xgboost/c_api.h xgboost)
 dep_library(png png.h png)
 find_library(zlib_LIBRARY z REQUIRED)  # libpng-dev brings it

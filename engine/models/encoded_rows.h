@@ -35,6 +35,8 @@ class PositionFinder {
   void find(const Column& column, int64_t first, int64_t rows, int32_t* positions) const;
 
  private:
+  void find_present(const Column& column, int64_t first, int64_t rows, int32_t* positions) const;
+
   ColumnKind kind_;
   int32_t levels_;
   const Distribution& distribution_;

@@ -14,8 +14,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
+
+#include "kernels/sort.h"
 
 namespace doppel {
 
@@ -120,7 +123,7 @@ class QuantileSketch {
     if (level + 1 == levels_.size()) levels_.emplace_back();
     if (levels_[level + 1].values.size() + capacity_ / 2 > capacity_) compact_rest(level + 1);
     Level& from = levels_[level];
-    std::sort(from.values.begin(), from.values.end());
+    sort_ascending(std::span(from.values));
     std::vector<Value>& to = levels_[level + 1].values;
     for (size_t at = from.takes_odd ? 1 : 0; at < from.values.size(); at += 2) to.push_back(from.values[at]);
     from.takes_odd = !from.takes_odd;
