@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "engine/models/alias_table.h"
 #include "engine/models/marginals.h"
@@ -79,28 +80,23 @@ class AxisDistribution {
     for (double& weight : weight_) weight /= total;
   }
 
-  double below(double z) const {
-    double sum = 0;
-    for (size_t m = 0; m < weight_.size(); ++m) sum += weight_[m] * normal_cdf((z - mean_[m]) / deviation_[m]);
-    return sum;
-  }
-  double above(double z) const {
-    double sum = 0;
-    for (size_t m = 0; m < weight_.size(); ++m) sum += weight_[m] * normal_cdf((mean_[m] - z) / deviation_[m]);
-    return sum;
-  }
-  // Where the share below is that of a standard normal at `score`, from the nearer end.
+  // Where the share below is that of a standard normal at `score`, from the nearer end: by Newton's method on the
+  // logarithm of that end's share, and by halves where that leaves what is known to hold the place.
   double quantile(double score) const {
     if (!std::isfinite(score)) return score;
-    const bool upper = score > 0;
-    const double goal = normal_cdf(-std::abs(score));
-    double low = -double{kScoreLimit}, high = kScoreLimit;
-    for (int step = 0; step < 40; ++step) {
-      const double middle = 0.5 * (low + high);
-      const bool beyond = upper ? above(middle) < goal : below(middle) > goal;
-      (beyond ? high : low) = middle;
+    constexpr int kMostSteps = 60;
+    constexpr double kPrecision = 1e-11;
+    const double sign = score > 0 ? -1 : 1, goal = std::log(normal_cdf(sign * score));
+    double low = -double{kScoreLimit}, high = kScoreLimit, z = std::clamp(score, low, high);
+    for (int step = 0; step < kMostSteps && high - low > kPrecision; ++step) {
+      const auto [share, density] = share_at(z, sign);
+      const double excess = share > 0 ? sign * (std::log(share) - goal) : -sign;  // grows with z
+      (excess > 0 ? high : low) = z;
+      const double next = density > 0 ? z - excess * share / density : low;
+      const double before = std::exchange(z, low < next && next < high ? next : 0.5 * (low + high));
+      if (std::abs(z - before) < kPrecision) break;
     }
-    return 0.5 * (low + high);
+    return z;
   }
 
  private:
@@ -117,6 +113,20 @@ class AxisDistribution {
             variable.columns[c].parts[variable.parts_of_state[s * columns + c]].role == StateRole::kLatent)
           sum += probability[s];
     return sum;
+  }
+  struct Share {
+    double share, density;
+  };
+  // The share below z (sign 1) or above (sign -1), and the density.
+  Share share_at(double z, double sign) const {
+    constexpr double kInverseRootTwoPi = 0.39894228040143267794;
+    Share found{0, 0};
+    for (size_t m = 0; m < weight_.size(); ++m) {
+      const double y = (z - mean_[m]) / deviation_[m];
+      found.share += weight_[m] * normal_cdf(sign * y);
+      found.density += weight_[m] / deviation_[m] * kInverseRootTwoPi * std::exp(-0.5 * y * y);
+    }
+    return found;
   }
   std::vector<double> weight_, mean_, deviation_;
 };

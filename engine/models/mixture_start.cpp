@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -177,6 +178,18 @@ std::vector<float> choose_centres(const Cloud& cloud, int64_t clusters, uint64_t
   return centres;
 }
 
+// The first of the greatest. In strands, which processors take side by side.
+int32_t place_of_greatest(const float* values, int64_t count) {
+  constexpr int kStrands = 16;
+  std::array<float, kStrands> most;
+  most.fill(values[0]);
+  int64_t i = 0;
+  for (; i + kStrands <= count; i += kStrands)
+    for (int s = 0; s < kStrands; ++s) most[s] = values[i + s] > most[s] ? values[i + s] : most[s];
+  for (; i < count; ++i) most[0] = std::max(most[0], values[i]);
+  return static_cast<int32_t>(std::find(values, values + count, *std::max_element(most.begin(), most.end())) - values);
+}
+
 // The nearest centre of each point: the greatest of x . c - |c|^2 / 2.
 std::vector<int32_t> nearest_centres(const float* places, int64_t points, int64_t width,
                                      const std::vector<float>& centres) {
@@ -191,10 +204,7 @@ std::vector<int32_t> nearest_centres(const float* places, int64_t points, int64_
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count), static_cast<int>(clusters),
                 static_cast<int>(width), 1, places + first * width, static_cast<int>(width), centres.data(),
                 static_cast<int>(width), -1, products.data(), static_cast<int>(clusters));
-    for (int64_t i = 0; i < count; ++i) {
-      const float* row = products.data() + i * clusters;
-      label.push_back(static_cast<int32_t>(std::max_element(row, row + clusters) - row));
-    }
+    for (int64_t i = 0; i < count; ++i) label.push_back(place_of_greatest(products.data() + i * clusters, clusters));
   }
   return label;
 }
