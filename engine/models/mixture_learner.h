@@ -66,8 +66,7 @@ class FactorAnalysers;
 
 // Rows that go through steps of a learner: with their states by descending share, and on the backend's device once that
 // pays. The rows must outlive it.
-class PreparedRows {
- public:
+struct PreparedRows {
   struct Pattern {
     const RowsOfPattern& rows;
     std::vector<int32_t> states;                             // [rows, variables] by descending share; -1: never seen
