@@ -99,7 +99,8 @@ Table read(const std::string& path) {
   constexpr int64_t kResidentBytes = int64_t{1} << 30;
   const auto source = open_table(path);
   const TableProfile profile = profile_table(*source, {});
-  RowBlocks blocks(*source, profile, 1 << 13, kResidentBytes, {});
+  const auto cpu = make_backend("cpu");
+  RowBlocks blocks(*source, profile, 1 << 13, kResidentBytes, *cpu, {});
   Table table;
   table.space = make_mixture_space(profile, blocks);
   RowCollector collector(table.space, 0);

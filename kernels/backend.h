@@ -11,6 +11,7 @@
 #include "kernels/mixture.h"
 #include "kernels/nearest.h"
 #include "kernels/network.h"
+#include "kernels/positions.h"
 #include "kernels/product.h"
 #include "kernels/row_scores.h"
 #include "kernels/statistics.h"
@@ -37,6 +38,9 @@ class Backend {
   // Statistics (statistics.h).
   virtual void accumulate_co_moments(const MaskedMatrix& values, CoMoments& moments) const = 0;
   virtual SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const = 0;
+  // Positions among sorted numbers (positions.h); the numbers must outlive what is prepared.
+  virtual std::unique_ptr<PreparedPositions<int64_t>> prepare_positions(std::span<const int64_t> sorted) const = 0;
+  virtual std::unique_ptr<PreparedPositions<double>> prepare_positions(std::span<const double> sorted) const = 0;
   // Learning a mixture (mixture.h). The rows must outlive what is prepared; `out` is replaced.
   virtual std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
                                                                     int32_t latents) const = 0;

@@ -1,7 +1,6 @@
 #include "engine/models/encoded_rows.h"
 
 #include <algorithm>
-#include <array>
 
 namespace doppel {
 namespace {
@@ -9,46 +8,29 @@ namespace {
 constexpr uint64_t kDirectRange = 1 << 20;             // of a column's numbers, whose positions a table holds
 constexpr uint64_t kDirectRanges = uint64_t{1} << 26;  // of all columns together
 
-constexpr size_t kAbreast = 8;  // searches
+// Of sorted numbers: fewer are searched before a device has begun.
+constexpr size_t kLeastSorted = 1 << 12;
 
-// Of each number wanted the index of the first value that is not smaller, or of the last value. Halving without
-// branches, several searches side by side: each waits for memory at each of its steps.
 template <class Value>
-void lower_positions(const std::vector<Value>& values, const Value* wanted, int32_t* positions) {
-  std::array<const Value*, kAbreast> first;
-  first.fill(values.data());
-  for (size_t length = values.size(); length > 1;) {
-    const size_t half = length / 2;
-    for (size_t i = 0; i < kAbreast; ++i) {
-      const auto is_less = static_cast<size_t>(first[i][half - 1] < wanted[i]);
-      first[i] += half & (0 - is_less);  // which compilers make no branch of
-    }
-    length -= half;
-  }
-  for (size_t i = 0; i < kAbreast; ++i) positions[i] = static_cast<int32_t>(first[i] - values.data());
-}
-
-// The same for `count` numbers of a column; those of rows without one are any.
-template <class Value>
-void find_positions(const std::vector<Value>& values, const Value* numbers, int64_t count, int32_t* positions) {
-  int64_t done = 0;
-  for (; done + static_cast<int64_t>(kAbreast) <= count; done += kAbreast)
-    lower_positions(values, numbers + done, positions + done);
-  std::array<Value, kAbreast> rest{};
-  std::array<int32_t, kAbreast> of_rest;
-  std::copy(numbers + done, numbers + count, rest.begin());
-  lower_positions(values, rest.data(), of_rest.data());
-  std::copy_n(of_rest.begin(), count - done, positions + done);
+std::unique_ptr<PreparedPositions<Value>> prepare(const std::vector<Value>& sorted, const Backend& backend) {
+  if (sorted.size() >= kLeastSorted) return backend.prepare_positions(std::span(sorted));
+  return prepare_positions_on_cpu(std::span(sorted));
 }
 
 }  // namespace
 
-PositionFinder::PositionFinder(const ColumnSchema& schema, const Distribution& distribution, size_t columns)
+PositionFinder::PositionFinder(const ColumnSchema& schema, const Distribution& distribution, size_t columns,
+                               const Backend& backend)
     : kind_(schema.kind), levels_(static_cast<int32_t>(schema.levels.size())), distribution_(distribution) {
+  if (!is_numeric(kind_)) return;
+  if (!distribution.reals.empty()) real_positions_ = prepare(distribution.reals, backend);
   const std::vector<int64_t>& quanta = distribution.quanta;
-  if (!is_numeric(kind_) || quanta.empty()) return;
+  if (quanta.empty()) return;
   const uint64_t range = static_cast<uint64_t>(quanta.back()) - static_cast<uint64_t>(quanta.front());
-  if (range >= std::min(kDirectRange, kDirectRanges / columns)) return;
+  if (range >= std::min(kDirectRange, kDirectRanges / columns)) {
+    quanta_positions_ = prepare(quanta, backend);
+    return;
+  }
   direct_.resize(range + 1);
   size_t position = 0;
   for (uint64_t offset = 0; offset <= range; ++offset) {
@@ -77,17 +59,19 @@ void PositionFinder::find_present(const Column& column, int64_t first, int64_t r
     const int64_t least = distribution_.quanta.front(), greatest = distribution_.quanta.back();
     const int64_t* quanta = column.quanta.data() + first;
     for (int64_t i = 0; i < rows; ++i) positions[i] = direct_[std::clamp(quanta[i], least, greatest) - least];
-  } else if (!distribution_.quanta.empty()) {
-    find_positions(distribution_.quanta, column.quanta.data() + first, rows, positions);
-  } else if (!distribution_.reals.empty()) {
-    find_positions(distribution_.reals, column.reals.data() + first, rows, positions);
+  } else if (quanta_positions_) {
+    quanta_positions_->find(std::span(column.quanta).subspan(static_cast<size_t>(first), static_cast<size_t>(rows)),
+                            positions);
+  } else if (real_positions_) {
+    real_positions_->find(std::span(column.reals).subspan(static_cast<size_t>(first), static_cast<size_t>(rows)),
+                          positions);
   } else {
     std::fill_n(positions, rows, 0);
   }
 }
 
 RowBlocks::RowBlocks(TableSource& source, const TableProfile& profile, int64_t block_rows, int64_t resident_bytes,
-                     std::function<void(double)> progress)
+                     const Backend& backend, std::function<void(double)> progress)
     : source_(source),
       profile_(profile),
       block_rows_(block_rows),
@@ -95,7 +79,7 @@ RowBlocks::RowBlocks(TableSource& source, const TableProfile& profile, int64_t b
                                                                          std::max<size_t>(profile.columns.size(), 1))),
       progress_(std::move(progress)) {
   for (size_t c = 0; c < profile.columns.size(); ++c)
-    finders_.emplace_back(profile.schema.columns[c], profile.columns[c].distribution, profile.columns.size());
+    finders_.emplace_back(profile.schema.columns[c], profile.columns[c].distribution, profile.columns.size(), backend);
 }
 
 void RowBlocks::for_each(const BlockConsumer& consume) {

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "engine/table/profile.h"
 #include "engine/table/source.h"
 #include "engine/table/table.h"
+#include "kernels/backend.h"
 
 namespace doppel {
 
@@ -31,7 +33,7 @@ struct EncodedRows {
 // Finds positions of the values of one of so many columns.
 class PositionFinder {
  public:
-  PositionFinder(const ColumnSchema& schema, const Distribution& distribution, size_t columns);
+  PositionFinder(const ColumnSchema& schema, const Distribution& distribution, size_t columns, const Backend& backend);
   void find(const Column& column, int64_t first, int64_t rows, int32_t* positions) const;
 
  private:
@@ -41,6 +43,8 @@ class PositionFinder {
   int32_t levels_;
   const Distribution& distribution_;
   std::vector<int32_t> direct_;  // position of value - smallest, where the range is small
+  std::unique_ptr<PreparedPositions<int64_t>> quanta_positions_;  // where it is not
+  std::unique_ptr<PreparedPositions<double>> real_positions_;
 };
 
 using BlockConsumer = std::function<void(const EncodedRows&)>;
@@ -52,7 +56,7 @@ class RowBlocks {
   // Keeps positions in memory where they take no more than `resident_bytes`. `progress` may be empty; it gets the share
   // of the source read.
   RowBlocks(TableSource& source, const TableProfile& profile, int64_t block_rows, int64_t resident_bytes,
-            std::function<void(double)> progress);
+            const Backend& backend, std::function<void(double)> progress);
   void for_each(const BlockConsumer& consume);
 
  private:

@@ -159,7 +159,7 @@ bool suits_mixture(const TableProfile& profile) {
 std::unique_ptr<Model> fit_mixture(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                    const Backend& backend) {
   std::string stage = "joining variables";
-  RowBlocks blocks(source, profile, kBlockRows, options.memory_bytes / 8, [&](double share) {
+  RowBlocks blocks(source, profile, kBlockRows, options.memory_bytes / 8, backend, [&](double share) {
     if (options.progress) options.progress(stage, share);
   });
   const MixtureSpace space = make_mixture_space(profile, blocks);

@@ -225,7 +225,7 @@ std::unique_ptr<Model> fit_pca(TableSource& source, const TableProfile& profile,
   const auto width = static_cast<int64_t>(std::max<size_t>(latents.size(), 1));
   std::string stage = "ordering categories";
   RowBlocks blocks(source, profile, std::clamp(kBlockNumbers / width, kLeastRows, kMostRows), options.memory_bytes / 8,
-                   [&](double fraction) {
+                   backend, [&](double fraction) {
                      if (options.progress) options.progress(stage, fraction);
                    });
   std::vector<double> correlation;

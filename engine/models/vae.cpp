@@ -196,7 +196,7 @@ void check_vae_options(const FitOptions& options) {
 std::unique_ptr<Model> fit_vae(TableSource& source, const TableProfile& profile, const FitOptions& options,
                                const Backend& backend) {
   std::string stage = "joining variables";
-  RowBlocks blocks(source, profile, kBlockRows, options.memory_bytes / 8, [&](double share) {
+  RowBlocks blocks(source, profile, kBlockRows, options.memory_bytes / 8, backend, [&](double share) {
     if (options.progress) options.progress(stage, share);
   });
   const MixtureSpace space = make_mixture_space(profile, blocks);

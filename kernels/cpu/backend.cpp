@@ -43,6 +43,12 @@ class CpuBackend : public Backend {
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return symmetric_eigen_on_cpu(matrix, order);
   }
+  std::unique_ptr<PreparedPositions<int64_t>> prepare_positions(std::span<const int64_t> sorted) const override {
+    return prepare_positions_on_cpu(sorted);
+  }
+  std::unique_ptr<PreparedPositions<double>> prepare_positions(std::span<const double> sorted) const override {
+    return prepare_positions_on_cpu(sorted);
+  }
   std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
                                                             int32_t latents) const override {
     return prepare_mixture_rows_on_cpu(rows, variables, latents);

@@ -14,6 +14,7 @@
 #include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
+#include "kernels/cuda/positions.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/row_products.h"
 #include "kernels/cuda/row_scores.h"
@@ -93,6 +94,12 @@ class CudaBackend : public Backend {
     const std::lock_guard lock(mutex_);
     CUDA_CHECK(cudaSetDevice(device_));
     return cuda::symmetric_eigen(libraries_, matrix, order);
+  }
+  std::unique_ptr<PreparedPositions<int64_t>> prepare_positions(std::span<const int64_t> sorted) const override {
+    return prepare_cuda_positions(sorted, device_);
+  }
+  std::unique_ptr<PreparedPositions<double>> prepare_positions(std::span<const double> sorted) const override {
+    return prepare_cuda_positions(sorted, device_);
   }
   std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
                                                             int32_t latents) const override {

@@ -60,6 +60,12 @@ class DeviceGroup : public Backend {
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return first().symmetric_eigen(matrix, order);
   }
+  std::unique_ptr<PreparedPositions<int64_t>> prepare_positions(std::span<const int64_t> sorted) const override {
+    return next().prepare_positions(sorted);
+  }
+  std::unique_ptr<PreparedPositions<double>> prepare_positions(std::span<const double> sorted) const override {
+    return next().prepare_positions(sorted);
+  }
   // Sums are by the order of rows.
   std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
                                                             int32_t latents) const override {

@@ -30,11 +30,11 @@ struct Case {
   explicit Case(int rows, uint64_t seed = 7) : columns(curved_table(2 * rows, seed)) {
     MemoryTable all(columns);
     profile = profile_table(all, {});
-    RowBlocks blocks(all, profile, 1 << 10, 1 << 20, {});
+    RowBlocks blocks(all, profile, 1 << 10, 1 << 20, cpu(), {});
     space = make_mixture_space(profile, blocks);
     const auto half = [&](int64_t first, RowsByPattern& collected) {
       MemoryTable source(slice(columns, first, rows));
-      RowBlocks some(source, profile, 1 << 10, 1 << 20, {});
+      RowBlocks some(source, profile, 1 << 10, 1 << 20, cpu(), {});
       RowCollector collector(space, static_cast<uint64_t>(first));
       some.for_each([&](const EncodedRows& block) {
         for (int64_t row = 0; row < block.rows; ++row) collector.add(block, row);

@@ -42,6 +42,12 @@ class ScoringBackend : public Backend {
   SymmetricEigen symmetric_eigen(std::span<const double> matrix, int64_t order) const override {
     return cpu_->symmetric_eigen(matrix, order);
   }
+  std::unique_ptr<PreparedPositions<int64_t>> prepare_positions(std::span<const int64_t> sorted) const override {
+    return cpu_->prepare_positions(sorted);
+  }
+  std::unique_ptr<PreparedPositions<double>> prepare_positions(std::span<const double> sorted) const override {
+    return cpu_->prepare_positions(sorted);
+  }
   std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
                                                             int32_t latents) const override {
     return cpu_->prepare_mixture_rows(rows, variables, latents);

@@ -25,6 +25,17 @@ for table in adult diamonds life; do
     both $table-$model.csv generate $table-$model-cpu.doppel --rows 2000 --seed 3
   done
 done
+# More numbers than a device waits for: their places in a column are found there.
+python3 - >long.csv <<'PYTHON'
+import random
+random.seed(1)
+print("a,b")
+for row in range(6000):
+    a = random.gauss(0, 1)
+    print(f"{a!r},{a + random.gauss(0, 1)!r}" if row % 9 else f",{a!r}")
+PYTHON
+EMULATED_CALLS=calls.txt both long.doppel fit long.csv --members 8
+(($(<calls.txt) > 20)) || fail "only $(<calls.txt) calls of CUDA"
 both strange.csv score adult-mixture-cpu.doppel adult.csv
 
 # Nearest rows are found on the device, too.
