@@ -86,7 +86,10 @@ class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   DeviceBuffer(size_t size, cudaStream_t stream) : size_(size), stream_(stream) {
-    if (size) CUDA_CHECK(cudaMallocAsync(reinterpret_cast<void**>(&data_), size * sizeof(T), stream));
+    if (size == 0) return;
+    const cudaError_t error = cudaMallocAsync(reinterpret_cast<void**>(&data_), size * sizeof(T), stream);
+    if (error != cudaSuccess) cudaStreamSynchronize(stream);  // copies from what now goes out of scope
+    check(error, "cudaMallocAsync", __FILE__, __LINE__);
   }
   ~DeviceBuffer() {
     if (data_) cudaFreeAsync(data_, stream_);
