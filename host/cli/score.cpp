@@ -325,7 +325,7 @@ Json summarise(ValueSummary& values) {
 }
 
 Json report(const ScoreCommand& command, Totals& totals, const std::string& checksum,
-            const std::vector<StrangeRow>& strange, const JobResult& result) {
+            const std::vector<StrangeRow>& strange, const JobResult& result, const Backend& backend) {
   Json rows = Json::array();
   for (const StrangeRow& row : strange) {
     Json causes = Json::array();
@@ -350,6 +350,7 @@ Json report(const ScoreCommand& command, Totals& totals, const std::string& chec
           {"seconds", result.seconds},
           {"rows_per_s", result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0},
           {"peak_memory_bytes", peak_memory_bytes()},
+          {"backend", backend.description()},
           {"versions", program_versions()}};
 }
 
@@ -393,7 +394,7 @@ void score(const ScoreCommand& command, const CommonOptions& common) {
                  summary["mean_nats"].get<double>(), summary["median_nats"].get<double>(),
                  summary["p99_nats"].get<double>());
   }
-  write_json(common, report(command, totals, opened.checksum, strange, result));
+  write_json(common, report(command, totals, opened.checksum, strange, result, *backend));
 }
 
 }  // namespace

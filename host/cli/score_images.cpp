@@ -228,6 +228,7 @@ void score_images(const ImageScoring& command, const CommonOptions& common) {
                           {"seconds", result.seconds},
                           {"rows_per_s", result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0},
                           {"peak_memory_bytes", peak_memory_bytes()},
+                          {"backend", backend->description()},
                           {"versions", program_versions()}});
 }
 

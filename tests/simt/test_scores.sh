@@ -32,6 +32,7 @@ PYTHON
 # score BACKEND MODEL DATA NAME: all scores, with all digits of numbers in NAME.json.
 score() {
   expect_status 0 "$doppel" score "$2.doppel" "$3.csv" --backend "$1" --threads 1 --top 2000 --json "$4.json" -q
+  grep -q "\"backend\": \"$1" "$4.json" || fail "$4: not on $1"
   python3 - "$4.json" <<'PYTHON' || fail "$4: no scores"
 import json, sys
 report = json.load(open(sys.argv[1]))
