@@ -143,19 +143,16 @@ struct FactorAnalysers::Work {
 };
 
 void FactorAnalysers::add(const MixtureRows& rows, const Responsibilities& found, MixtureStatistics& statistics) const {
-  std::vector<std::vector<Share>> of_member(static_cast<size_t>(parameters_->members));
-  for (int64_t row = 0; row < rows.rows; ++row)
-    for (auto e = static_cast<size_t>(found.first[row]); e < static_cast<size_t>(found.first[row + 1]); ++e)
-      of_member[found.member[e]].push_back({row, found.share[e]});
+  const PartsByMember parts(found, parameters_->members);
   Work work;
   for (int64_t m = 0; m < parameters_->members; ++m) {
-    const std::span<const Share> all(of_member[m]);
+    const std::span<const MemberPart> all = parts.of(m);
     for (size_t first = 0; first < all.size(); first += kMostShares)
       add_member(m, rows, all.subspan(first, std::min(kMostShares, all.size() - first)), work, statistics);
   }
 }
 
-void FactorAnalysers::add_member(int64_t m, const MixtureRows& rows, std::span<const Share> shares, Work& work,
+void FactorAnalysers::add_member(int64_t m, const MixtureRows& rows, std::span<const MemberPart> shares, Work& work,
                                  MixtureStatistics& statistics) const {
   const int64_t axes = parameters_->axes, rank = parameters_->rank, wide = rank + 1;
   const auto count = static_cast<int64_t>(shares.size());

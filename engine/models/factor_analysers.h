@@ -15,7 +15,7 @@
 
 #include "engine/models/mixture_learner.h"
 #include "engine/models/mixture_parameters.h"
-#include "kernels/mixture.h"
+#include "kernels/common/mixture.h"
 
 namespace doppel {
 
@@ -33,12 +33,8 @@ class FactorAnalysers {
   void add(const MixtureRows& rows, const Responsibilities& found, MixtureStatistics& statistics) const;
 
  private:
-  struct Share {
-    int64_t row;
-    float share;
-  };
   struct Work;
-  void add_member(int64_t member, const MixtureRows& rows, std::span<const Share> shares, Work& work,
+  void add_member(int64_t member, const MixtureRows& rows, std::span<const MemberPart> shares, Work& work,
                   MixtureStatistics& statistics) const;
   void invert_moment(int64_t member, Work& work) const;
   void complete_row(int64_t member, const float* latents, double share, float* offset, float* factors, Work& work,

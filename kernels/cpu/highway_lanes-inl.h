@@ -2,6 +2,9 @@
 // needs besides: memory, gathers, comparisons and doubles. Included once per instruction set.
 #include <hwy/highway.h>
 
+// Instruction sets that have them; the others lack fma or are narrower.
+#define DOPPEL_HAS_LANES (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON)
+
 #if defined(DOPPEL_HIGHWAY_LANES_TOGGLE) == defined(HWY_TARGET_TOGGLE)
 #ifdef DOPPEL_HIGHWAY_LANES_TOGGLE
 #undef DOPPEL_HIGHWAY_LANES_TOGGLE
@@ -9,6 +12,7 @@
 #define DOPPEL_HIGHWAY_LANES_TOGGLE
 #endif
 
+#if DOPPEL_HAS_LANES
 HWY_BEFORE_NAMESPACE();
 namespace doppel {
 namespace HWY_NAMESPACE {
@@ -230,4 +234,5 @@ struct HighwayLanes {
 }  // namespace HWY_NAMESPACE
 }  // namespace doppel
 HWY_AFTER_NAMESPACE();
+#endif
 #endif

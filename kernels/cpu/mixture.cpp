@@ -17,12 +17,7 @@
 
 #include "kernels/common/math.h"
 #include "kernels/common/mixture.h"
-
-// The others lack fma or are narrower.
-#define DOPPEL_HAS_LANES (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON)
-#if DOPPEL_HAS_LANES
 #include "kernels/cpu/highway_lanes-inl.h"
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace doppel {

@@ -9,14 +9,14 @@
 #include <span>
 #include <vector>
 
-#include "kernels/mixture.h"
+#include "kernels/common/mixture.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/mixture_moments.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-// A member's part in a call. Included once for all instruction sets.
+// Included once for all instruction sets.
 #ifndef DOPPEL_MIXTURE_MOMENTS_ONCE
 #define DOPPEL_MIXTURE_MOMENTS_ONCE
 namespace doppel {
@@ -48,13 +48,6 @@ struct MomentTiles {
         offset(kTileEntries * width),
         weighted(kTileEntries * width),
         sums(rounded_up(axes, kBlockRows) * width) {}
-};
-
-// Rows' parts in one member.
-struct MemberEntries {
-  size_t member, count;
-  const int32_t* row;
-  const float* share;
 };
 
 }  // namespace
@@ -109,13 +102,13 @@ void add_products(MomentTiles& tiles, size_t entries) {
 }
 
 // A tile's offsets of latents that its rows lack.
-void find_absent(const MixtureLatents& of, size_t member, std::span<const int32_t> rows, MomentTiles& tiles) {
+void find_absent(const MixtureLatents& of, size_t member, std::span<const MemberPart> parts, MomentTiles& tiles) {
   const size_t here = tiles.here;
   const double *mean = of.mean + member * tiles.axes, *centre = of.centre + member * tiles.axes;
   for (size_t i = 0; i < here; ++i)
-    for (size_t e = 0; e < rows.size(); ++e)
+    for (size_t e = 0; e < parts.size(); ++e)
       tiles.from_mean[i * kTileEntries + e] =
-          static_cast<double>(of.latents[static_cast<size_t>(rows[e]) * here + i]) - mean[of.present[i]];
+          static_cast<double>(of.latents[static_cast<size_t>(parts[e].row) * here + i]) - mean[of.present[i]];
   const double* inverse = of.inverse + member * here * here;
   std::fill(tiles.white.begin(), tiles.white.end(), 0);
   for (size_t i = 0; i < here; ++i)
@@ -127,41 +120,38 @@ void find_absent(const MixtureLatents& of, size_t member, std::span<const int32_
     std::fill(tiles.absent.begin(), tiles.absent.end(), mean[a]);
     for (size_t i = 0; i < here; ++i)
       add_scaled(*regression++, tiles.white.data() + i * kTileEntries, tiles.absent.data());
-    for (size_t e = 0; e < rows.size(); ++e) tiles.offset[e * tiles.width + 1 + a] = tiles.absent[e] - centre[a];
+    for (size_t e = 0; e < parts.size(); ++e) tiles.offset[e * tiles.width + 1 + a] = tiles.absent[e] - centre[a];
   }
 }
 
-void add_tile(const MixtureLatents& of, size_t member, std::span<const int32_t> rows, const float* share,
-              MomentTiles& tiles) {
+void add_tile(const MixtureLatents& of, size_t member, std::span<const MemberPart> parts, MomentTiles& tiles) {
   const size_t here = tiles.here, width = tiles.width;
   const double* centre = of.centre + member * tiles.axes;
-  for (size_t e = 0; e < rows.size(); ++e) {
-    const float* latents = of.latents + static_cast<size_t>(rows[e]) * here;
+  for (size_t e = 0; e < parts.size(); ++e) {
+    const float* latents = of.latents + static_cast<size_t>(parts[e].row) * here;
     double* offset = tiles.offset.data() + e * width;
     offset[0] = 1;
     for (size_t i = 0; i < here; ++i)
       offset[1 + of.present[i]] = static_cast<double>(latents[i]) - centre[of.present[i]];
   }
-  if (!of.absent.empty()) find_absent(of, member, rows, tiles);
-  for (size_t e = 0; e < rows.size(); ++e) {
-    const double weight = share[e], *offset = tiles.offset.data() + e * width;
+  if (!of.absent.empty()) find_absent(of, member, parts, tiles);
+  for (size_t e = 0; e < parts.size(); ++e) {
+    const double weight = parts[e].share, *offset = tiles.offset.data() + e * width;
     double* weighted = tiles.weighted.data() + e * width;
     for (size_t i = 1; i <= tiles.axes; ++i) weighted[i] = weight * offset[i];
   }
-  add_products(tiles, rows.size());
+  add_products(tiles, parts.size());
 }
 
-void add_member(const MixtureLatents& of, const MemberEntries& entries, MomentTiles& tiles, double* sum,
-                double* product) {
+void add_member(const MixtureLatents& of, size_t member, std::span<const MemberPart> parts, MomentTiles& tiles,
+                double* sum, double* product) {
   const size_t axes = tiles.axes, width = tiles.width;
   for (size_t i = 0; i < axes; ++i) {
     tiles.sums[i * width] = sum[i];
     std::copy_n(product + i * axes, i + 1, tiles.sums.data() + i * width + 1);
   }
-  for (size_t first = 0; first < entries.count; first += kTileEntries) {
-    const size_t count = std::min(kTileEntries, entries.count - first);
-    add_tile(of, entries.member, {entries.row + first, count}, entries.share + first, tiles);
-  }
+  for (size_t first = 0; first < parts.size(); first += kTileEntries)
+    add_tile(of, member, parts.subspan(first, std::min(kTileEntries, parts.size() - first)), tiles);
   for (size_t i = 0; i < axes; ++i) {
     sum[i] = tiles.sums[i * width];
     std::copy_n(tiles.sums.data() + i * width + 1, i + 1, product + i * axes);
@@ -178,39 +168,18 @@ namespace {
 
 HWY_EXPORT(add_member);
 
-// Rows' parts by member, those of a member in the order of rows.
-struct SortedEntries {
-  std::vector<size_t> first;  // [members + 1]
-  std::vector<int32_t> row;
-  std::vector<float> share;
-
-  SortedEntries(const Responsibilities& shares, size_t rows, size_t members) : first(members + 1) {
-    row.resize(shares.member.size()), share.resize(shares.member.size());
-    for (const int32_t member : shares.member) ++first[static_cast<size_t>(member) + 1];
-    for (size_t m = 0; m < members; ++m) first[m + 1] += first[m];
-    std::vector<size_t> next(first.begin(), first.end() - 1);
-    for (size_t r = 0; r < rows; ++r)
-      for (auto e = static_cast<size_t>(shares.first[r]); e < static_cast<size_t>(shares.first[r + 1]); ++e) {
-        const size_t to = next[static_cast<size_t>(shares.member[e])]++;
-        row[to] = static_cast<int32_t>(r);
-        share[to] = shares.share[e];
-      }
-  }
-};
-
 }  // namespace
 
 void add_moments_on_cpu(const MixtureLatents& latents, const Responsibilities& shares, const MixtureMoments& moments) {
   MomentTiles tiles(latents.present.size(), latents.absent.size());
   const size_t axes = tiles.axes;
   if (axes == 0) return;
-  const SortedEntries sorted(shares, static_cast<size_t>(latents.rows), static_cast<size_t>(latents.members));
+  const PartsByMember parts(shares, latents.members);
   for (size_t m = 0; m < static_cast<size_t>(latents.members); ++m) {
-    const size_t first = sorted.first[m], count = sorted.first[m + 1] - first;
-    if (count == 0) continue;
+    const std::span<const MemberPart> of_member = parts.of(static_cast<int64_t>(m));
+    if (of_member.empty()) continue;
     HWY_DYNAMIC_DISPATCH(add_member)
-    (latents, {m, count, sorted.row.data() + first, sorted.share.data() + first}, tiles, moments.sum + m * axes,
-     moments.product + m * axes * axes);
+    (latents, m, of_member, tiles, moments.sum + m * axes, moments.product + m * axes * axes);
   }
 }
 

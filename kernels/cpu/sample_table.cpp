@@ -9,13 +9,10 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/highway_lanes-inl.h"
 #include "kernels/cpu/plain_lanes.h"
 
-// The others lack fma or are narrower; the scalar path stands in for them.
-#define DOPPEL_HAS_LANES (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON)
-
-#if DOPPEL_HAS_LANES
-#include "kernels/cpu/highway_lanes-inl.h"
+#if DOPPEL_HAS_LANES  // the scalar path stands in for the others
 #include "kernels/cpu/decode_table-inl.h"
 #endif
 

@@ -1,7 +1,8 @@
 // A step on the device: parameters and sums go up, log densities, responsibilities and sums are found, and the sums and
 // rows' log densities come down. Rows stay there. For M members of A axes and S states of all variables, and N rows of
 // V variables and L latents: 4 N (V + L) bytes once; each step 4 M (S + L (L + 3) / 2) bytes of parameters up, 8 M (A
-// (A + 3) / 2 + S + 1) of sums each way, and 12 N down. A step waits twice for each piece of rows.
+// (A + 3) / 2 + S + 1) of sums each way, and 12 N down. A step waits twice for each piece of rows, and four times for
+// sums on their way.
 #include "kernels/cuda/mixture_rows.h"
 
 #include <algorithm>
@@ -198,9 +199,10 @@ class MixtureRowsOnDevice : public PreparedMixtureRows {
  public:
   MixtureRowsOnDevice(const MixtureRows& rows, int32_t variables, int32_t latents, int device, size_t density_bytes,
                       size_t offset_bytes)
-      : device_(device), density_bytes_(density_bytes), offset_bytes_(offset_bytes) {
-    CUDA_CHECK(cudaSetDevice(device));
-    stream_ = make_stream();
+      : device_(select_device(device)),
+        density_bytes_(density_bytes),
+        offset_bytes_(offset_bytes),
+        stream_(make_stream()) {
     const std::vector<int32_t> states = in_blocks(rows.states, 0, rows.rows, variables, -1);
     const std::vector<float> latent = in_blocks(rows.latents, 0, rows.rows, latents, 0.0f);
     rows_ = {rows.rows, variables, latents, upload(states, stream_.get()), upload(latent, stream_.get())};

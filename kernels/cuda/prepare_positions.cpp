@@ -9,10 +9,8 @@ constexpr int64_t kMostNumbers = int64_t{1} << 24;  // at a time
 template <class Value>
 class PositionsOnDevice : public PreparedPositions<Value> {
  public:
-  PositionsOnDevice(std::span<const Value> sorted, int device) : device_(device) {
-    CUDA_CHECK(cudaSetDevice(device));
-    stream_ = make_stream();
-    sorted_ = upload(sorted, stream_.get());
+  PositionsOnDevice(std::span<const Value> sorted, int device)
+      : device_(select_device(device)), stream_(make_stream()), sorted_(upload(sorted, stream_.get())) {
     CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
   }
   ~PositionsOnDevice() override { cudaSetDevice(device_); }  // whose memory it frees

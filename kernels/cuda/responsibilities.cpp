@@ -36,7 +36,6 @@ DeviceShares find_shares(const float* log_density, int64_t rows, int64_t padded,
                          cudaStream_t stream) {
   const auto size = static_cast<size_t>(rows);
   DeviceShares shares;
-  shares.rows = rows;
   shares.first = DeviceBuffer<int32_t>(size + 1, stream);
   shares.greatest = DeviceBuffer<float>(size, stream);
   shares.sum = DeviceBuffer<double>(size, stream);
@@ -64,22 +63,21 @@ DeviceShares find_shares(const float* log_density, int64_t rows, int64_t padded,
 void download(const DeviceShares& shares, std::span<double> log_density, Responsibilities* out, cudaStream_t stream) {
   const std::vector<float> greatest = download(shares.greatest, stream);
   const std::vector<double> sum = download(shares.sum, stream);
-  std::vector<int32_t> first, member;
+  Responsibilities found;
+  std::vector<int32_t> first;
   std::vector<Entry> entry;
   if (out != nullptr) {
     first = download(shares.first, stream);
-    member = download(shares.member, stream);
+    found.member = download(shares.member, stream);
     entry = download(shares.entry, stream);
   }
   CUDA_CHECK(cudaStreamSynchronize(stream));
   for (size_t row = 0; row < greatest.size(); ++row) log_density[row] = log_density_of(greatest[row], sum[row]);
   if (out == nullptr) return;
-  const int64_t before = out->first.back();
-  for (size_t row = 1; row < first.size(); ++row) out->first.push_back(before + first[row]);
-  out->member.insert(out->member.end(), member.begin(), member.end());
-  for (const Entry& part : entry) out->share.push_back(part.share);
-  out->log_density.insert(out->log_density.end(), log_density.begin(),
-                          log_density.begin() + static_cast<std::ptrdiff_t>(greatest.size()));
+  found.first.assign(first.begin(), first.end());
+  for (const Entry& part : entry) found.share.push_back(part.share);
+  found.log_density.assign(log_density.begin(), log_density.begin() + static_cast<std::ptrdiff_t>(greatest.size()));
+  append(found, *out);
 }
 
 }  // namespace doppel::cuda

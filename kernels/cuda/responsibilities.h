@@ -84,7 +84,7 @@ class DensityParameters {
 
 // Rows' parts in members, in the order of rows, on the device.
 struct DeviceShares {
-  int64_t rows = 0, entries = 0;
+  int64_t entries = 0;
   DeviceBuffer<int32_t> first, member;  // [rows + 1], [entries]
   DeviceBuffer<Entry> entry;            // [entries]
   DeviceBuffer<float> greatest;         // [rows]
