@@ -24,9 +24,9 @@
 #include <cstdlib>
 
 #include "bench/roofline.h"
-#include "engine/models/mixture_learner.h"
-#include "engine/models/mixture_patterns.h"
-#include "engine/models/mixture_start.h"
+#include "engine/models/mixture/mixture_learner.h"
+#include "engine/models/mixture/mixture_patterns.h"
+#include "engine/models/mixture/mixture_start.h"
 #include "engine/table/profile.h"
 #include "host/readers/reader.h"
 #include "kernels/backend.h"

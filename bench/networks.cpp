@@ -12,10 +12,10 @@
 #include <random>
 
 #include "bench/roofline.h"
-#include "engine/models/classifier_network.h"
-#include "engine/models/image_vae.h"
-#include "engine/models/network_trainer.h"
-#include "engine/models/trained_networks.h"
+#include "engine/models/image/classifier_network.h"
+#include "engine/models/image/image_vae.h"
+#include "engine/models/networks/network_trainer.h"
+#include "engine/models/networks/trained_networks.h"
 #include "kernels/cpu/network.h"
 #include "kernels/cpu/product.h"
 #include "kernels/cuda/cuda_backend.h"

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/image/image_schema.h"
-#include "engine/models/image_metadata.h"
+#include "engine/models/image/image_metadata.h"
 #include "kernels/common/error.h"
 
 namespace doppel {

@@ -44,7 +44,7 @@ struct LatentMembers {
   std::vector<float> factor;   // [members, latent, latent], lower triangles; zeros above
 };
 
-// What levels have around their means (engine/models/image_texture.h):
+// What levels have around their means (engine/models/image/image_texture.h):
 //   level_j = mean_j + spread(mean_j) temperature (sum_k F_kj e_k + noise_j e'_j),   rounded and clipped to 0 .. 255
 struct ImageTexture {
   static constexpr int64_t kMeans = 256;

@@ -3,7 +3,7 @@
     python bench/peers/export_pytorch.py judge.pt --kind classifier --image 1x28x28 --labels 0,1,2,3,4,5,6,7,8,9 -o judge
     doppel import judge.safetensors --layers judge.json -o judge.doppel
 
-judge.pt is what torch.save(module, path) wrote. Layers are those that engine/models/import.h says: Conv2d, ConvTranspose2d,
+judge.pt is what torch.save(module, path) wrote. Layers are those that engine/models/image/import.h says: Conv2d, ConvTranspose2d,
 Linear, MaxPool2d, ReLU, Flatten, Unflatten; Dropout does nothing once learned and is left out. A decoder that is told labels
 is saved as (module, embedding), the torch.nn.Embedding of labels that is added to what the first layer gives.
 """

@@ -5,7 +5,7 @@
 
 #include "engine/evaluation/choose_rows.h"
 #include "engine/model.h"
-#include "engine/models/image_metadata.h"
+#include "engine/models/image/image_metadata.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"
 

@@ -26,7 +26,7 @@
 #include "engine/evaluation/image_codes.h"
 #include "engine/evaluation/training_history.h"
 #include "engine/image/images.h"
-#include "engine/models/image_classifier.h"
+#include "engine/models/image/image_classifier.h"
 
 namespace doppel {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <string>
 
-#include "engine/models/mixture_space.h"
+#include "engine/models/mixture/mixture_space.h"
 #include "engine/models/score_axis.h"
 #include "kernels/common/error.h"
 

@@ -3,14 +3,14 @@
 
 #include "engine/constrained_rows.h"
 #include "engine/model.h"
-#include "engine/models/image_classifier.h"
-#include "engine/models/image_classifier_model.h"
-#include "engine/models/image_pca.h"
-#include "engine/models/image_vae.h"
-#include "engine/models/image_vae_model.h"
-#include "engine/models/mixture.h"
-#include "engine/models/pca.h"
-#include "engine/models/vae.h"
+#include "engine/models/image/image_classifier.h"
+#include "engine/models/image/image_classifier_model.h"
+#include "engine/models/image/image_pca.h"
+#include "engine/models/image/image_vae.h"
+#include "engine/models/image/image_vae_model.h"
+#include "engine/models/mixture/mixture.h"
+#include "engine/models/pca/pca.h"
+#include "engine/models/vae/vae.h"
 #include "kernels/common/error.h"
 
 namespace doppel {

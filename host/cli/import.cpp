@@ -1,5 +1,5 @@
 // doppel import: a network that was trained elsewhere becomes a model file.
-#include "engine/models/import.h"
+#include "engine/models/image/import.h"
 
 #include <cstdio>
 #include <memory>

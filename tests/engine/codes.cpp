@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "engine/model.h"
-#include "engine/models/image_vae_coder.h"
+#include "engine/models/image/image_vae_coder.h"
 #include "engine/transcoded_rows.h"
 #include "kernels/backend.h"
 #include "kernels/common/error.h"

@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "engine/models/mixture_density.h"
+#include "engine/models/mixture/mixture_density.h"
 #include "kernels/common/error.h"
 #include "tests/engine/memory_table.h"
 #include "tests/engine/mixture_cases.h"

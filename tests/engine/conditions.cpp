@@ -1,5 +1,5 @@
 // The language of --where: what is read, what is refused and where, and no text that breaks the parser.
-#include "engine/models/conditions.h"
+#include "engine/models/mixture/conditions.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Expectation maximisation with covariances of low rank: against sums by the definitions with dense covariances in
 // double, and what every step must do.
-#include "engine/models/factor_analysers.h"
+#include "engine/models/mixture/factor_analysers.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/models/factor_start.h"
+#include "engine/models/mixture/factor_start.h"
 #include "tests/engine/elimination.h"
 #include "tests/engine/model_cases.h"
 

@@ -1,5 +1,5 @@
 // The image classifier: its network's gradients against differences, motion of images, learning, its file.
-#include "engine/models/image_classifier.h"
+#include "engine/models/image/image_classifier.h"
 
 #include <gtest/gtest.h>
 

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/evaluation/image_evaluation.h"
-#include "engine/models/image_classifier.h"
-#include "engine/models/image_vae.h"
+#include "engine/models/image/image_classifier.h"
+#include "engine/models/image/image_vae.h"
 #include "kernels/backend.h"
 #include "tests/engine/image_cases.h"
 

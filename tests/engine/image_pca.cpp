@@ -1,4 +1,4 @@
-#include "engine/models/image_pca.h"
+#include "engine/models/image/image_pca.h"
 
 #include <gtest/gtest.h>
 

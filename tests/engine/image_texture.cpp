@@ -1,5 +1,5 @@
 // The texture of images of a VAE: what is found in images of a known one, what is made of it, its file.
-#include "engine/models/image_texture.h"
+#include "engine/models/image/image_texture.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <limits>
 #include <numeric>
 
-#include "engine/models/image_vae.h"
+#include "engine/models/image/image_vae.h"
 #include "kernels/common/error.h"
 #include "kernels/cpu/texture.h"
 #include "tests/engine/image_cases.h"
@@ -61,14 +61,16 @@ TEST(ImageTexture, LevelsAroundMeansAreRoundedAndClipped) {
                         levels.data());
     for (int64_t i = 0; i < count; ++i) {
       const double mean = means[i], scale = 1 + std::floor(mean + 0.5);
-      const double level = mean + scale * (static_cast<double>(deviations[i]) + static_cast<double>(noise[i] * normals[i]));
+      const double level =
+          mean + scale * (static_cast<double>(deviations[i]) + static_cast<double>(noise[i] * normals[i]));
       ASSERT_NEAR(levels[i], std::clamp(level, 0.0, 255.0), 0.501) << i << " of " << count;
     }
   }
 }
 
 TEST(ImageTexture, MeansThatAreNoNumbersAreLevelsAllTheSame) {  // of a model file whose weights overflow
-  const std::vector<float> means(17, std::numeric_limits<float>::quiet_NaN()), ones(17, 1), spread(ImageTexture::kMeans, 3);
+  const std::vector<float> means(17, std::numeric_limits<float>::quiet_NaN()), ones(17, 1),
+      spread(ImageTexture::kMeans, 3);
   std::vector<uint8_t> levels(17);
   levels_around_means({means.data(), ones.data(), ones.data(), ones.data(), spread.data()}, 17, levels.data());
   EXPECT_EQ(levels, std::vector<uint8_t>(17, 6));  // around 0
@@ -139,9 +141,9 @@ Numbers found_covariance(const ImageTexture& found, int64_t label) {
   for (int64_t i = 0; i < kLevels; ++i)
     for (int64_t j = 0; j < kLevels; ++j) {
       for (int64_t k = 0; k < found.directions; ++k)
-        sums[i * kLevels + j] +=
-            spread * spread * static_cast<double>(found.factor[(label * found.directions + k) * kLevels + i]) *
-            static_cast<double>(found.factor[(label * found.directions + k) * kLevels + j]);
+        sums[i * kLevels + j] += spread * spread *
+                                 static_cast<double>(found.factor[(label * found.directions + k) * kLevels + i]) *
+                                 static_cast<double>(found.factor[(label * found.directions + k) * kLevels + j]);
       if (i == j) sums[i * kLevels + j] += std::pow(spread * static_cast<double>(found.noise[label * kLevels + i]), 2);
     }
   return sums;

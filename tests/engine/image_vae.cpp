@@ -1,12 +1,12 @@
 // The image VAE: its network's gradients against differences, learning, what it makes, its file; the mixture of
 // encodings.
-#include "engine/models/image_vae.h"
+#include "engine/models/image/image_vae.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "engine/models/latent_mixture.h"
+#include "engine/models/networks/latent_mixture.h"
 #include "engine/nn/training.h"
 #include "kernels/common/error.h"
 #include "kernels/cpu/image_sampler.h"

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "engine/models/image_classifier.h"
-#include "engine/models/image_vae.h"
+#include "engine/models/image/image_classifier.h"
+#include "engine/models/image/image_vae.h"
 
 namespace doppel {
 namespace {

@@ -1,12 +1,12 @@
 // Swaps of members: out of an optimum that expectation maximisation alone does not leave, and none at the best one.
-#include "engine/models/member_swap.h"
+#include "engine/models/mixture/member_swap.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <random>
 
-#include "engine/models/mixture_patterns.h"
+#include "engine/models/mixture/mixture_patterns.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {

@@ -1,6 +1,6 @@
 // Rows of a mixture under conditions: against rejection (rows of the whole mixture of which those that meet the
 // conditions are kept), against two Gaussians worked out by hand, and in the far tails.
-#include "engine/models/mixture_condition.h"
+#include "engine/models/mixture/mixture_condition.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <cstring>
 #include <limits>
 
-#include "engine/models/conditioned_sampler.h"
-#include "engine/models/mixture_view.h"
+#include "engine/models/mixture/conditioned_sampler.h"
+#include "engine/models/mixture/mixture_view.h"
 #include "kernels/common/error.h"
 #include "tests/engine/mixture_cases.h"
 
@@ -212,9 +212,8 @@ TEST(MixtureCondition, AFixedNumberIsTheLimitOfShortRanges) {
   const Rows fixed = rows_where("number=1.75 and whole>2"),
              close = rows_where("number between 1.7499 and 1.7501 and whole>2");
   for (const auto& row : fixed) ASSERT_EQ(row[0].real, 1.75);
-  expect_alike(fixed, close, "all but the number", [](const auto& row) {
-    return 1000 * bin_of(row[1]) + 100 * bin_of(row[2]) + bin_of(row[3]);
-  });
+  expect_alike(fixed, close, "all but the number",
+               [](const auto& row) { return 1000 * bin_of(row[1]) + 100 * bin_of(row[2]) + bin_of(row[3]); });
 }
 
 TEST(MixtureCondition, AnIntervalWeighsMembersByItsProbability) {

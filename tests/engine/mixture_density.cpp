@@ -1,6 +1,6 @@
 // Scores, contributions and conditionals of mixtures against references that share no code with them: sums over states
 // and Gaussians by elimination in long double, rows drawn by the sampler, the textbook's formulas of two Gaussians.
-#include "engine/models/mixture_density.h"
+#include "engine/models/mixture/mixture_density.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <random>
 #include <string>
 
-#include "engine/models/mixture_view.h"
+#include "engine/models/mixture/mixture_view.h"
 #include "kernels/common/error.h"
 #include "tests/engine/mixture_cases.h"
 #include "tests/engine/model_cases.h"

@@ -1,5 +1,5 @@
 // One step of expectation maximisation against sums by the definitions in double, and what every step must do.
-#include "engine/models/mixture_learner.h"
+#include "engine/models/mixture/mixture_learner.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/models/mixture_start.h"
+#include "engine/models/mixture/mixture_start.h"
 #include "tests/engine/elimination.h"
 #include "tests/engine/model_cases.h"
 

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "engine/models/mixture.h"
+#include "engine/models/mixture/mixture.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {

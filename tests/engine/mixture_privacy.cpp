@@ -1,6 +1,6 @@
 // How near a mixture's rows are to those it was fitted to: against what `evaluate` says of its double, and what follows
 // for the number of members.
-#include "engine/models/mixture_privacy.h"
+#include "engine/models/mixture/mixture_privacy.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "engine/evaluation/evaluation.h"
-#include "engine/models/mixture_recipe.h"
+#include "engine/models/mixture/mixture_recipe.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {

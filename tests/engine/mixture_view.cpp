@@ -1,5 +1,5 @@
 // Parameters read back off a mixture's sampler, and the inverse of its columns' transforms.
-#include "engine/models/mixture_view.h"
+#include "engine/models/mixture/mixture_view.h"
 
 #include <gtest/gtest.h>
 

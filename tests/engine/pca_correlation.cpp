@@ -7,8 +7,8 @@
 #include <numbers>
 #include <numeric>
 
-#include "engine/models/latent_correlation.h"
 #include "engine/models/marginals.h"
+#include "engine/models/pca/latent_correlation.h"
 #include "engine/models/score_axis.h"
 #include "tests/engine/model_cases.h"
 

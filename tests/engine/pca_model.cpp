@@ -8,7 +8,7 @@
 #include <map>
 #include <numeric>
 
-#include "engine/models/pca.h"
+#include "engine/models/pca/pca.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "engine/models/mixture_density.h"
+#include "engine/models/mixture/mixture_density.h"
 #include "kernels/backend.h"
 #include "tests/engine/mixture_cases.h"
 #include "tests/engine/model_cases.h"

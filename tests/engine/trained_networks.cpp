@@ -1,5 +1,5 @@
 // Networks as they are used, against the layers that they were made of.
-#include "engine/models/trained_networks.h"
+#include "engine/models/networks/trained_networks.h"
 
 #include <gtest/gtest.h>
 

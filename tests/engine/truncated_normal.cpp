@@ -1,5 +1,5 @@
 // Functions of the normal distribution against libm's, and draws within bounds against naive references.
-#include "engine/models/truncated_normal.h"
+#include "engine/models/mixture/truncated_normal.h"
 
 #include <gtest/gtest.h>
 

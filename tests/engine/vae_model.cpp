@@ -5,9 +5,9 @@
 #include <random>
 
 #include "engine/models/score_axis.h"
-#include "engine/models/vae.h"
-#include "engine/models/vae_codes.h"
-#include "engine/models/vae_network.h"
+#include "engine/models/vae/vae.h"
+#include "engine/models/vae/vae_codes.h"
+#include "engine/models/vae/vae_network.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {

@@ -2,10 +2,10 @@
 // few factors under transforms of each column.
 #include <gtest/gtest.h>
 
-#include "engine/models/conditioned_sampler.h"
-#include "engine/models/mixture.h"
-#include "engine/models/mixture_density.h"
-#include "engine/models/mixture_view.h"
+#include "engine/models/mixture/conditioned_sampler.h"
+#include "engine/models/mixture/mixture.h"
+#include "engine/models/mixture/mixture_density.h"
+#include "engine/models/mixture/mixture_view.h"
 #include "tests/engine/model_cases.h"
 
 namespace doppel {

@@ -208,7 +208,7 @@ inline TableSampler wide_mixture(int32_t count, uint64_t seed) {
   return sampler;
 }
 
-// Images as engine/models/image_pca.h makes them: a label a member, and a latent and a column a level.
+// Images as engine/models/image/image_pca.h makes them: a label a member, and a latent and a column a level.
 inline TableSampler image_mixture(int32_t labels, int32_t levels, int32_t components, uint64_t seed) {
   TableSampler sampler = random_mixture(
       {.members = labels, .latents = levels, .components = components, .variables = 1, .levels = 1, .balanced = true},
