@@ -20,7 +20,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=build/gpu
 targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling bench_networks bench_em)
-programs=(doppel libdoppel_cuda.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks,em})  # that are packed
+programs=(doppel libdoppel_cuda.so libdoppel_cudnn.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks,em})  # that are packed
 tables=(adult_train.csv.gz life_expectancy.csv)
 data=${DOPPEL_DATA:-../shared/data}
 
@@ -37,6 +37,7 @@ pack() {  # pack FILE [BUILD]
   mkdir -p "$folder/lib" "$folder/data"
   local program library
   for program in "${programs[@]}"; do
+    [[ -e $build/$program || $program != libdoppel_cudnn.so ]] || continue
     install -D "$build/$program" "$folder/build/gpu/$program"
     # Libraries that a server with CUDA does not have by itself.
     while read -r library; do
@@ -126,6 +127,13 @@ if [[ ! $is_dry ]] && step device 120 "$tests"; then
   # One test is for machines without a device; any other that was skipped is a device that was not tested.
   skipped=$(grep -E '^\[  SKIPPED \] .*ms\)$' "$results/device.txt" | grep -vc WithoutADevice || true)
   ((skipped == 0)) || { say "device: FAILED, $skipped tests were skipped"; failures=$((failures + 1)); }
+fi
+cudnn=$build/libdoppel_cudnn.so
+if [[ -e $cudnn ]] && ! ldd "$cudnn" | grep -q 'not found'; then
+  [[ $is_dry ]] || step device_patches 60 env DOPPEL_CUDNN=0 "$tests" --gtest_filter='*Networks*:*Trainers*:*Images*' || true
+else
+  say 'no cuDNN here: images are convolved by products of patches'
+  cudnn=
 fi
 if command -v compute-sanitizer >/dev/null && [[ ! $is_dry ]]; then
   for tool in memcheck racecheck initcheck synccheck; do
@@ -266,8 +274,11 @@ fi
 step sampling 90 "$build/bench/bench_sampling" --benchmark_filter='cuda|mixture.*AVX|mixed.*AVX' \
   --benchmark_min_time=0.2 --benchmark_out="$results/sampling.json" --benchmark_out_format=json || true
 step steps 90 "$build/bench/bench_networks" --benchmark_filter='^train/.*/cuda' --benchmark_min_time=0.5 || true
+[[ ! $cudnn ]] || DOPPEL_CUDNN=0 step steps-by-patches 90 "$build/bench/bench_networks" \
+  --benchmark_filter='^train/(classifier|vae/convolutional)/cuda' --benchmark_min_time=0.5 || true
 BENCH_TABLE=$data/${tables[0]} step em 90 "$build/bench/bench_em" --benchmark_min_time=0.2 || true
 while read -r line; do say "$line"; done < <(grep -E '^(train|em)/' "$results"/{steps,em}.txt -h | tr -s ' ')
+[[ ! $cudnn ]] || while read -r line; do say "without cuDNN, $line"; done < <(grep -h '^train/' "$results/steps-by-patches.txt" | tr -s ' ')
 grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
 if command -v ncu >/dev/null; then
   # The clocks stay as they are; one launch of each benchmark is enough, the rest would only be replayed.

@@ -19,18 +19,36 @@ find_package(CUDAToolkit REQUIRED)
 message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITECTURES}")
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.cpp)
-list(FILTER cuda_sources EXCLUDE REGEX "/load_backend\\.cpp$")
+list(FILTER cuda_sources EXCLUDE REGEX "/(load_backend|cudnn)\\.cpp$")
 # Preparation that both backends share.
 list(APPEND cuda_sources kernels/cpu/prepare_table.cpp kernels/cpu/prepare_mixture.cpp kernels/cpu/sobol.cpp
      kernels/cpu/check_table_sampler.cpp kernels/cpu/check_table_decoder.cpp
      kernels/cpu/check_network.cpp kernels/cpu/prepare_images.cpp)
 add_library(doppel_cuda MODULE ${cuda_sources})
-target_link_libraries(doppel_cuda PRIVATE doppel_options CUDA::cudart_static CUDA::cublas CUDA::cusolver)
-target_link_options(doppel_cuda PRIVATE -Wl,-z,defs)  # what is missing is an error of the build, not of a machine with a device
-target_compile_definitions(doppel_cuda PRIVATE DOPPEL_VERSION="${PROJECT_VERSION}")
-set_target_properties(doppel_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static
-  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} INSTALL_RPATH_USE_LINK_PATH ON)  # finds cuBLAS where it was linked
+target_link_libraries(doppel_cuda PRIVATE CUDA::cudart_static CUDA::cublas CUDA::cusolver)
+set_target_properties(doppel_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static)
 # The bit law on the device: no contraction of a multiply and an add, IEEE division and square root, denormals kept.
 target_compile_options(doppel_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --prec-div=true --prec-sqrt=true --ftz=false -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-ffp-contract=off>)
-install(TARGETS doppel_cuda LIBRARY DESTINATION lib)
+set_target_properties(doppel_cuda PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN")  # finds the plugin below
+set(cuda_plugins doppel_cuda)
+
+# cuDNN's convolutions, a plugin of that plugin, libdoppel_cudnn.so (kernels/cuda/cudnn.h).
+find_path(DOPPEL_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(DOPPEL_CUDNN cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
+if(DOPPEL_CUDNN_INCLUDE AND DOPPEL_CUDNN)
+  add_library(doppel_cudnn MODULE kernels/cuda/cudnn.cpp)
+  target_include_directories(doppel_cudnn SYSTEM PRIVATE ${DOPPEL_CUDNN_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(doppel_cudnn PRIVATE ${DOPPEL_CUDNN})
+  add_dependencies(doppel_cuda doppel_cudnn)
+  list(APPEND cuda_plugins doppel_cudnn)
+else()
+  message(STATUS "CUDA backend: no cuDNN found, images are convolved by products of patches")
+endif()
+foreach(plugin ${cuda_plugins})
+  target_link_libraries(${plugin} PRIVATE doppel_options)
+  target_link_options(${plugin} PRIVATE -Wl,-z,defs)  # what is missing is an error of the build, not of a machine with a device
+  target_compile_definitions(${plugin} PRIVATE DOPPEL_VERSION="${PROJECT_VERSION}")
+  set_target_properties(${plugin} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} INSTALL_RPATH_USE_LINK_PATH ON)  # finds NVIDIA's libraries where they were linked
+endforeach()
+install(TARGETS ${cuda_plugins} LIBRARY DESTINATION lib)

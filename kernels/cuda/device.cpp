@@ -4,29 +4,14 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 namespace doppel::cuda {
-
-namespace {
-
-std::string message(const std::string& what, const char* call, const char* file, int line) {
-  std::string_view place(file);
-  if (const size_t start = place.rfind("kernels/"); start != place.npos) place.remove_prefix(start);
-  return std::string(place) + ":" + std::to_string(line) + ": " + call + ": " + what;
-}
-
-}  // namespace
-
-void fail(const std::string& what, const char* call, const char* file, int line) {
-  throw Error(message(what, call, file, line));
-}
 
 void fail(cudaError_t error, const char* call, const char* file, int line) {
   cudaGetLastError();  // an error that does not stick must not show again at the next launch's check
   const std::string text = std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + ")";
   if (error == cudaErrorMemoryAllocation)
-    throw OutOfMemory(message(text + "; take fewer rows at a time or --backend cpu", call, file, line));
+    throw OutOfMemory(describe_failure(text + "; take fewer rows at a time or --backend cpu", call, file, line));
   fail(text, call, file, line);
 }
 

@@ -14,6 +14,7 @@
 #include <memory>
 #include <ranges>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,10 +29,18 @@ class OutOfMemory : public Error {
   using Error::Error;
 };
 
-[[noreturn]] void fail(const std::string& what, const char* call, const char* file, int line);
+// "kernels/...:line: call: what"
+inline std::string describe_failure(const std::string& what, const char* call, std::string_view file, int line) {
+  if (const size_t start = file.rfind("kernels/"); start != file.npos) file.remove_prefix(start);
+  return std::string(file) + ":" + std::to_string(line) + ": " + call + ": " + what;
+}
+[[noreturn]] inline void fail(const std::string& what, const char* call, const char* file, int line) {
+  throw Error(describe_failure(what, call, file, line));
+}
 [[noreturn]] void fail(cudaError_t error, const char* call, const char* file, int line);
 
-// Of each library that CUDA_CHECK takes calls of, an overload; statistics.h has cuBLAS' and cuSOLVER's.
+// Of each library that CUDA_CHECK takes calls of, an overload; statistics.h has cuBLAS' and cuSOLVER's, cudnn.cpp
+// cuDNN's.
 inline void check(cudaError_t error, const char* call, const char* file, int line) {
   if (error != cudaSuccess) fail(error, call, file, line);
 }

@@ -10,7 +10,7 @@
 #include "kernels/common/error.h"
 #include "kernels/cpu/image_sampler.h"
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/network.h"
+#include "kernels/cuda/network_on_device.h"
 #include "kernels/cuda/table_constants.h"
 
 namespace doppel::cuda {

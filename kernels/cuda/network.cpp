@@ -7,6 +7,7 @@
 
 #include "kernels/common/bfloat16.h"
 #include "kernels/common/error.h"
+#include "kernels/cuda/network_on_device.h"
 #include "kernels/cuda/table_constants.h"
 
 namespace doppel::cuda {
@@ -18,10 +19,6 @@ using Kind = TrainedLayer::Kind;
 // enough that products fill the device.
 constexpr int64_t kWorkingBytes = int64_t{128} << 20, kMostRows = 8192;
 constexpr int kFirstWithBfloat16 = 8;  // compute capability
-
-int64_t value_bytes(Precision precision) {
-  return precision == Precision::kSingle ? 4 : 2;
-}
 
 std::vector<float> arranged_weights(const TrainedLayer& layer) {
   std::vector<float> weight(layer.weight.size());
@@ -37,20 +34,6 @@ size_t put_weights(Blob& blob, const std::vector<float>& weight, Precision preci
   return blob.put(rounded);
 }
 
-int64_t sums_of(const TrainedLayer& layer) {  // of a row
-  switch (layer.kind) {
-    case Kind::kTransposed:
-      return layer.shape.output_pixels() * layer.shape.taps() * layer.shape.inputs;
-    case Kind::kMaxPool:
-      return 0;
-    default:
-      return layer.outputs;
-  }
-}
-int64_t patches_of(const TrainedLayer& layer) {
-  return layer.kind == Kind::kConvolution ? layer.shape.output_pixels() * layer.shape.taps() * layer.shape.inputs : 0;
-}
-
 }  // namespace
 
 NetworkOnDevice::NetworkOnDevice(const TrainedNetwork& network, Precision precision, int64_t block_rows, int device,
@@ -62,20 +45,25 @@ NetworkOnDevice::NetworkOnDevice(const TrainedNetwork& network, Precision precis
   if (precision == Precision::kBfloat16 && properties.major < kFirstWithBfloat16)
     throw UsageError(std::string(properties.name) + " has no instructions for bfloat16: f32 is faster here");
   Blob blob;
-  for (const TrainedLayer& layer : network.layers)
+  std::vector<const TrainedLayer*> convolved;
+  for (const TrainedLayer& layer : network.layers) {
     layers_.push_back({layer.kind, map_of(layer.shape), static_cast<int32_t>(layer.inputs),
                        static_cast<int32_t>(layer.outputs), layer.rectified,
                        put_weights(blob, arranged_weights(layer), precision), blob.put(layer.bias),
-                       blob.put(layer.label_weight), !layer.label_weight.empty()});
+                       blob.put(layer.label_weight), !layer.label_weight.empty(), convolved.size()});
+    if (is_convolved(layer)) convolved.push_back(&layer);
+  }
   constants_ = upload(blob, stream);
   make_buffers(network, block_rows);
+  convolutions_ = std::make_unique<Convolutions>(convolved, precision, rows_, kPatchBytes, products_, stream);
 }
 
 void NetworkOnDevice::make_buffers(const TrainedNetwork& network, int64_t block_rows) {
   int64_t sums = 0, patches = 0, values = 0;
   for (const TrainedLayer& layer : network.layers) {
-    sums = std::max(sums, sums_of(layer));
-    patches = std::max(patches, patches_of(layer));
+    if (layer.kind == Kind::kDense) sums = std::max(sums, layer.outputs);
+    if (is_convolved(layer))
+      patches = std::max(patches, layer.shape.output_pixels() * layer.shape.taps() * layer.shape.inputs);
     values = std::max(values, layer.inputs);
   }
   const int64_t size = value_bytes(precision_);
@@ -86,47 +74,30 @@ void NetworkOnDevice::make_buffers(const TrainedNetwork& network, int64_t block_
   if (rows_ * std::max({sums, patches, values, network.outputs()}) > std::numeric_limits<int32_t>::max())
     throw Error("a block of " + std::to_string(rows_) + " rows of a network is more than 2^31 values");
   const auto floats = [&](int64_t of_row) { return DeviceBuffer<float>(static_cast<size_t>(rows_ * of_row), stream_); };
-  const auto bytes = [&](int64_t of_row) {
-    return DeviceBuffer<std::byte>(static_cast<size_t>(rows_ * of_row * size), stream_);
-  };
   input_ = floats(network.inputs());
   output_ = floats(network.outputs());
   sums_ = floats(sums);
-  patches_ = bytes(patches);
-  for (DeviceBuffer<std::byte>& buffer : values_) buffer = bytes(values);
-}
-
-void NetworkOnDevice::multiply(const void* x, const void* weight, int64_t count, int32_t inputs, int32_t outputs) {
-  products_.multiply(precision_, Factor::kAsItIs, Factor::kTransposed, count, outputs, inputs, x, weight, 0,
-                     sums_.data());
+  for (DeviceBuffer<std::byte>& buffer : values_)
+    buffer = DeviceBuffer<std::byte>(static_cast<size_t>(rows_ * values * size), stream_);
 }
 
 void NetworkOnDevice::run_layer(const Layer& layer, const void* x, Precision to, void* y, const int32_t* labels) {
-  const ImageMap& map = layer.map;
   const auto rows = static_cast<int32_t>(rows_);
   const std::byte* weight = constants_.data() + layer.weight;
-  const int64_t pixels = rows_ * map.output_height * map.output_width;
-  const int32_t patch = map.kernel * map.kernel * map.inputs;
   switch (layer.kind) {
     case Kind::kDense:
-      multiply(x, weight, rows_, layer.inputs, layer.outputs);
+      products_.multiply(precision_, Factor::kAsItIs, Factor::kTransposed, rows_, layer.outputs, layer.inputs, x,
+                         weight, 0, sums_.data());
       finish_sums({sums_.data(), floats(layer.bias), layer.has_labels ? floats(layer.label_weight) : nullptr, labels, y,
                    rows, layer.outputs, layer.rectify},
                   to, stream_);
       break;
     case Kind::kConvolution:
-      gather_patches({x, patches_.data(), map, rows}, precision_, stream_);
-      multiply(patches_.data(), weight, pixels, patch, map.outputs);
-      finish_sums({sums_.data(), floats(layer.bias), nullptr, nullptr, y, static_cast<int32_t>(pixels), map.outputs,
-                   layer.rectify},
-                  to, stream_);
-      break;
     case Kind::kTransposed:
-      multiply(x, weight, pixels, map.outputs, patch);
-      sum_taps({sums_.data(), floats(layer.bias), y, map, rows, layer.rectify}, to, stream_);
+      convolutions_->forward(layer.convolution, x, weight, floats(layer.bias), rows_, to, y);
       break;
     case Kind::kMaxPool:
-      pool_images({x, y, map, rows}, to, stream_);
+      pool_images({x, y, layer.map, rows}, to, stream_);
       break;
   }
 }

@@ -1,28 +1,26 @@
-// Trained networks on CUDA from inside: what their kernels get, and a network on the device. Backends use
-// prepare_cuda_network.
+// Trained networks on CUDA: what their kernels get. Backends use prepare_cuda_network.
 //
-// Products are cuBLAS's, on tensor cores: of dense layers, and of images' patches. What they lack is network.cu:
-// patches gathered for convolutions, taps summed for transposed ones (no atomics: an output pixel adds the taps that
-// meet it), biases, labels, ReLUs, pools. No cuDNN: its library is as large again as all others together, and tables
-// need none.
+// Products of dense layers are cuBLAS's, on tensor cores, convolutions cuDNN's or those of images' patches
+// (convolutions.h). What they lack is network.cu: patches gathered for convolutions, taps summed for transposed ones
+// (no atomics: an output pixel adds the taps that meet it), biases, labels, ReLUs, pools.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
-#include "kernels/cuda/device.h"
-#include "kernels/cuda/products.h"
 #include "kernels/network.h"
 
 namespace doppel::cuda {
 
 // Rows of a block are a multiple of it: then all arrays of values are whole vectors of 16 bytes.
 inline constexpr int64_t kNetworkRows = 16;
+
+// Of images' patches at a time, at most, and of cuDNN's workspace: what a product reads is then still in an L2 of 50
+// MB, for the most part.
+inline constexpr int64_t kPatchBytes = int64_t{64} << 20;
 
 // ConvShape, in what the device counts in.
 struct ImageMap {
@@ -35,22 +33,26 @@ inline ImageMap map_of(const ConvShape& s) {
           narrow(s.output_width()), narrow(s.kernel),  narrow(s.stride), narrow(s.padding)};
 }
 
-// Weights as products take them, [outputs, inputs] with the inputs or outputs of images channels last: of a convolution
-// [outputs, taps, inputs], of a transposed one [taps, inputs, outputs] ("inputs" and "outputs" the convolution's).
-// Calls visit(place in the layer's weights, place on the device) for as many.
+inline bool is_convolved(const TrainedLayer& layer) {
+  return layer.kind == TrainedLayer::Kind::kConvolution || layer.kind == TrainedLayer::Kind::kTransposed;
+}
+constexpr int64_t value_bytes(Precision precision) {
+  return precision == Precision::kSingle ? 4 : 2;
+}
+
+// Weights as products take them, [outputs, inputs]; of images channels last, [outputs, taps, inputs] ("inputs" and
+// "outputs" the convolution's). Calls visit(place in the layer's weights, place on the device) for as many.
 template <class Visit>
 void for_each_weight(const TrainedLayer& layer, size_t count, const Visit& visit) {
   if (count == 0) return;
-  const bool is_dense = layer.kind == TrainedLayer::Kind::kDense,
-             is_transposed = layer.kind == TrainedLayer::Kind::kTransposed;
+  const bool is_dense = layer.kind == TrainedLayer::Kind::kDense;
   const auto outputs = is_dense ? count : static_cast<size_t>(layer.shape.outputs),
              inputs = is_dense ? 1 : static_cast<size_t>(layer.shape.inputs),
              taps = is_dense ? 1 : static_cast<size_t>(layer.shape.taps());
   size_t place = 0;
   for (size_t o = 0; o < outputs; ++o)
     for (size_t i = 0; i < inputs; ++i)
-      for (size_t tap = 0; tap < taps; ++tap)
-        visit(place++, is_transposed ? (tap * inputs + i) * outputs + o : (o * taps + tap) * inputs + i);
+      for (size_t tap = 0; tap < taps; ++tap) visit(place++, (o * taps + tap) * inputs + i);
 }
 
 // "Values" are floats or, in Precision::kBfloat16, Bfloat16. Counts are below 2^31.
@@ -94,45 +96,6 @@ void gather_patches(const PatchArguments& arguments, Precision precision, cudaSt
 void sum_taps(const TapArguments& arguments, Precision precision, cudaStream_t stream);
 void pool_images(const PoolArguments& arguments, Precision precision, cudaStream_t stream);
 void round_values(const float* x, int64_t count, void* y, cudaStream_t stream);  // to Bfloat16
-
-// A network's weights and what its layers work with for `rows()` rows at a time, on `device`, which is selected, in the
-// order of `stream`, which must outlive it.
-class NetworkOnDevice {
- public:
-  // block_rows: 0, or what rows() is at least. Throws UsageError for bfloat16 on a device without it.
-  NetworkOnDevice(const TrainedNetwork& network, Precision precision, int64_t block_rows, int device,
-                  cudaStream_t stream);
-  int64_t rows() const { return rows_; }
-  float* input() const { return input_.data(); }          // [rows, inputs]
-  const float* output() const { return output_.data(); }  // [rows, outputs]
-  // Enqueues what makes the output of the input. labels [rows] on the device, where the network has labels.
-  void run(const int32_t* labels);
-
- private:
-  struct Layer {
-    TrainedLayer::Kind kind;
-    ImageMap map;
-    int32_t inputs, outputs;
-    bool rectify;
-    size_t weight, bias, label_weight;  // places in constants_
-    bool has_labels;
-  };
-  void make_buffers(const TrainedNetwork& network, int64_t block_rows);
-  void run_layer(const Layer& layer, const void* x, Precision to, void* y, const int32_t* labels);
-  // sums [count, outputs] = x [count, inputs] weight' [inputs, outputs]
-  void multiply(const void* x, const void* weight, int64_t count, int32_t inputs, int32_t outputs);
-  const float* floats(size_t place) const { return reinterpret_cast<const float*>(constants_.data() + place); }
-
-  Precision precision_;
-  cudaStream_t stream_;
-  int64_t rows_ = 0;
-  std::vector<Layer> layers_;
-  DeviceBuffer<std::byte> constants_;
-  DeviceBuffer<float> input_, output_, sums_;
-  DeviceBuffer<std::byte> patches_;
-  std::array<DeviceBuffer<std::byte>, 2> values_;  // of every second layer
-  Products products_;
-};
 
 std::unique_ptr<PreparedNetwork> prepare_cuda_network(const TrainedNetwork& network, Precision precision,
                                                       int64_t block_rows, int device);

@@ -2,8 +2,8 @@
 //
 // Products are cuBLAS's, on tensor cores unless rows are codes: y = x W' forward, W's gradient = g' x and x's = g W
 // backward, where x are values, or patches of images (network.cu). What they lack is trainer.cu, and of codes
-// code_trainer.cu. Sums over rows and blocks are made in one order, without atomics on numbers: a training is repeatable
-// to the bit.
+// code_trainer.cu. Sums over rows and blocks are made in one order, without atomics on numbers: a training is
+// repeatable to the bit.
 //
 // A step of a small network is some dozens of launches that each take less time than the host needs to ask for them. So
 // a pass over a batch is recorded as a CUDA graph and launched as a whole: its kernels' arguments stay as they are, and
@@ -154,8 +154,7 @@ void embed_codes(const EmbedArguments& arguments, cudaStream_t stream);
 void sum_embeddings(const EmbeddingSumArguments& arguments, cudaStream_t stream);
 void find_code_loss(const CodeLossArguments& arguments, bool with_gradient, cudaStream_t stream);
 
-// Of images' patches at a time, at most: what a product reads is then still in an L2 of 50 MB, for the most part.
-inline constexpr int64_t kPatchBytes = int64_t{64} << 20;
+// patch_bytes: of images' patches at a time, at most (convolutions.h).
 std::unique_ptr<PreparedTrainer> prepare_cuda_trainer(const TrainableNetwork& network, int64_t batch_rows, int device,
                                                       int64_t patch_bytes = kPatchBytes);
 

@@ -23,13 +23,13 @@ TrainingChain::TrainingChain(const TrainableNetwork& network, int64_t batch_rows
                              cudaStream_t stream)
     : stream_(stream),
       loss_(network.loss),
-      patch_bytes_(patch_bytes),
       codes_(network.codes),
       rows_(rows_to_compute(std::max<int64_t>(batch_rows, 1))),
       products_(device, stream, network.codes.empty()) {
   check_trainable_network(network);
   place_parameters(network);
   if (fields() > 0) place_codes();
+  make_convolutions(patch_bytes);
   make_buffers();
   std::vector<ParameterState> start;
   std::vector<std::vector<float>> values;
@@ -77,6 +77,15 @@ void TrainingChain::place_codes() {
   CUDA_CHECK(cudaStreamSynchronize(stream_));  // they go out of scope
 }
 
+void TrainingChain::make_convolutions(int64_t patch_bytes) {
+  std::vector<const TrainedLayer*> convolved;
+  for (Layer& layer : layers_) {
+    layer.convolution = convolved.size();
+    if (is_convolved(*layer.description)) convolved.push_back(layer.description);
+  }
+  convolutions_ = std::make_unique<Convolutions>(convolved, Precision::kSingle, rows_, patch_bytes, products_, stream_);
+}
+
 void TrainingChain::check_size(int64_t of_row) const {
   if (rows_ * of_row > std::numeric_limits<int32_t>::max())
     throw Error("a batch of " + std::to_string(rows_) + " rows of a network is more than 2^31 values: take fewer rows");
@@ -91,7 +100,7 @@ void TrainingChain::make_buffers() {
     *buffer = floats(parameters_);
     zero(*buffer);
   }
-  int64_t widest = 0, patches = 0, partial = 0, tiles = 1;
+  int64_t widest = 0, partial = 0, tiles = 1;
   for (Layer& layer : layers_) {
     check_size(std::max(layer.inputs(), layer.outputs()));
     layer.y = floats(rows_ * layer.outputs());
@@ -107,12 +116,7 @@ void TrainingChain::make_buffers() {
     const ColumnSumPlan plan = plan_column_sums(rows_ * (layer.outputs() / layer.channels()), layer.channels());
     partial = std::max(partial, plan.chunks * layer.channels());
     tiles = std::max<int64_t>(tiles, plan.tiles);
-    if (layer.has_patches())
-      for_each_piece(layer, rows_, [&](int64_t, int64_t rows) {
-        patches = std::max(patches, rows * layer.pixels() * layer.patch());
-      });
   }
-  patches_ = floats(patches);
   for (DeviceBuffer<float>& buffer : gradients_) buffer = floats(rows_ * widest);
   column_partial_ = floats(partial);
   partial_ = DeviceBuffer<double>(2 * kLossBlocks, stream_);
@@ -140,25 +144,11 @@ const float* TrainingChain::input_of(size_t layer, const BatchPass& pass) const 
   return before.is_gaussian ? before.latents.data() : before.y.data();
 }
 
-// Calls take(first, rows) for rows whose patches fit their buffer.
-template <class Take>
-void TrainingChain::for_each_piece(const Layer& layer, int64_t rows, const Take& take) const {
-  const int64_t row_bytes = layer.pixels() * layer.patch() * static_cast<int64_t>(sizeof(float));
-  const int64_t most = std::max(patch_bytes_ / row_bytes / kNetworkRows * kNetworkRows, kNetworkRows);
-  for (int64_t first = 0; first < rows; first += most) take(first, std::min(most, rows - first));
-}
-
 void TrainingChain::forward_layer(Layer& layer, const float* x, const BatchPass& pass) {
   const float* parameters = pass.by_means ? mean_.data() : value_.data();
   const float *weight = parameters + layer.weight.first, *bias = parameters + layer.bias.first;
   float* y = layer.y.data();
   const auto rows = static_cast<int32_t>(pass.rows);
-  const auto add_bias = [&] {
-    finish_sums({y, bias, layer.labels > 0 ? parameters + layer.label_weight.first : nullptr, pass.labels, y,
-                 static_cast<int32_t>(pass.rows * layer.outputs() / layer.channels()),
-                 static_cast<int32_t>(layer.channels()), layer.rectified()},
-                Precision::kSingle, stream_);
-  };
   switch (layer.kind()) {
     case Kind::kDense:
       if (is_embedding(layer)) {
@@ -168,25 +158,13 @@ void TrainingChain::forward_layer(Layer& layer, const float* x, const BatchPass&
         break;
       }
       multiply(Factor::kAsItIs, Factor::kTransposed, pass.rows, layer.outputs(), layer.inputs(), x, weight, 0, y);
-      add_bias();
+      finish_sums({y, bias, layer.labels > 0 ? parameters + layer.label_weight.first : nullptr, pass.labels, y, rows,
+                   static_cast<int32_t>(layer.outputs()), layer.rectified()},
+                  Precision::kSingle, stream_);
       break;
     case Kind::kConvolution:
-      for_each_piece(layer, pass.rows, [&](int64_t first, int64_t some) {
-        gather_patches({x + first * layer.inputs(), patches_.data(), layer.map, static_cast<int32_t>(some)},
-                       Precision::kSingle, stream_);
-        multiply(Factor::kAsItIs, Factor::kTransposed, some * layer.pixels(), layer.map.outputs, layer.patch(),
-                 patches_.data(), weight, 0, y + first * layer.outputs());
-      });
-      add_bias();
-      break;
     case Kind::kTransposed:
-      for_each_piece(layer, pass.rows, [&](int64_t first, int64_t some) {
-        multiply(Factor::kAsItIs, Factor::kTransposed, some * layer.pixels(), layer.patch(), layer.map.outputs,
-                 x + first * layer.inputs(), weight, 0, patches_.data());
-        sum_taps({patches_.data(), bias, y + first * layer.outputs(), layer.map, static_cast<int32_t>(some),
-                  layer.rectified()},
-                 Precision::kSingle, stream_);
-      });
+      convolutions_->forward(layer.convolution, x, weight, bias, pass.rows, Precision::kSingle, y);
       break;
     case Kind::kMaxPool:
       pool_images({x, y, layer.map, rows, layer.largest.data(), layer.rectified()}, Precision::kSingle, stream_);
@@ -279,29 +257,7 @@ void TrainingChain::backward_layer(const Layer& layer, const float* x, const flo
                x_gradient);
     return;
   }
-  const bool is_convolution = layer.kind() == Kind::kConvolution;
-  for_each_piece(layer, pass.rows, [&](int64_t first, int64_t some) {
-    const float beta = first > 0 ? 1.0f : 0.0f;
-    const auto rows = static_cast<int32_t>(some);
-    const int64_t pixels = some * layer.pixels();
-    const float *of_x = x + first * layer.inputs(), *of_y = gradient + first * layer.outputs();
-    gather_patches({is_convolution ? of_x : of_y, patches_.data(), layer.map, rows}, Precision::kSingle, stream_);
-    if (is_convolution) {
-      multiply(Factor::kTransposed, Factor::kAsItIs, layer.map.outputs, layer.patch(), pixels, of_y, patches_.data(),
-               beta, weight_gradient);
-      if (!x_gradient) return;
-      multiply(Factor::kAsItIs, Factor::kAsItIs, pixels, layer.patch(), layer.map.outputs, of_y, weight, 0,
-               patches_.data());
-      sum_taps({patches_.data(), nullptr, x_gradient + first * layer.inputs(), layer.map, rows, false},
-               Precision::kSingle, stream_);
-    } else {
-      multiply(Factor::kTransposed, Factor::kAsItIs, layer.patch(), layer.map.outputs, pixels, patches_.data(), of_x,
-               beta, weight_gradient);
-      if (x_gradient)
-        multiply(Factor::kAsItIs, Factor::kAsItIs, pixels, layer.map.outputs, layer.patch(), patches_.data(), weight, 0,
-                 x_gradient + first * layer.inputs());
-    }
-  });
+  convolutions_->backward(layer.convolution, x, gradient, weight, pass.rows, weight_gradient, x_gradient);
 }
 
 // ---- parameters

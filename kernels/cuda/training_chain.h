@@ -1,12 +1,17 @@
 // A chain of layers in training, on the device: parameters, values, gradients, and what a pass over a batch asks a
-// stream for. Products are cuBLAS's, the rest is trainer.cu, and of codes code_trainer.cu.
+// stream for. Products are cuBLAS's, convolutions those of convolutions.h, the rest is trainer.cu, and of codes
+// code_trainer.cu.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/convolutions.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/products.h"
 #include "kernels/cuda/trainer.h"
 
 namespace doppel::cuda {
@@ -62,6 +67,7 @@ class TrainingChain {
     bool is_gaussian = false;
     uint32_t dropped = 0, use = 0;
     int32_t labels = 0;
+    size_t convolution = 0;  // its number
     Place weight, bias, label_weight;
     DeviceBuffer<float> y, noise, latents;
     DeviceBuffer<uint8_t> largest;  // of a pool
@@ -71,11 +77,6 @@ class TrainingChain {
     int64_t outputs() const { return description->outputs; }
     bool rectified() const { return description->rectified; }
     int64_t channels() const { return bias.count; }  // that y's columns are
-    int64_t patch() const { return int64_t{map.kernel} * map.kernel * map.inputs; }
-    int64_t pixels() const { return int64_t{map.output_height} * map.output_width; }  // of patches
-    bool has_patches() const {
-      return kind() == TrainedLayer::Kind::kConvolution || kind() == TrainedLayer::Kind::kTransposed;
-    }
     float kept_scale() const {
       return static_cast<float>(kDropoutShares) / static_cast<float>(kDropoutShares - dropped);
     }
@@ -83,6 +84,7 @@ class TrainingChain {
 
   void place_parameters(const TrainableNetwork& network);
   void place_codes();
+  void make_convolutions(int64_t patch_bytes);
   void make_buffers();
   void check_size(int64_t of_row) const;
   DeviceBuffer<float> floats(int64_t count) const { return {static_cast<size_t>(count), stream_}; }
@@ -97,8 +99,6 @@ class TrainingChain {
   void mask(const Layer& layer, float* gradient, const BatchPass& pass);
   void backward_layer(const Layer& layer, const float* x, const float* gradient, float* x_gradient,
                       const BatchPass& pass);
-  template <class Take>
-  void for_each_piece(const Layer& layer, int64_t rows, const Take& take) const;
   void multiply(Factor a_is, Factor b_is, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
                 float* c) {
     products_.multiply(Precision::kSingle, a_is, b_is, m, n, k, a, b, beta, c);
@@ -112,7 +112,6 @@ class TrainingChain {
 
   cudaStream_t stream_;
   TrainingLoss loss_;
-  int64_t patch_bytes_;
   std::vector<TrainedLayer> descriptions_;
   std::vector<int32_t> codes_;  // of each field
   int64_t rows_;
@@ -120,9 +119,9 @@ class TrainingChain {
   bool has_labels_ = false;
   Products products_;
   std::vector<Layer> layers_;
+  std::unique_ptr<Convolutions> convolutions_;
   DeviceBuffer<int32_t> first_code_, field_of_code_;
   DeviceBuffer<float> value_, gradient_, first_, second_, mean_;
-  DeviceBuffer<float> patches_;
   std::array<DeviceBuffer<float>, 2> gradients_;  // of what every second layer gives
   DeviceBuffer<float> column_partial_;
   DeviceBuffer<double> partial_, losses_;

@@ -1,5 +1,5 @@
-// The device of test_simt: the emulator, in three orders of threads. The backend's own code is linked in, not the
-// plugin.
+// The device of test_simt: the emulator, in three orders of threads, in one of them with cuDNN. The backend's own code
+// is linked in, not the plugin.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -40,6 +40,7 @@ std::unique_ptr<Backend> make_emulated(const std::string& device, std::vector<in
   simt::options().order = device == "Ascending"    ? simt::Order::kAscending
                           : device == "Descending" ? simt::Order::kDescending
                                                    : simt::Order::kRandom;
+  simt::options().cudnn = device == "Random" ? simt::Cudnn::kIsThere : simt::Cudnn::kNone;
   simt::options().devices = static_cast<int>(numbers.size());
   simt::take_reports();
   return doppel_cuda_plugin.make(numbers);
@@ -211,32 +212,64 @@ TEST(CudaPipeline, ResponsibilitiesOfFactorsOfFewRowsAtATimeAreTheSame) {
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 
+struct Trained {
+  double loss;
+  std::vector<std::vector<float>> first_moments;  // of each parameter
+};
+Trained trained_a_step(PreparedTrainer& trainer, const TrainableNetwork& network, int64_t rows) {
+  const PreparedTrainer::Batch batch = trainer.batch();
+  for (int64_t i = 0; i < rows * network.inputs(); ++i) batch.x[i] = static_cast<float>(i * 37 % 256) / 255;
+  std::fill_n(batch.labels, rows, 1);
+  trainer.step(rows, {{1, 2}, 1, 0.01, 1, 0});
+  Trained trained{trainer.losses().loss, {}};
+  for (const TrainableLayer& of_chain : network.layers)
+    for (const auto* some : {&of_chain.layer.weight, &of_chain.layer.bias, &of_chain.layer.label_weight})
+      if (!some->empty()) trained.first_moments.emplace_back(some->size());
+  std::vector<ParameterState> states;
+  for (auto& some : trained.first_moments) states.push_back({{}, some, {}, {}});
+  trainer.read(states);
+  return trained;
+}
+void expect_near(const Trained& found, const Trained& expected) {
+  for (size_t p = 0; p < expected.first_moments.size(); ++p) {
+    const std::vector<float>& moments = expected.first_moments[p];
+    EXPECT_LT(relative_error(found.first_moments[p], {moments.begin(), moments.end()}), 1e-5) << "parameter " << p;
+  }
+}
+
 TEST(CudaPipeline, PatchesOfFewRowsAtATimeTrainTheSame) {
+  const auto backend = make_backend_under_test("Ascending");
+  const TrainableNetwork network = image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli);
+  constexpr int64_t kSmallest = 1;  // byte: 16 rows at a time then
+  const Trained whole = trained_a_step(*backend->prepare_trainer(network, 40), network, 40),
+                pieces = trained_a_step(*cuda::prepare_cuda_trainer(network, 40, 0, kSmallest), network, 40);
+  EXPECT_EQ(whole.loss, pieces.loss);
+  expect_near(pieces, whole);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// With cuDNN no patches are made. Where it has no algorithm, or none when it comes to it, there are patches as without
+// it.
+TEST(CudaPipeline, ConvolutionsAreCudnnsWhereItHasAnAlgorithm) {
   const auto backend = make_backend_under_test("Random");
   const TrainableNetwork network = image_vae({1, 4, 6, 5, 4, 2, 1}, 2, TrainingLoss::kBernoulli);
-  const auto whole = backend->prepare_trainer(network, 40);
-  constexpr int64_t kSmallest = 1;  // byte: 16 rows at a time then
-  const auto pieces = cuda::prepare_cuda_trainer(network, 40, 0, kSmallest);
-  for (PreparedTrainer* trainer : {whole.get(), pieces.get()}) {
-    const PreparedTrainer::Batch batch = trainer->batch();
-    for (int64_t i = 0; i < 40 * network.inputs(); ++i) batch.x[i] = static_cast<float>(i * 37 % 256) / 255;
-    std::fill_n(batch.labels, 40, 1);
-    trainer->step(40, {{1, 2}, 1, 0.01, 1, 0});
-  }
-  EXPECT_EQ(whole->losses().loss, pieces->losses().loss);
-  const auto first_moments = [&](PreparedTrainer& trainer) {
-    std::vector<std::vector<float>> moments;
-    std::vector<ParameterState> states;
-    for (const TrainableLayer& of_chain : network.layers)
-      for (const auto* some : {&of_chain.layer.weight, &of_chain.layer.bias, &of_chain.layer.label_weight})
-        if (!some->empty()) moments.emplace_back(some->size());
-    for (auto& some : moments) states.push_back({{}, some, {}, {}});
-    trainer.read(states);
-    return moments;
+  const auto train = [&](simt::Cudnn cudnn) {
+    simt::options().cudnn = cudnn;
+    const simt::Counts before = simt::counts();
+    const Trained trained = trained_a_step(*backend->prepare_trainer(network, 40), network, 40);
+    return std::pair(trained, simt::counts().launches - before.launches);
   };
-  const auto expected = first_moments(*whole), found = first_moments(*pieces);
-  for (size_t p = 0; p < expected.size(); ++p)
-    EXPECT_LT(relative_error(found[p], {expected[p].begin(), expected[p].end()}), 1e-5) << "parameter " << p;
+  const auto [without, launches_without] = train(simt::Cudnn::kNone);
+  const auto [with, launches_with] = train(simt::Cudnn::kIsThere);
+  EXPECT_NEAR(with.loss, without.loss, 1e-6 * without.loss);
+  expect_near(with, without);
+  EXPECT_LT(launches_with, launches_without);
+  for (const simt::Cudnn of_no_use : {simt::Cudnn::kKnowsNothing, simt::Cudnn::kRefusesLate}) {
+    const auto [trained, launches] = train(of_no_use);
+    EXPECT_EQ(trained.loss, without.loss);
+    EXPECT_EQ(trained.first_moments, without.first_moments);
+    EXPECT_EQ(launches, launches_without);
+  }
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

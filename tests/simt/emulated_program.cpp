@@ -4,6 +4,7 @@
 //   EMULATED_CALLS=FILE       the number of calls is written to FILE
 //   EMULATED_DEVICES=N        there are N devices
 //   EMULATED_MEMORY=BYTES     of each device
+//   EMULATED_CUDNN=0          there is no cuDNN
 #include <cstdio>
 #include <cstdlib>
 
@@ -23,6 +24,8 @@ struct EmulatedDevice {
       simt::options().devices = static_cast<int>(std::strtol(number, nullptr, 10));
     if (const char* bytes = std::getenv("EMULATED_MEMORY"))
       simt::options().device_memory = std::strtoull(bytes, nullptr, 10);
+    if (const char* is_there = std::getenv("EMULATED_CUDNN"); is_there && *is_there == '0')
+      simt::options().cudnn = simt::Cudnn::kNone;
     simt::options().device_is_lost = std::getenv("EMULATED_LOSS") != nullptr;
   }
   ~EmulatedDevice() {

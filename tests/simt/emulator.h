@@ -8,6 +8,7 @@
 //   streams.cpp        streams and events that run late
 //   graphs.cpp         graphs that streams capture, replayed
 //   libraries.cpp      the used subset of cuBLAS and cuSOLVER on OpenBLAS and LAPACK
+//   cudnn.cpp          and of cuDNN, where its header is there
 //
 // Reported: out-of-bounds and host pointers, use after free, races within a block and between blocks, reads of shared
 // memory that nobody wrote, divergent barriers, collectives with a wrong mask, too much shared memory, too many
@@ -27,12 +28,16 @@ namespace simt {
 // The order in which a block's threads, and a grid's blocks, get to run.
 enum class Order { kAscending, kDescending, kRandom };
 
+// Whether cuDNN is there; that knows no algorithm for anybody; that says so only when one is to run.
+enum class Cudnn { kNone, kIsThere, kKnowsNothing, kRefusesLate };
+
 struct Options {
   Order order = Order::kAscending;
   uint64_t seed = 1;               // of kRandom, and of the progress that streams make by themselves
   size_t shared_limit = 48 << 10;  // bytes of shared memory a block may have
   size_t device_memory = size_t{1} << 30;
   int devices = 1;
+  Cudnn cudnn = Cudnn::kIsThere;
   bool unlike_devices = false;  // all but the first are of another kind
   uint64_t failing_call = 0;    // the number of the call of CUDA's functions that fails; 0: none does
   bool device_is_lost = false;  // then, with all later ones
@@ -46,7 +51,7 @@ std::vector<std::string> take_reports();
 // Since the start of the program: that kernels ran at all, and what a steady state does without.
 struct Counts {
   uint64_t launches = 0, blocks = 0, threads = 0, barriers = 0, collectives = 0;
-  uint64_t calls = 0;         // of the functions of the runtime, cuBLAS and cuSOLVER, and of launches
+  uint64_t calls = 0;         // of the functions of the runtime and the libraries, and of launches
   uint64_t kernel_calls = 0;  // launches that the host asked for, or captured; those of graphs are in `launches`, too
   uint64_t graph_launches = 0;
   uint64_t allocations = 0;  // of device and pinned memory

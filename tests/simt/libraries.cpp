@@ -15,6 +15,7 @@
 #include "kernels/common/bfloat16.h"
 #include "tests/simt/cub.h"
 #include "tests/simt/engine.h"
+#include "tests/simt/tf32.h"
 
 struct cublasContext {
   cudaStream_t stream = nullptr;
@@ -37,19 +38,14 @@ size_t extent(int leading, int rows, int columns) {
   return rows && columns ? static_cast<size_t>(leading) * (columns - 1) + rows : 0;
 }
 
-// A factor as tensor cores read it: of TF32, a float rounded to 11 significant bits.
-float rounded_to_tf32(float x) {
-  int exponent = 0;
-  const float fraction = std::frexp(x, &exponent);
-  return std::ldexp(std::nearbyint(std::ldexp(fraction, 11)), exponent - 11);
-}
+// As tensor cores read them, where they do.
 std::vector<float> factors(const void* matrix, cudaDataType type, size_t values, bool as_tf32) {
   std::vector<float> floats(values);
   for (size_t i = 0; i < values; ++i)
     floats[i] = type == CUDA_R_16BF ? doppel::float_of_bfloat16(static_cast<const doppel::Bfloat16*>(matrix)[i])
                                     : static_cast<const float*>(matrix)[i];
   if (as_tf32)
-    for (float& value : floats) value = rounded_to_tf32(value);
+    for (float& value : floats) value = simt::rounded_to_tf32(value);
   return floats;
 }
 
