@@ -2,8 +2,8 @@
 # Everything that needs a CUDA device, in one command of under ten minutes.
 #   bash bench/gpu_check.sh [FOLDER]            builds for this machine's GPU, and checks and measures on it
 #   bash bench/gpu_check.sh --pack FILE [BUILD] needs no GPU: packs the programs of BUILD (build/gpu, built for all GPUs if it
-#                                               is not given) with all they need into FILE.tar.gz. On a GPU server without
-#                                               compiler or network, unpack it and run its bench/gpu_check.sh.
+#                                               is not given) with all they need into FILE, .tar.gz or .tar.xz (a third less). On a
+#                                               GPU server without compiler or network, unpack it and run its bench/gpu_check.sh.
 #   bash bench/gpu_check.sh --dry-run BUILD [FOLDER]
 #                                               needs no GPU: the same steps in small on the emulated device of BUILD
 #                                               (build/release), but for what only a device has (sanitizers, times, profiles)
@@ -50,7 +50,7 @@ pack() {  # pack FILE [BUILD]
   for table in "${tables[@]}"; do [[ ! -e $data/$table ]] || cp "$data/$table" "$folder/data/"; done
   [[ ! -e $data/mnist ]] || cp -r "$data/mnist" "$folder/data/"
   git log -1 --oneline >"$folder/packed"
-  tar -C "$folder" -czf "$file" .
+  tar -C "$folder" -caf "$file" .
   echo "gpu_check: packed into $file ($(du -h "$file" | cut -f1))"
 }
 if [[ ${1:-} == --pack ]]; then

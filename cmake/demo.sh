@@ -17,7 +17,7 @@ run() {  # prints the command as one would type it, and runs it
 bash cmake/setup.sh build
 
 say "Building $doppel"
-if ! { cmake --preset release && cmake --build --preset release --target doppel; } >build/demo.log 2>&1; then
+if ! { cmake --preset release -DDOPPEL_UNITY=ON && cmake --build --preset release --target doppel; } >build/demo.log 2>&1; then
   cat build/demo.log >&2
   echo "demo.sh: error: the build failed; its log is build/demo.log" >&2
   exit 1

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int32_t kGap = 2;
 constexpr uint8_t kBackground = 255;
-constexpr int kLevel = 6;  // zlib's
+constexpr int kPngLevel = 6;  // zlib's
 
 }  // namespace
 
@@ -28,7 +28,7 @@ void encode_image_grid(const ImageShape& image, const std::vector<std::vector<co
         std::memcpy(sheet.data() + (y * shape.width + x) * shape.channels,
                     lines[line][i] + static_cast<size_t>(row) * row_bytes, row_bytes);
       }
-  encode_png(shape, sheet.data(), kLevel, out);
+  encode_png(shape, sheet.data(), kPngLevel, out);
 }
 
 }  // namespace doppel

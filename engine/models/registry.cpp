@@ -16,14 +16,14 @@
 namespace doppel {
 namespace {
 
-struct Kind {
+struct TableModelKind {
   const char* name;
   void (*check)(const FitOptions&);
   std::unique_ptr<Model> (*fit)(TableSource&, const TableProfile&, const FitOptions&, const Backend&);
   std::unique_ptr<Model> (*load)(const ModelFile&);
 };
 
-constexpr Kind kKinds[] = {
+constexpr TableModelKind kTableModelKinds[] = {
     {kPcaKind, check_pca_options, fit_pca, load_pca},
     {kMixtureKind, check_mixture_options, fit_mixture, load_mixture},
     {kVaeKind, check_vae_options, fit_vae, load_vae},
@@ -48,15 +48,15 @@ constexpr ImageKind kImageKinds[] = {
 
 constexpr const char* kAutoKind = "auto";  // to be chosen by the table
 
-const Kind* find_kind(const std::string& name) {
-  for (const Kind& kind : kKinds)
+const TableModelKind* find_kind(const std::string& name) {
+  for (const TableModelKind& kind : kTableModelKinds)
     if (name == kind.name) return &kind;
   return nullptr;
 }
 
 std::string known_kinds() {
   std::string names = kAutoKind;
-  for (const Kind& kind : kKinds) names.append(", ").append(kind.name);
+  for (const TableModelKind& kind : kTableModelKinds) names.append(", ").append(kind.name);
   return names;
 }
 
@@ -75,10 +75,10 @@ bool asks_for_pca(const FitOptions& options) {
   return options.components != "auto" || options.space != "scores";
 }
 
-const Kind& require_kind(const FitOptions& options) {
+const TableModelKind& require_kind(const FitOptions& options) {
   if (options.model == kAutoKind) return *find_kind(asks_for_pca(options) ? kPcaKind : kMixtureKind);
 
-  const Kind* kind = find_kind(options.model);
+  const TableModelKind* kind = find_kind(options.model);
   if (kind == nullptr) throw UsageError("--model '" + options.model + "' is none of " + known_kinds());
   return *kind;
 }
@@ -111,7 +111,7 @@ ConditionedRows Model::make_generator_where(const std::string&, uint64_t, const 
 }
 
 void check_fit_options(const FitOptions& options) {
-  const Kind& kind = require_kind(options);
+  const TableModelKind& kind = require_kind(options);
   if (kind.name != std::string(kVaeKind) && (options.epochs != "auto" || options.latent != "auto"))
     throw UsageError("--epochs and --latent are of --model vae");
   if (options.prior != "auto" || options.texture != "auto" || options.likelihood != "auto")
@@ -134,7 +134,7 @@ std::unique_ptr<Model> load_model(const ModelFile& file) {
     throw InputError("model file: it does not say what kind of model it is");
   for (const ImageKind& of_images : kImageKinds)
     if (*name == of_images.file_kind) return of_images.load(file);
-  const Kind* kind = find_kind(name->get<std::string>());
+  const TableModelKind* kind = find_kind(name->get<std::string>());
   if (kind == nullptr)
     throw InputError("model file: its kind '" + name->get<std::string>() + "' is none of " + known_kinds() +
                      "; it may be of a newer version");

@@ -10,8 +10,6 @@
 namespace doppel {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr const char* kKind = "training";
 constexpr int kVersion = 1;
 
@@ -23,11 +21,12 @@ bool Checkpoint::exists() const {
 
 std::shared_ptr<const ModelFile> Checkpoint::read() const {
   auto file = std::make_shared<ModelFile>(parse_model_file(read_file(path_), path_));
-  if (file->metadata.value("kind", Json()) != kKind || file->metadata.value("version", Json()) != kVersion)
+  if (file->metadata.value("kind", nlohmann::json()) != kKind ||
+      file->metadata.value("version", nlohmann::json()) != kVersion)
     throw InputError(path_ + ": is no checkpoint of a training that this program knows");
-  const Json of = file->metadata.value("of", Json::object());
+  const nlohmann::json of = file->metadata.value("of", nlohmann::json::object());
   for (const auto& [field, now] : of_.items()) {
-    const Json then = of.value(field, Json());
+    const nlohmann::json then = of.value(field, nlohmann::json());
     if (then != now)
       throw UsageError("'" + path_ + "' is of another training: " + field + " (" + then.dump() + ", now " + now.dump() +
                        "): give what it was given, or delete it to start anew");

@@ -34,7 +34,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr size_t kShownPairs = 10;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kEvaluateExamples = R"(
 Scores lie between 0 and 1, 1 is best. Shapes and trends are SDMetrics' column shapes and column pair trends, on all rows.
 With --holdout: what real rows that were not used score in the synthetic table's place, and how many synthetic rows lie
 nearer to the rows they were made from than to those.
@@ -307,7 +307,7 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
 void add_evaluate_command(CLI::App& app, CommonOptions& common, int& status) {
   const auto options = std::make_shared<EvaluateCommand>();
   CLI::App* command = app.add_subcommand("evaluate", "Score a synthetic table, or images, against the real ones");
-  command->footer(kExamples);
+  command->footer(kEvaluateExamples);
   command->add_option("--real", options->real, "The real table, or images")->required()->type_name("FILE|DIR");
   command
       ->add_option("--synthetic", options->synthetic,

@@ -30,7 +30,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kFitExamples = R"(
 DATA is CSV (also compressed by gzip, zstd, bzip2 or LZ4), Parquet or Arrow IPC, told by its content. What a column holds is
 inferred from all of its cells; --write-schema writes that down, to be corrected and given back with --schema.
 Or DATA is images, grey or colour and up to 128 x 128: an IDX or NPY file with its labels in a file beside it
@@ -358,7 +358,7 @@ void add_fit_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<FitCommand>();
   CLI::App* command =
       app.add_subcommand("fit", "Learn a table or images: write a model file that generate makes rows from");
-  command->footer(kExamples);
+  command->footer(kFitExamples);
   command
       ->add_option("DATA", options->data,
                    "The table: CSV, Parquet or Arrow IPC; or images: IDX, NPY, or a folder of PNG files")

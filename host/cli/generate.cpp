@@ -30,7 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kGenerateExamples = R"(
 Row i of the output is a function of the model, the seed and i alone: threads, parts, memory and resuming change no byte.
 
 Examples:
@@ -406,7 +406,7 @@ std::string format_help() {
 void add_generate_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<GenerateOptions>();
   CLI::App* command = app.add_subcommand("generate", "Write any number of synthetic rows from a model");
-  command->footer(kExamples);
+  command->footer(kGenerateExamples);
   command->add_option("MODEL", options->model, "Model file made by doppel fit")->required()->type_name("M.doppel");
   command
       ->add_option("--rows", options->rows,

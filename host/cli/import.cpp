@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kImportExamples = R"(
 WEIGHTS is a safetensors file of the tensors I.weight and I.bias of layer I as PyTorch has them; LAYERS describes the
 network:
   {"kind": "classifier",            or "decoder"
@@ -81,7 +81,7 @@ void import_weights(const ImportCommand& command, const CommonOptions& common) {
 void add_import_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<ImportCommand>();
   CLI::App* command = app.add_subcommand("import", "Make a model of a network that was trained elsewhere");
-  command->footer(kExamples);
+  command->footer(kImportExamples);
   command->add_option("WEIGHTS", options->weights, "Its weights")->required()->type_name("W.safetensors");
   command->add_option("--layers", options->layers, "Its layers (see below)")->required()->type_name("L.json");
   command->add_option("-o,--output", options->output, "The model file, replaced if it exists")

@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kImputeExamples = R"(
 Cells that are there keep their values. A gap is filled given all else that its row says:
   draw   from the exact conditional distribution, all gaps of a row jointly: keeps spread and correlations, for analyses
          of the whole table and for several imputations (--seed 1, 2, ...)
@@ -87,7 +87,7 @@ void impute(const ImputeCommand& command, const CommonOptions& common) {
 void add_impute_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<ImputeCommand>();
   CLI::App* command = app.add_subcommand("impute", "Fill the gaps of a table");
-  command->footer(kExamples);
+  command->footer(kImputeExamples);
   command->add_option("MODEL", options->model, "Model file made by doppel fit --model mixture")
       ->required()
       ->type_name("M.doppel");

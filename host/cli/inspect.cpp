@@ -27,7 +27,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kShownColumns = 200, kShownLoadings = 5, kShownFiles = 20, kLatentCharacters = 36;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kInspectExamples = R"(
 Examples:
   doppel inspect adult.doppel                            columns, explained variance, loadings
   doppel inspect adult.doppel --components 10 --json -   all of it, for programs
@@ -243,7 +243,7 @@ void inspect_folder(const InspectCommand& command, const CommonOptions& common) 
 void add_inspect_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<InspectCommand>();
   CLI::App* command = app.add_subcommand("inspect", "Tell what is in a model file or an output folder");
-  command->footer(kExamples);
+  command->footer(kInspectExamples);
   command->add_option("PATH", options->path, "A model file, or a folder that doppel generate wrote")
       ->required()
       ->type_name("M.doppel|DIR");

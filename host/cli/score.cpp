@@ -33,7 +33,7 @@ constexpr size_t kCauses = 3;  // columns named beside a row
 constexpr int kDecimals = 4;
 constexpr double kQuantaPerNat = 1e4;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kScoreExamples = R"(
 A row's score is -log p(row) in nats (1 nat = 1.44 bits): the higher, the stranger. p is the model's density. It gives
 probabilities to levels, to special values of numbers (a frequent 0) and to being missing; for all other numbers it is a
 density on the axis of normal scores, on which each column is about a standard normal. Keys and texts count only as
@@ -403,7 +403,7 @@ void add_score_command(CLI::App& app, CommonOptions& common, int&) {
   const auto options = std::make_shared<ScoreCommand>();
   CLI::App* command =
       app.add_subcommand("score", "Tell how unlikely the rows of a table are, and because of what; or images");
-  command->footer(kExamples);
+  command->footer(kScoreExamples);
   command
       ->add_option("MODEL", options->model,
                    "Model file made by doppel fit --model mixture; of images: vae, vae-dense or pca")

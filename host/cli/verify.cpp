@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kExamples = R"(
+constexpr const char* kVerifyExamples = R"(
 Exit status: 0 all is well, 4 a file is missing, corrupt, unlisted, or does not hold the model's rows, 1 could not check.
 
 Examples:
@@ -155,7 +155,7 @@ void add_verify_command(CLI::App& app, CommonOptions& common, int& status) {
   const auto options = std::make_shared<VerifyOptions>();
   CLI::App* command =
       app.add_subcommand("verify", "Check an output folder against its manifest, and against the model");
-  command->footer(kExamples);
+  command->footer(kVerifyExamples);
   command->add_option("DIR", options->folder, "Folder that doppel generate wrote")->required()->type_name("DIR");
   command->add_option("--recompute", options->recompute, "Make this share of the files again and compare the bytes")
       ->type_name("P%");

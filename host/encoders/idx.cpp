@@ -82,7 +82,7 @@ int64_t idx_rows_per_batch(const OutputSchema& schema) {
   return image_rows_per_batch(schema, 1 << 20);
 }
 
-std::string labels_extension(const OutputSchema& schema) {
+std::string idx_labels_extension(const OutputSchema& schema) {
   return schema.has_images() && !schema.columns.empty() ? "-labels-idx1-ubyte" : "";
 }
 
@@ -95,7 +95,7 @@ Format idx_format() {
           idx_rows_per_batch,
           make_idx_encoder,
           {"none"},
-          labels_extension,
+          idx_labels_extension,
           true};
 }
 

@@ -72,7 +72,7 @@ std::unique_ptr<Encoder> make_npy_encoder(const OutputSchema& schema, const Enco
   return std::make_unique<NpyEncoder>(schema);
 }
 
-std::string labels_extension(const OutputSchema& schema) {
+std::string npy_labels_extension(const OutputSchema& schema) {
   return schema.has_images() && !schema.columns.empty() ? "_labels.npy" : "";
 }
 
@@ -85,7 +85,7 @@ Format npy_format() {
           record_rows_per_batch,
           make_npy_encoder,
           {"none"},
-          labels_extension};
+          npy_labels_extension};
 }
 
 }  // namespace doppel

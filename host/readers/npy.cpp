@@ -102,7 +102,7 @@ class HeadText {
   size_t at_ = 0;
 };
 
-Head read_head(const std::string& path, ByteSource& from) {
+Head read_npy_head(const std::string& path, ByteSource& from) {
   std::array<uint8_t, 12> start{};
   const bool is_whole = from.read(reinterpret_cast<char*>(start.data()), 10) == 10;
   if (!is_whole || std::memcmp(start.data(), "\x93NUMPY", 6) != 0)
@@ -182,7 +182,7 @@ std::string text_of(const LabelType& type, const char* bytes) {
 
 void read_npy_images(const std::string& path, ImageCollector& to) {
   ByteSource from(path);
-  const Head head = read_head(path, from);
+  const Head head = read_npy_head(path, from);
   if (head.type != "|u1" && head.type != "<u1" && head.type != "u1")
     throw InputError(path + ": holds values of type '" + head.type +
                      "', and images are bytes (numpy: (255 * x).astype('uint8') of values from 0 to 1)");
@@ -204,7 +204,7 @@ void read_npy_images(const std::string& path, ImageCollector& to) {
 
 FileLabels read_npy_labels(const std::string& path) {
   ByteSource from(path);
-  const Head head = read_head(path, from);
+  const Head head = read_npy_head(path, from);
   const std::optional<LabelType> type = label_type(head.type);
   if (!type)
     throw InputError(path + ": holds values of type '" + head.type +

@@ -100,7 +100,7 @@ Json figures_json(const ImageEvaluation& evaluation) {
       std::to_string(evaluation.coverage.covered), std::to_string(evaluation.coverage.of));
   const auto add_feature = [&](const std::string& name, const std::string& explained, const auto& text) {
     add(name, explained, text(evaluation.features),
-        evaluation.holdout_features ? text(*evaluation.holdout_features) : std::string(kNone));
+        evaluation.holdout_features ? text(*evaluation.holdout_features) : std::string(kDash));
   };
   add_feature("Fréchet distance",
               "in the classifier’s features, " + count_text(evaluation.features.images) + " images beside " +

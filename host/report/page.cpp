@@ -55,7 +55,7 @@ kainjow::mustache::data to_mustache(const Json& json) {
 std::string format_number(const char* format, double value) {
   char text[64];
   std::snprintf(text, sizeof text, format, value);
-  return std::isnan(value) ? kNone : text;
+  return std::isnan(value) ? kDash : text;
 }
 std::string score_text(double score) {
   return format_number("%.4f", score);

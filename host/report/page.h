@@ -10,9 +10,9 @@
 
 namespace doppel {
 
-inline constexpr const char* kNone = "–";  // in the place of what is not defined
+inline constexpr const char* kDash = "–";  // in the place of what is not defined
 
-std::string format_number(const char* format, double value);  // kNone for NaN
+std::string format_number(const char* format, double value);  // kDash for NaN
 std::string score_text(double score);                         // "0.9871"
 std::string percent_text(double share);                       // "98.7 %"
 std::string count_text(int64_t count);                        // "1,234,567"

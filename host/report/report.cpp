@@ -163,7 +163,7 @@ Json columns_json(const Evaluation& evaluation, const Json& charts) {
                         {"missing_real", percent_text(column.missing_share_real)},
                         {"missing_synthetic", percent_text(column.missing_share_synthetic)},
                         {"missing_similarity", score_text(column.missing_value_similarity)},
-                        {"unseen", discrete ? count_text(column.unseen_rows) : kNone}});
+                        {"unseen", discrete ? count_text(column.unseen_rows) : kDash}});
   }
   return rows;
 }

@@ -8,7 +8,7 @@ namespace {
 constexpr uint32_t kUseWeights = 0x70000000u;  // and the layer: of fill_with_normals
 constexpr double kGain = 2, kOutGain = 0.1;
 constexpr int32_t kSmall = 8, kPool = 2;  // blocks end at so few pixels; windows
-constexpr int64_t kMostChannels = 256;
+constexpr int64_t kMostOutputs = 256;
 
 }  // namespace
 
@@ -18,7 +18,7 @@ std::vector<ConvShape> ClassifierShape::blocks() const {
   while (std::min(height, width) > kSmall) {
     blocks.push_back({inputs, outputs, height, width, 3, 1, 1});
     inputs = outputs;
-    outputs = std::min(2 * outputs, kMostChannels);
+    outputs = std::min(2 * outputs, kMostOutputs);
     height /= kPool, width /= kPool;
   }
   return blocks;

@@ -17,8 +17,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kVersion = 1;
-constexpr int64_t kBlockRows = 256;     // where nothing is learned
+constexpr int kClassifierVersion = 1;
+constexpr int64_t kMeasuredRows = 256;     // where nothing is learned
 constexpr double kAveragedSteps = 500;  // that the parameters are means of
 constexpr int64_t kStillShare = 8;      // of the epochs one in so many is of images that are not moved
 constexpr double kMostLost = 0.02;  // accuracy of images held out that are moved; half of it of every other mirrored
@@ -48,7 +48,7 @@ class Trainer {
         options_(options),
         adam_(parameters_of(network.layers())),
         averages_(parameters_of(network.layers()), kAveragedSteps),
-        trainer_(network, adam_, averages_, std::max(options.batch_rows, kBlockRows), backend) {
+        trainer_(network, adam_, averages_, std::max(options.batch_rows, kMeasuredRows), backend) {
     std::vector<int64_t> order(static_cast<size_t>(images.count()));
     std::iota(order.begin(), order.end(), int64_t{0});
     shuffle(order, options.seed, kUseSplit);
@@ -175,8 +175,8 @@ class Trainer {
   void look_at_held_out(const Augmentation& augmentation, ClassifierEpoch& epoch) {
     const auto count = static_cast<int64_t>(held_out_.size());
     trainer_->set_losses({});
-    for (int64_t first = 0; first < count; first += kBlockRows) {
-      const int64_t rows = std::min(kBlockRows, count - first);
+    for (int64_t first = 0; first < count; first += kMeasuredRows) {
+      const int64_t rows = std::min(kMeasuredRows, count - first);
       gather(held_out_, first, rows, augmentation, kUseTrial);
       trainer_->measure(rows, {}, true);
     }
@@ -284,13 +284,13 @@ ModelFile ImageClassifier::save() const {
   ModelFile file;
   file.metadata = describe();
   file.metadata["kind"] = kClassifierKind;
-  file.metadata["version"] = kVersion;
+  file.metadata["version"] = kClassifierVersion;
   save_layers(network_.layers(), "layers", file);
   return file;
 }
 
 ImageClassifier ImageClassifier::load(const ModelFile& file) {
-  check_image_model_file(file, kClassifierKind, kVersion);
+  check_image_model_file(file, kClassifierKind, kClassifierVersion);
   std::vector<std::string> names = load_label_names(file);
   if (names.size() < 2) throw InputError("model file: a classifier of less than two classes");
   ClassifierShape shape{load_image_shape(file), static_cast<int32_t>(names.size()),
@@ -303,15 +303,15 @@ ImageClassifier ImageClassifier::load(const ModelFile& file) {
 }
 
 void ImageClassifier::use(const Backend& backend, Precision precision) {
-  trained_.emplace(network_, precision, kBlockRows, backend);
+  trained_.emplace(network_, precision, kMeasuredRows, backend);
 }
 
 void ImageClassifier::for_each_block(const Images& images, const std::function<void(int64_t, const float*)>& take) {
   check_image_shape(images, image_shape());
   if (!trained_) use(*make_backend("cpu"), Precision::kSingle);
-  std::vector<float> levels(static_cast<size_t>(kBlockRows * images.shape.size()));
-  for (int64_t first = 0; first < images.count(); first += kBlockRows) {
-    const int64_t rows = std::min(kBlockRows, images.count() - first);
+  std::vector<float> levels(static_cast<size_t>(kMeasuredRows * images.shape.size()));
+  for (int64_t first = 0; first < images.count(); first += kMeasuredRows) {
+    const int64_t rows = std::min(kMeasuredRows, images.count() - first);
     levels_of(images.image(first), rows * images.shape.size(), levels.data());
     take(rows, trained_->forward(levels.data(), rows));
   }

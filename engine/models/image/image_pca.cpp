@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kImagePcaVersion = 1;
 constexpr double kNoVariance = 1e-6;             // of a level, in squares of levels: rounding
 constexpr int64_t kMostComponentsOfShare = 512;  // a share of variance takes no more
 constexpr int64_t kBlockLevels = 1 << 18;        // that are centred at a time
@@ -178,7 +178,7 @@ class ImagePcaModel : public Model {
     ModelFile file;
     file.metadata = about_;
     file.metadata["kind"] = kImagePcaKind;
-    file.metadata["version"] = kVersion;
+    file.metadata["version"] = kImagePcaVersion;
     const int64_t labels = gaussians_.labels, levels = gaussians_.shape.size(), components = gaussians_.components;
     file.tensors["mean"] = Tensor::from(gaussians_.mean, {labels, levels});
     file.tensors["factor"] = Tensor::from(gaussians_.factor, {labels, levels, components});
@@ -425,7 +425,7 @@ std::unique_ptr<Model> fit_image_pca(const Images& images, const FitOptions& opt
 }
 
 std::unique_ptr<Model> load_image_pca(const ModelFile& file) {
-  Json about = about_of(file, kVersion);
+  Json about = about_of(file, kImagePcaVersion);
   ImageGaussians model;
   model.shape = load_image_shape(file);
   if (model.shape.channels != 1 && model.shape.channels != 3)

@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kImageVaeVersion = 1;
 constexpr double kPriorOperations = 1e10;                     // multiply-adds, a class
 constexpr int64_t kLeastEncodings = 1 << 12, kMostDraws = 8;  // of a class; of an image
 constexpr int64_t kMostLatent = 1024, kMostMembersOfFile = int64_t{1} << 20;
@@ -246,7 +246,7 @@ ModelFile ImageVae::save() const {
   ModelFile file;
   file.metadata = describe();
   file.metadata["kind"] = kImageVaeKind;
-  file.metadata["version"] = kVersion;
+  file.metadata["version"] = kImageVaeVersion;
   file.metadata["label_shares"] = label_shares_;
   if (has_encoder_) save_layers(network_.encoder_layers(), "encoder", file);
   save_layers(network_.decoder().layers(), "decoder", file);
@@ -261,7 +261,7 @@ ModelFile ImageVae::save() const {
 }
 
 ImageVae ImageVae::load(const ModelFile& file) {
-  check_image_model_file(file, kImageVaeKind, kVersion);
+  check_image_model_file(file, kImageVaeKind, kImageVaeVersion);
   std::vector<std::string> names = load_label_names(file);
   const ImageVaeShape shape = load_shape(file, names.size());
   ImageVae vae(shape, std::move(names), 0);

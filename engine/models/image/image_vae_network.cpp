@@ -12,7 +12,7 @@ constexpr uint32_t kUseEncoder = 0x64000000u, kUseDecoder = 0x65000000u;
 constexpr double kGain = 2, kHeadGain = 0.1;  // heads start near the prior, pixels near what all images have
 constexpr double kLabelGain = 4;              // stronger than all latents: they need not say again what the label says
 constexpr int32_t kSmall = 8;
-constexpr int64_t kMostChannels = 256;
+constexpr int64_t kMostFilters = 256;
 constexpr double kFirstMean = 0.5, kFirstLogScale = -1.5;  // of logistic pixels
 
 template <class Real>
@@ -30,7 +30,7 @@ std::vector<ConvShape> ImageVaeShape::blocks() const {
     blocks.push_back({inputs, outputs, height, width, 4, 2, 1});
     height = blocks.back().output_height(), width = blocks.back().output_width();
     inputs = outputs;
-    outputs = std::min(2 * outputs, kMostChannels);
+    outputs = std::min(2 * outputs, kMostFilters);
   }
   return blocks;
 }

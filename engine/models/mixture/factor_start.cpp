@@ -10,7 +10,7 @@
 namespace doppel {
 namespace {
 
-constexpr int64_t kBlockRows = 512;
+constexpr int64_t kProjectedRows = 512;
 constexpr double kLeastShare = 0.05;  // of an axis's variance, that is its own at the start
 
 // Means [members, axes] of the latents present.
@@ -51,12 +51,12 @@ std::vector<double> latent_variances(const RowsByPattern& rows, size_t axes) {
 CommonFactors common_factors(const RowsByPattern& rows, size_t axes, const std::vector<int32_t>& member_of_row,
                              int64_t members) {
   const std::vector<double> mean = means_of(rows, axes, member_of_row, members);
-  std::vector<float> block(kBlockRows * axes);
+  std::vector<float> block(kProjectedRows * axes);
   const auto for_blocks = [&](const RowConsumer& consume) {
     const int32_t* member = member_of_row.data();
     for (const RowsOfPattern& pattern : rows)
-      for (int64_t first = 0; first < pattern.rows; first += kBlockRows) {
-        const int64_t count = std::min(kBlockRows, pattern.rows - first);
+      for (int64_t first = 0; first < pattern.rows; first += kProjectedRows) {
+        const int64_t count = std::min(kProjectedRows, pattern.rows - first);
         const float* z = pattern.latents.data() + static_cast<size_t>(first) * axes;
         for (int64_t row = 0; row < count; ++row, ++member)
           for (size_t a = 0; a < axes; ++a) {

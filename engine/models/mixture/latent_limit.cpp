@@ -9,7 +9,7 @@
 namespace doppel {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNoBound = std::numeric_limits<float>::infinity();
 
 // Floats as integers in the same order.
 int32_t rank_of(float x) {
@@ -46,7 +46,7 @@ void add_span(const MixtureColumn& column, float low, float high, const ValueRan
   const float from = first_that(low, high, [&](float z) { return value_at(z) >= range.least; });
   const float to = first_that(from, high, [&](float z) { return value_at(z) > range.greatest; });
   if (!(from < to)) return;
-  const float begin = from == -kScoreLimit ? -kInfinity : from, end = to > kScoreLimit ? kInfinity : to;
+  const float begin = from == -kScoreLimit ? -kNoBound : from, end = to > kScoreLimit ? kNoBound : to;
   if (!spans.empty() && spans.back().high == begin) {
     spans.back().high = end;
   } else {
@@ -57,7 +57,7 @@ void add_span(const MixtureColumn& column, float low, float high, const ValueRan
 template <class Number>
 std::vector<ScoreSpan> spans_of(const ColumnSampler& sampler, const MixtureColumn& column,
                                 const std::vector<ValueRange<Number>>& ranges) {
-  const float end_of_axis = std::nextafter(kScoreLimit, kInfinity);
+  const float end_of_axis = std::nextafter(kScoreLimit, kNoBound);
   std::vector<ScoreSpan> spans;
   for (size_t s = 0; s < sampler.lower.size(); ++s) {
     const float low = sampler.lower[s], high = s + 1 < sampler.lower.size() ? sampler.lower[s + 1] : end_of_axis;
@@ -111,7 +111,7 @@ LatentUse limit_latent(const ColumnSchema& schema, const ColumnSampler& sampler,
     }
   }
   if (limit.spans.empty()) return LatentUse::kForbidden;
-  return limit.spans == std::vector<ScoreSpan>{{-kInfinity, kInfinity}} ? LatentUse::kFree : LatentUse::kLimited;
+  return limit.spans == std::vector<ScoreSpan>{{-kNoBound, kNoBound}} ? LatentUse::kFree : LatentUse::kLimited;
 }
 
 }  // namespace doppel

@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kBasisRows = 20000;     // that the components are made from
 constexpr int64_t kMostIndicators = 600;  // the most frequent states
 constexpr int64_t kRowsPerCentre = 64;    // looked at by k-means, at least
-constexpr int64_t kBlockRows = 512;
+constexpr int64_t kRowsAtOnce = 512;
 constexpr uint32_t kUseCentres = 0x40000000u, kUseGroups = 0x40000001u;  // of fit_uniform
 
 // A row's indicators and latents.
@@ -126,14 +126,14 @@ std::vector<double> find_components(const Features& features, const RowsByPatter
 std::vector<double> find_leading_components(const Features& features, const RowsByPattern& rows, int64_t kept) {
   const int64_t width = features.width();
   const std::vector<double> centre = features.centre();
-  std::vector<float> block(width * kBlockRows);
+  std::vector<float> block(width * kRowsAtOnce);
   const auto for_blocks = [&](const RowConsumer& consume) {
     int64_t filled = 0;
     for_basis_rows(features, rows, [&](const std::vector<Features::Value>& values) {
       float* row = block.data() + filled * width;
       for (int64_t j = 0; j < width; ++j) row[j] = static_cast<float>(-centre[j]);
       for (const auto& [feature, value] : values) row[feature] = static_cast<float>(value - centre[feature]);
-      if (++filled == kBlockRows) consume(block.data(), std::exchange(filled, 0));
+      if (++filled == kRowsAtOnce) consume(block.data(), std::exchange(filled, 0));
     });
     if (filled > 0) consume(block.data(), filled);
   };
@@ -194,12 +194,12 @@ int32_t place_of_greatest(const float* values, int64_t count) {
 std::vector<int32_t> nearest_centres(const float* places, int64_t points, int64_t width,
                                      const std::vector<float>& centres) {
   const int64_t clusters = static_cast<int64_t>(centres.size()) / width;
-  std::vector<float> half(clusters), products(kBlockRows * clusters);
+  std::vector<float> half(clusters), products(kRowsAtOnce * clusters);
   for (int64_t c = 0; c < clusters; ++c)
     for (int64_t k = 0; k < width; ++k) half[c] += 0.5f * centres[c * width + k] * centres[c * width + k];
   std::vector<int32_t> label;
-  for (int64_t first = 0; first < points; first += kBlockRows) {
-    const int64_t count = std::min(kBlockRows, points - first);
+  for (int64_t first = 0; first < points; first += kRowsAtOnce) {
+    const int64_t count = std::min(kRowsAtOnce, points - first);
     for (int64_t i = 0; i < count; ++i) std::copy(half.begin(), half.end(), products.begin() + i * clusters);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count), static_cast<int>(clusters),
                 static_cast<int>(width), 1, places + first * width, static_cast<int>(width), centres.data(),

@@ -10,7 +10,7 @@
 namespace doppel {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 constexpr double kRootOfHalf = 0.70710678118654752440, kInverseRootOfTwoPi = 0.39894228040143267794;
 constexpr double kFarthest = 37;  // deviations
 
@@ -133,7 +133,7 @@ TruncatedNormal::TruncatedNormal(double low, double high)
 }
 
 double TruncatedNormal::log_probability() const {
-  if (!(probability_ > 0)) return -kInfinity;
+  if (!(probability_ > 0)) return -kUnbounded;
   if (!is_far()) return log_of_positive(probability_);
   return log_of_positive(probability_ * mills_ratio(low_) * kInverseRootOfTwoPi) - 0.5 * low_ * low_;
 }

@@ -7,7 +7,8 @@ namespace doppel {
 namespace {
 
 constexpr double kUnseenRows = 0.01;  // added to the count of each code: none is impossible
-constexpr int64_t kFewestDraws = 1 << 11, kMostDraws = 1 << 15, kDrawsPerRow = 2, kBlockRows = 1024;
+constexpr int64_t kFewestCalibrationDraws = 1 << 11, kMostCalibrationDraws = 1 << 15, kDrawsPerRow = 2,
+                  kDecodedRows = 1024;
 constexpr int kRounds = 4;
 constexpr double kMostChange = 2;  // of a bias in a round
 
@@ -112,12 +113,13 @@ std::vector<std::vector<double>> code_shares(const CodeSpace& codes, const std::
 
 void calibrate(VaeNetwork<float>& network, const CodeSpace& codes, const TableDecoder& decoder,
                const std::vector<std::vector<double>>& shares, int64_t rows, uint64_t seed, const Backend& backend) {
-  const int64_t draws = std::clamp(kDrawsPerRow * rows, kFewestDraws, kMostDraws) / kBlockRows * kBlockRows;
+  const int64_t draws =
+      std::clamp(kDrawsPerRow * rows, kFewestCalibrationDraws, kMostCalibrationDraws) / kDecodedRows * kDecodedRows;
   const std::vector<float> latents = draw_latents(decoder.prior, static_cast<size_t>(draws), seed, backend);
   for (int round = 0; round < kRounds; ++round) {
     MeanProbabilities means(codes);
-    for (int64_t first = 0; first < draws; first += kBlockRows)
-      means.add(network.decode(latents.data() + first * decoder.prior.latents, kBlockRows), kBlockRows);
+    for (int64_t first = 0; first < draws; first += kDecodedRows)
+      means.add(network.decode(latents.data() + first * decoder.prior.latents, kDecodedRows), kDecodedRows);
     size_t output = 0;
     for (size_t f = 0; f < codes.fields(); ++f)
       for (size_t code = 0; code < shares[f].size(); ++code, ++output) {

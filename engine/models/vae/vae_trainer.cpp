@@ -16,7 +16,7 @@ constexpr uint32_t kUseShuffle = 0x61000000u;  // and the epoch
 constexpr uint32_t kUseHeldOut = 0x62000000u;
 constexpr uint32_t kUseEncodings = 0x63000000u;  // and the draw
 constexpr uint32_t kUseNoise = 0x80000000u;      // and the step
-constexpr int64_t kBlockRows = 1024;             // where nothing is learned
+constexpr int64_t kMeasuredRows = 1024;          // where nothing is learned
 
 class Trainer {
  public:
@@ -28,7 +28,7 @@ class Trainer {
         seed_(seed),
         fields_(network.shape().fields()),
         adam_(network.parameters()),
-        trainer_(network, adam_, std::max(schedule.batch_rows, kBlockRows), backend),
+        trainer_(network, adam_, std::max(schedule.batch_rows, kMeasuredRows), backend),
         order_(static_cast<size_t>(training.rows)),
         held_out_order_(static_cast<size_t>(held_out.rows)),
         steps_(schedule.epochs * ((training.rows + schedule.batch_rows - 1) / schedule.batch_rows)) {
@@ -71,9 +71,9 @@ class Trainer {
 
   VaeLoss held_out_loss() {
     trainer_->set_losses({});
-    for (int64_t first = 0; first < held_out_.rows; first += kBlockRows) {
-      const int64_t rows = gather(held_out_, held_out_order_, first, kBlockRows);
-      trainer_->measure(rows, {seed_, kUseHeldOut + static_cast<uint32_t>(first / kBlockRows)}, false);
+    for (int64_t first = 0; first < held_out_.rows; first += kMeasuredRows) {
+      const int64_t rows = gather(held_out_, held_out_order_, first, kMeasuredRows);
+      trainer_->measure(rows, {seed_, kUseHeldOut + static_cast<uint32_t>(first / kMeasuredRows)}, false);
     }
     return mean_loss(losses(), held_out_.rows);
   }
@@ -107,8 +107,8 @@ std::vector<float> draw_encodings(VaeNetwork<float>& network, const VaeShape& sh
   for (int64_t draw = 0; draw < draws; ++draw) {
     noise.resize(static_cast<size_t>(rows.rows * shape.latent));
     fill_with_normals(seed, kUseEncodings + static_cast<uint32_t>(draw), 1, noise);
-    for (int64_t first = 0; first < rows.rows; first += kBlockRows) {
-      const int64_t count = std::min(kBlockRows, rows.rows - first);
+    for (int64_t first = 0; first < rows.rows; first += kMeasuredRows) {
+      const int64_t count = std::min(kMeasuredRows, rows.rows - first);
       network.encode(rows.codes.data() + first * shape.fields(), noise.data() + first * shape.latent, count, out);
       out += count * shape.latent;
     }
