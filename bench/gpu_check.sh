@@ -224,18 +224,21 @@ check_training() {  # check_training DATA MODEL OPTION...: twice to the same byt
   cmp "$work/$file.doppel" "$work/again.doppel"
   learn "$1" "$2" cpu "$file-cpu" "${@:3}"
 }
-check_codes() {  # check_codes DATA: a PCA's scores of images, which take its codes and back, on both; seconds of both
+score_on_both() {  # score_on_both WHAT MODEL DATA: the mean on both, the same but for rounding; seconds of both
   local backend mean first=
-  "$doppel" fit "$1" -o "$work/codes.doppel" --model pca --backend cpu -q
   for backend in cpu cuda; do
-    "$doppel" score "$work/codes.doppel" "$1" --backend "$backend" -q --json "$results/codes.json"
-    mean=$(grep -oE '"mean_nats": [0-9.e+-]+' "$results/codes.json" | head -n 1 | cut -d' ' -f2)
-    say "$(basename "$1"), pca, scores, $backend: mean $mean nats, $(grep -oE '"seconds": [0-9.e+-]+' "$results/codes.json")"
+    "$doppel" score "$2" "$3" --backend "$backend" -q --json "$results/scores.json"
+    mean=$(grep -oE '"mean_nats": [0-9.e+-]+' "$results/scores.json" | head -n 1 | cut -d' ' -f2)
+    say "$(basename "$3"), $1, scores, $backend: mean $mean nats, $(grep -oE '"seconds": [0-9.e+-]+' "$results/scores.json")"
     : "${first:=$mean}"
   done
-  awk -v a="$first" -v b="$mean" 'BEGIN { d = a - b; exit !(d * d < 1e-18 * a * a) }'  # but for rounding
+  awk -v a="$first" -v b="$mean" 'BEGIN { d = a - b; exit !(d * d < 1e-18 * a * a) }'
 }
-export -f check_training check_codes learn
+check_codes() {  # check_codes DATA: a PCA's scores of images, which take its codes and back
+  "$doppel" fit "$1" -o "$work/codes.doppel" --model pca --backend cpu -q
+  score_on_both pca "$work/codes.doppel" "$1"
+}
+export -f check_training check_codes score_on_both learn
 digits=$data/mnist/train-images-idx3-ubyte$([[ $is_dry ]] || echo .gz) table=$data/life_expectancy.csv
 if [[ -e $digits ]]; then
   models=(vae-dense vae cnn) epochs=2
@@ -263,6 +266,7 @@ awk -v rows="$([[ $is_dry ]] && echo 300 || echo 4096)" 'BEGIN {
   }
 }' >"$work/wide.csv"
 step train-wide 120 bash -ec "check_training '$work/wide.csv' mixture --members $([[ $is_dry ]] && echo 2 || echo 16)" || true
+step wide-scores 60 bash -ec "score_on_both mixture '$work/learned-mixture.doppel' '$work/wide.csv'" || true
 
 # ---- how fast is it?
 

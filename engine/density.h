@@ -69,7 +69,8 @@ class Density {
   virtual ~Density() = default;
   virtual const TableSchema& schema() const = 0;
   // The density and the backend must outlive it. With fewer `most_bytes` for what rows have in common it computes more,
-  // to the same bits; so are scores that the backend finds, if it has the operation (kernels/row_scores.h).
+  // to the same bits; so are scores that the backend finds, if it has the operation (kernels/row_scores.h), but for
+  // rounding where covariances are of low rank.
   virtual std::unique_ptr<DensityWorker> make_worker(int64_t most_bytes = kWorkerBytes,
                                                      const Backend* backend = nullptr) const = 0;
 };

@@ -46,7 +46,8 @@ class Backend {
                                                                     int32_t latents) const = 0;
   virtual void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
                                      Responsibilities& out) const = 0;
-  // Rows under a mixture (row_scores.h). Null where the caller's own loops (engine/models) score them: on the CPU.
+  // Rows under a mixture (row_scores.h). Null where the caller's own loops (engine/models) score them: on the CPU, and
+  // on CUDA where covariances of low rank have more than kMostFactors factors.
   virtual std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const = 0;
   // Codes (product.h).
   virtual std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const = 0;

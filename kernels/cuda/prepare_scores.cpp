@@ -1,14 +1,19 @@
 // The host's half of rows' scores: tables of what rows have in common stay on the device; of a piece of rows one copy
 // goes there, and one comes back, 8 bytes a latent and 4 a variable and two a cell, and 16 a cell.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/factor_scores.h"
 #include "kernels/cuda/row_scores.h"
+#include "kernels/mixture.h"
 
 namespace doppel::cuda {
 namespace {
@@ -42,14 +47,14 @@ struct AddedTables {
   DeviceBuffer<int32_t> places;
 };
 
-// Rows that know the same latents side by side, and tiles of them.
+// Rows of a piece that know the same latents side by side, and tiles of them.
 struct RowOrder {
   std::vector<int64_t> row;
   std::vector<int32_t> tile;
 
-  RowOrder(const int32_t* pattern, int64_t first, int64_t count) : row(static_cast<size_t>(count)) {
-    std::iota(row.begin(), row.end(), first);
+  RowOrder(const int32_t* pattern, std::span<const int64_t> piece) : row(piece.begin(), piece.end()) {
     std::stable_sort(row.begin(), row.end(), [&](int64_t a, int64_t b) { return pattern[a] < pattern[b]; });
+    const auto count = static_cast<int64_t>(row.size());
     for (int64_t begin = 0; begin < count;) {
       tile.push_back(static_cast<int32_t>(begin));
       int64_t end = begin + 1;
@@ -58,6 +63,7 @@ struct RowOrder {
     }
     tile.push_back(static_cast<int32_t>(count));
   }
+  explicit RowOrder(std::span<const int64_t> piece) : row(piece.begin(), piece.end()) {}
 };
 
 class CudaScores : public PreparedScores {
@@ -80,7 +86,11 @@ class CudaScores : public PreparedScores {
     base_.centre = constants_.data() + centre;
     base_.constant = constants_.data() + constant;
     base_.cell = cells_on_device_.data();
-    most_rows_ = static_cast<int64_t>(std::max<size_t>(score_bytes / scratch_bytes(1), 1));
+    base_.is_low_rank = mixture.is_low_rank();
+    if (base_.is_low_rank) factors_.emplace(mixture, stream());
+    for (PieceMemory* memory : {&memory_, &memory_of_gaps_})
+      memory->most_rows =
+          static_cast<int64_t>(std::max<size_t>(score_bytes / scratch_bytes(1, memory == &memory_of_gaps_), 1));
   }
   ~CudaScores() override {  // an exception may have left copies under way
     cudaSetDevice(device_);
@@ -135,71 +145,119 @@ class CudaScores : public PreparedScores {
     }
     base_.states = states_on_device_.data();
     base_.patterns = patterns_on_device_.data();
-    make_room(std::min(rows.rows, most_rows_));
-    for (int64_t first = 0; first < rows.rows; first += room_)
-      find_piece(rows, first, std::min(room_, rows.rows - first), found);
+    if (factors_) count_known(rows);
+    std::vector<int64_t> whole, with_gaps;  // the latter of low rank only
+    for (int64_t row = 0; row < rows.rows; ++row)
+      (factors_ && known_[static_cast<size_t>(row)] < base_.latents ? with_gaps : whole).push_back(row);
+    find_pieces(rows, whole, false, found);
+    find_pieces(rows, with_gaps, true, found);
     for (AddedTables& tables : added_) tables.host = PaddedArrays(0), tables.host_places = {};
   }
 
  private:
   cudaStream_t stream() const { return stream_.get(); }
 
+  // Of low rank: how many latents each row knows.
+  void count_known(const RowsToScore& rows) {
+    known_.resize(static_cast<size_t>(rows.rows));
+    const double* z = rows.z;
+    for (int32_t& known : known_) {
+      known = static_cast<int32_t>(std::count_if(z, z + base_.latents, [](double of) { return !std::isnan(of); }));
+      z += base_.latents;
+    }
+  }
+
   // ---- a piece's memory
 
-  size_t scratch_bytes(int64_t rows) const {
-    return sizeof(double) * static_cast<size_t>(rows * (base_.stride * (2 + base_.latents) + 1));
+  // Rows with gaps take more of it, and have their own.
+  struct PieceMemory {
+    int64_t most_rows = 0, room = 0;  // of a piece
+    DeviceBuffer<std::byte> scratch, found, input;
+    HostMemory host_input{nullptr, nullptr}, host_found{nullptr, nullptr};
+  };
+
+  size_t scratch_bytes(int64_t rows, bool has_gaps) const {
+    const int64_t more = factors_ ? factors_->doubles(has_gaps) : base_.stride * base_.latents;
+    return sizeof(double) * static_cast<size_t>(rows * (base_.stride * 2 + more + 1));
   }
   size_t found_bytes(int64_t rows) const { return sizeof(double) * static_cast<size_t>(rows * (1 + 2 * base_.cells)); }
   size_t input_bytes(int64_t rows) const {
     return sizeof(double) * static_cast<size_t>(rows * base_.latents) +
            sizeof(int32_t) * static_cast<size_t>(rows * (2 + base_.variables + 2 * base_.cells) + 1);
   }
-  void make_room(int64_t rows) {
-    if (rows <= room_) return;
+  void make_room(int64_t rows, bool has_gaps, PieceMemory& memory) {
+    if (rows <= memory.room) return;
     make_what_fits(rows, 1, [&](int64_t fewer) {
-      room_ = 0;
-      scratch_ = {}, found_ = {}, input_ = {};
-      scratch_ = DeviceBuffer<std::byte>(scratch_bytes(fewer), stream());
-      found_ = DeviceBuffer<std::byte>(found_bytes(fewer), stream());
-      input_ = DeviceBuffer<std::byte>(input_bytes(fewer), stream());
-      host_input_ = allocate_for_copies(input_bytes(fewer));
-      host_found_ = allocate_for_copies(found_bytes(fewer));
-      room_ = fewer;
-      if (fewer < rows) most_rows_ = fewer;
+      memory.room = 0;
+      memory.scratch = {}, memory.found = {}, memory.input = {};
+      memory.scratch = DeviceBuffer<std::byte>(scratch_bytes(fewer, has_gaps), stream());
+      memory.found = DeviceBuffer<std::byte>(found_bytes(fewer), stream());
+      memory.input = DeviceBuffer<std::byte>(input_bytes(fewer), stream());
+      memory.host_input = allocate_for_copies(input_bytes(fewer));
+      memory.host_found = allocate_for_copies(found_bytes(fewer));
+      memory.room = fewer;
+      if (fewer < rows) memory.most_rows = fewer;
     });
   }
 
   // ---- a piece
 
-  void find_piece(const RowsToScore& rows, int64_t first, int64_t count, const FoundScores& found) {
-    const RowOrder order(rows.pattern, first, count);
+  void find_pieces(const RowsToScore& rows, std::span<const int64_t> row, bool has_gaps, const FoundScores& found) {
+    if (row.empty()) return;
+    PieceMemory& memory = has_gaps ? memory_of_gaps_ : memory_;
+    make_room(std::min(static_cast<int64_t>(row.size()), memory.most_rows), has_gaps, memory);
+    for (; !row.empty(); row = row.subspan(std::min(static_cast<size_t>(memory.room), row.size()))) {
+      const auto piece = row.first(std::min(static_cast<size_t>(memory.room), row.size()));
+      find_piece(rows, factors_ ? RowOrder(piece) : RowOrder(rows.pattern, piece), has_gaps, memory, found);
+    }
+  }
+
+  void find_piece(const RowsToScore& rows, const RowOrder& order, bool has_gaps, PieceMemory& memory,
+                  const FoundScores& found) {
+    const auto count = static_cast<int64_t>(order.row.size());
     RowScoreArguments arguments = base_;
     arguments.rows = count;
-    arguments.tiles = static_cast<int32_t>(order.tile.size() - 1);
-    put_rows(rows, order, arguments);
-    CUDA_CHECK(cudaMemcpyAsync(input_.data(), host_input_.get(), input_bytes(count), cudaMemcpyHostToDevice, stream()));
-    auto* scratch = reinterpret_cast<double*>(scratch_.data());
+    arguments.tiles = static_cast<int32_t>(order.tile.size()) - 1;
+    put_rows(rows, order, memory, arguments);
+    CUDA_CHECK(cudaMemcpyAsync(memory.input.data(), memory.host_input.get(), input_bytes(count), cudaMemcpyHostToDevice,
+                               stream()));
+    auto* scratch = reinterpret_cast<double*>(memory.scratch.data());
     const auto take = [](double*& from, int64_t size) { return std::exchange(from, from + size); };
     arguments.joint = take(scratch, count * base_.stride);
     arguments.term = take(scratch, count * base_.stride);
-    arguments.gain = take(scratch, count * base_.stride * base_.latents);
+    double* of_latents = take(scratch, count * (factors_ ? factors_->doubles(has_gaps) : base_.stride * base_.latents));
     arguments.greatest = take(scratch, count);
-    auto* place = reinterpret_cast<double*>(found_.data());
+    auto* place = reinterpret_cast<double*>(memory.found.data());
     arguments.log_density = take(place, count);
     arguments.found_without = take(place, count * base_.cells);
     arguments.found_alone = take(place, count * base_.cells);
-    find_scores(arguments, stream());
-    CUDA_CHECK(cudaMemcpyAsync(host_found_.get(), found_.data(), found_bytes(count), cudaMemcpyDeviceToHost, stream()));
+    launch(arguments, has_gaps, of_latents);
+    CUDA_CHECK(cudaMemcpyAsync(memory.host_found.get(), memory.found.data(), found_bytes(count), cudaMemcpyDeviceToHost,
+                               stream()));
     CUDA_CHECK(cudaStreamSynchronize(stream()));
-    take_found(order, found);
+    take_found(order, memory, found);
   }
 
-  // To host_input_, in the order of kernels, with where each array will be on the device.
-  void put_rows(const RowsToScore& rows, const RowOrder& order, RowScoreArguments& arguments) {
-    std::byte* to = host_input_.get();
+  void launch(RowScoreArguments& arguments, bool has_gaps, double* of_latents) {
+    if (!factors_) {
+      arguments.gain = of_latents;
+      find_joint(arguments, stream());
+      find_scores(arguments, stream());
+      return;
+    }
+    const FactorPiece piece = factors_->piece(arguments.rows, has_gaps, of_latents);
+    find_factor_joint(arguments, factors_->parameters(), piece, stream());
+    find_scores(arguments, stream());
+    find_without_factors(arguments, factors_->parameters(), piece, stream());
+  }
+
+  // To the host's input, in the order of kernels, with where each array will be on the device.
+  void put_rows(const RowsToScore& rows, const RowOrder& order, const PieceMemory& memory,
+                RowScoreArguments& arguments) {
+    std::byte* to = memory.host_input.get();
     const auto place = [&](auto*& of_kernel) {
-      of_kernel =
-          reinterpret_cast<std::remove_reference_t<decltype(of_kernel)>>(input_.data() + (to - host_input_.get()));
+      of_kernel = reinterpret_cast<std::remove_reference_t<decltype(of_kernel)>>(memory.input.data() +
+                                                                                 (to - memory.host_input.get()));
     };
     const auto put = [&](const auto& value) {
       std::memcpy(to, &value, sizeof value);
@@ -213,7 +271,8 @@ class CudaScores : public PreparedScores {
     place(arguments.z);
     for (const int64_t row : order.row) put_row(rows.z + row * base_.latents, base_.latents);
     place(arguments.pattern);
-    for (const int64_t row : order.row) put(rows.pattern[row]);
+    const int32_t* pattern = factors_ ? known_.data() : rows.pattern;
+    for (const int64_t row : order.row) put(pattern[row]);
     place(arguments.known_states);
     for (const int64_t row : order.row) put_row(rows.states + row * base_.variables, base_.variables);
     for (const auto& [cells, of_kernel] :
@@ -226,8 +285,8 @@ class CudaScores : public PreparedScores {
     put_row(order.tile.data(), static_cast<int64_t>(order.tile.size()));
   }
 
-  void take_found(const RowOrder& order, const FoundScores& found) const {
-    const auto* from = reinterpret_cast<const double*>(host_found_.get());
+  void take_found(const RowOrder& order, const PieceMemory& memory, const FoundScores& found) const {
+    const auto* from = reinterpret_cast<const double*>(memory.host_found.get());
     for (const int64_t row : order.row) found.log_density[row] = *from++;
     for (double* cells : {found.without, found.alone})
       for (int32_t cell = 0; cell < base_.cells; ++cell)
@@ -248,14 +307,15 @@ class CudaScores : public PreparedScores {
   DeviceBuffer<const double*> states_on_device_;
   DeviceBuffer<PatternOnDevice> patterns_on_device_;
 
-  int64_t most_rows_ = 0, room_ = 0;  // of a piece
-  DeviceBuffer<std::byte> scratch_, found_, input_;
-  HostMemory host_input_{nullptr, nullptr}, host_found_{nullptr, nullptr};
+  std::optional<ScoredFactors> factors_;  // where covariances are of low rank
+  std::vector<int32_t> known_;            // then: how many latents each row knows
+  PieceMemory memory_, memory_of_gaps_;
 };
 
 }  // namespace
 
 std::unique_ptr<PreparedScores> prepare_cuda_scores(const MixtureScores& mixture, int device, size_t score_bytes) {
+  if (mixture.low_rank.rank > kMostFactors) return nullptr;
   return std::make_unique<CudaScores>(mixture, device, score_bytes);
 }
 

@@ -15,9 +15,10 @@
 // densities_, without_ and alone_kernel: four lanes have a row, or a cell of a row, and each a strand of its members,
 // so that sums have the CPU's order without a wait: they meet in two shuffles. Four lanes read a sector of 32 bytes,
 // the members of a row one sector after the other. Cells lie [cells, rows]: a warp has one cell of eight rows, which
-// mostly take the same way. A logarithm of a sum takes two passes, for the greatest and for the sum; of 22 operations
-// an exponential, about 30 flop and 16 to 40 bytes of L2 a member and cell. On devices with few units of double
-// precision arithmetic binds, on an H200 L2: a piece of rows, kScoreBytes, is the size of one.
+// mostly take the same way. Where covariances are of low rank (factor_scores.cu), they have joint from there, and cells
+// without their known latents afterwards. A logarithm of a sum takes two passes, for the greatest and for the sum; of
+// 22 operations an exponential, about 30 flop and 16 to 40 bytes of L2 a member and cell. On devices with few units of
+// double precision arithmetic binds, on an H200 L2: a piece of rows, kScoreBytes, is the size of one.
 #include "kernels/common/elementary.h"
 #include "kernels/cuda/row_scores.h"
 #include "kernels/cuda/sums.cuh"
@@ -210,16 +211,25 @@ __global__ void __launch_bounds__(kSumThreads) densities_kernel(const RowScoreAr
   });
 }
 
-// The place of a cell's latent among those that a row knows, or -1.
+// The place of a cell's latent in the row's z, or -1 where the row does not know it.
+template <bool is_low_rank>
 __device__ __forceinline__ int32_t place_of(const RowScoreArguments& a, int32_t latent, int64_t row) {
-  return latent < 0 ? -1 : __ldg(a.patterns[__ldg(a.pattern + row)].place + latent);
+  if (latent < 0) return -1;
+  if constexpr (is_low_rank) {
+    const double z = __ldg(a.z + row * a.latents + latent);
+    return z == z ? latent : -1;
+  } else {
+    return __ldg(a.patterns[__ldg(a.pattern + row)].place + latent);
+  }
 }
 
+// Of low rank, without the states alone.
+template <bool is_low_rank>
 __global__ void __launch_bounds__(kSumThreads) without_kernel(const RowScoreArguments a) {
   const ScoredCell cell = a.cell[blockIdx.y];
   for_rows(a, [&](int64_t row, bool has_row, int number) {
     const int64_t item = static_cast<int64_t>(blockIdx.y) * a.rows + row;
-    const int32_t place = has_row ? place_of(a, cell.latent, row) : -1;
+    const int32_t place = has_row && !is_low_rank ? place_of<false>(a, cell.latent, row) : -1;
     const int32_t others = has_row ? __ldg(a.without + item) : kNotScored;
     const double *left = nullptr, *with = nullptr;
     if (others >= 0) {
@@ -246,12 +256,13 @@ __global__ void __launch_bounds__(kSumThreads) without_kernel(const RowScoreArgu
   });
 }
 
+template <bool is_low_rank>
 __global__ void __launch_bounds__(kSumThreads) alone_kernel(const RowScoreArguments a) {
   const ScoredCell cell = a.cell[blockIdx.y];
   const int64_t of_latent = static_cast<int64_t>(cell.latent < 0 ? 0 : cell.latent) * a.stride;
   for_rows(a, [&](int64_t row, bool has_row, int number) {
     const int64_t item = static_cast<int64_t>(blockIdx.y) * a.rows + row;
-    const int32_t place = has_row ? place_of(a, cell.latent, row) : -1;
+    const int32_t place = has_row ? place_of<is_low_rank>(a, cell.latent, row) : -1;
     const int32_t state = has_row ? __ldg(a.alone + item) : kNotScored;
     const double* states = state >= 0 ? a.states[state] : nullptr;
     const double z = place >= 0 ? __ldg(a.z + row * a.latents + place) : 0.0;
@@ -274,16 +285,21 @@ unsigned at_most(int64_t count) {
 
 }  // namespace
 
-void find_scores(const RowScoreArguments& arguments, cudaStream_t stream) {
+void find_joint(const RowScoreArguments& arguments, cudaStream_t stream) {
   const int64_t pairs = arguments.stride / 2;
   const dim3 of_members(static_cast<unsigned>((pairs + kJointThreads - 1) / kJointThreads), at_most(arguments.tiles));
   CUDA_LAUNCH(joint_kernel, of_members, dim3(kJointThreads), 0, stream, arguments);
+}
+
+void find_scores(const RowScoreArguments& arguments, cudaStream_t stream) {
   const unsigned blocks = at_most((arguments.rows + kRowsOfBlock - 1) / kRowsOfBlock);
   CUDA_LAUNCH(densities_kernel, dim3(blocks), dim3(kSumThreads), 0, stream, arguments);
   if (arguments.cells == 0) return;
   const dim3 of_cells(blocks, static_cast<unsigned>(arguments.cells));
-  CUDA_LAUNCH(without_kernel, of_cells, dim3(kSumThreads), 0, stream, arguments);
-  CUDA_LAUNCH(alone_kernel, of_cells, dim3(kSumThreads), 0, stream, arguments);
+  const auto without = arguments.is_low_rank ? without_kernel<true> : without_kernel<false>;
+  const auto alone = arguments.is_low_rank ? alone_kernel<true> : alone_kernel<false>;
+  CUDA_LAUNCH(without, of_cells, dim3(kSumThreads), 0, stream, arguments);
+  CUDA_LAUNCH(alone, of_cells, dim3(kSumThreads), 0, stream, arguments);
 }
 
 }  // namespace doppel::cuda

@@ -1,5 +1,6 @@
-// Scores of a mixture's rows that a backend finds are those of the engine's own loops, to the bit. The backend is the
-// operation's definition (tests/kernels/score_cases.h).
+// Scores of a mixture's rows that a backend finds are those of the engine's own loops, to the bit, and where
+// covariances are of low rank but for rounding. The backend is the operation's definition
+// (tests/kernels/score_cases.h).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -146,16 +147,56 @@ TEST(ScoredByBackend, CompletionBetweenScoresChangesNothing) {
   }
 }
 
-// Covariances of low rank are the engine's, whatever the backend.
-TEST(ScoredByBackend, NotFactorAnalysers) {
+void expect_near(const std::vector<double>& found, const std::vector<double>& wanted) {
+  ASSERT_EQ(found.size(), wanted.size());
+  for (size_t i = 0; i < found.size(); ++i)
+    EXPECT_NEAR(found[i], wanted[i], 1e-9 * (1 + std::abs(wanted[i]))) << "score " << i;
+}
+
+TEST(ScoredByBackend, FactorAnalysersButForRounding) {
   const ScoringBackend backend;
-  const TableRecipe recipe = low_rank_recipe(3);
+  for (const int32_t members : {1, 3, 6}) {
+    const TableRecipe recipe = low_rank_recipe(members);
+    const auto density = make_mixture_density(std::make_shared<TableRecipe>(recipe), 999);
+    const Table table = strange_table(recipe, 100);
+    const size_t columns = recipe.schema.columns.size();
+    std::vector<std::vector<Knowledge>> known{std::vector(columns, Knowledge::kGiven)};
+    for (size_t c = 0; c < columns; ++c) {
+      known.push_back(known.front());
+      known.back()[c] = Knowledge::kNone;
+    }
+    for (const int64_t most_bytes : {kWorkerBytes, int64_t{4000}}) {
+      const auto own = density->make_worker(), by_backend = density->make_worker(most_bytes, &backend);
+      for (const std::vector<Knowledge>& knowledge : known) {
+        const Scored wanted = scores_of(*own, table, 0, 100, knowledge);
+        const Scored found = scores_of(*by_backend, table, 0, 100, knowledge);
+        expect_near(found.score, wanted.score);
+        expect_near(found.contribution, wanted.contribution);
+        expect_near(found.usual, wanted.usual);
+      }
+    }
+  }
+  EXPECT_EQ(backend.prepared, 6);
+}
+
+// A backend's rows leave the engine's own arithmetic undone, which completion needs.
+TEST(ScoredByBackend, CompletionByFactorAnalysersBetweenScores) {
+  const ScoringBackend backend;
+  const TableRecipe recipe = low_rank_recipe(4);
   const auto density = make_mixture_density(std::make_shared<TableRecipe>(recipe), 999);
-  const Table table = strange_table(recipe, 20);
+  const Table table = strange_table(recipe, 40);
   const std::vector<Knowledge> knowledge(recipe.schema.columns.size(), Knowledge::kGiven);
-  const auto own = density->make_worker(), by_backend = density->make_worker(kWorkerBytes, &backend);
-  EXPECT_EQ(scores_of(*by_backend, table, 0, 20, knowledge).score, scores_of(*own, table, 0, 20, knowledge).score);
-  EXPECT_EQ(backend.prepared, 0);
+  std::vector<Knowledge> less = knowledge;
+  less[3] = Knowledge::kNone;
+  const auto by_backend = density->make_worker(kWorkerBytes, &backend);
+  std::vector<SampledValue> wanted(knowledge.size()), found(knowledge.size());
+  for (int64_t row = 0; row < 40; ++row) {
+    const auto own = density->make_worker();  // which has seen no other row
+    scores_of(*by_backend, table, row, 1, knowledge);
+    by_backend->complete(table, row, less, Completion::kDraw, 1, static_cast<uint64_t>(row), found);
+    own->complete(table, row, less, Completion::kDraw, 1, static_cast<uint64_t>(row), wanted);
+    EXPECT_EQ(found[3].integer, wanted[3].integer) << "row " << row;
+  }
 }
 
 }  // namespace

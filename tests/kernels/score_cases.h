@@ -48,7 +48,8 @@ struct ScoreTables {
   }
 };
 
-// The definition in numbers of type Real. Of doubles in the stated order, with the project's exp and log.
+// The definition in numbers of type Real. Of doubles in the stated order, with the project's exp and log. Of low rank,
+// covariances of what a row knows are made in full and factorised.
 template <class Real>
 class NaiveScores {
  public:
@@ -57,7 +58,11 @@ class NaiveScores {
   void find(const RowsToScore& rows, const FoundScores& found) const {
     const size_t cells = mixture_.cells.size();
     for (int64_t row = 0; row < rows.rows; ++row) {
-      const Row of = of_row(rows, row);
+      std::vector<double> z(rows.z + row * mixture_.latents, rows.z + (row + 1) * mixture_.latents);
+      const auto of_low_rank = mixture_.is_low_rank() ? pattern_of(z) : ScoreTables::Pattern{};
+      const auto& pattern =
+          mixture_.is_low_rank() ? of_low_rank : tables_.patterns[static_cast<size_t>(rows.pattern[row])];
+      const Row of = of_row(pattern, z.data(), rows.states + row * mixture_.variables);
       found.log_density[row] = static_cast<double>(log_sum_exp(of.joint));
       for (size_t c = 0; c < cells; ++c) {
         const size_t at = static_cast<size_t>(row) * cells + c;
@@ -99,13 +104,58 @@ class NaiveScores {
   }
   size_t members() const { return static_cast<size_t>(mixture_.members); }
 
-  Row of_row(const RowsToScore& rows, int64_t row) const {
+  // Of the latents that are there, which z becomes.
+  ScoreTables::Pattern pattern_of(std::vector<double>& z) const {
+    const LowRankCovariances& covariances = mixture_.low_rank;
+    const auto n = static_cast<size_t>(mixture_.latents), rank = static_cast<size_t>(covariances.rank);
+    ScoreTables::Pattern pattern;
+    for (size_t j = 0; j < n; ++j)
+      if (!std::isnan(z[j])) pattern.latents.push_back(static_cast<int32_t>(j));
+    std::erase_if(z, [](double x) { return std::isnan(x); });
+    const size_t k = pattern.latents.size();
+    for (auto* arrays : {&pattern.offset, &pattern.precision, &pattern.conditional_constant})
+      arrays->resize(k * members());
+    pattern.whitening.resize(k * (k + 1) / 2 * members());
+    for (size_t m = 0; m < members(); ++m) {
+      const auto place = [&](size_t i) { return m * n + static_cast<size_t>(pattern.latents[i]); };
+      std::vector<Real> root(k * k), w(k * k);
+      Real constant = -static_cast<Real>(k) / 2 * std::log(2 * std::numbers::pi_v<Real>);
+      for (size_t i = 0; i < k; ++i)
+        for (size_t j = 0; j <= i; ++j) {
+          Real& element = root[i * k + j] = i == j ? covariances.residual[place(i)] : 0;
+          for (size_t f = 0; f < rank; ++f)
+            element +=
+                static_cast<Real>(covariances.factor[place(i) * rank + f]) * covariances.factor[place(j) * rank + f];
+          for (size_t l = 0; l < j; ++l) element -= root[i * k + l] * root[j * k + l];
+          element = i == j ? std::sqrt(element) : element / root[j * k + j];
+        }
+      for (size_t i = 0; i < k; ++i) {
+        constant -= std::log(root[i * k + i]);
+        Real offset = 0;
+        for (size_t j = 0; j <= i; ++j) {
+          Real element = i == j ? 1 : 0;
+          for (size_t l = j; l < i; ++l) element -= root[i * k + l] * w[l * k + j];
+          w[i * k + j] = element / root[i * k + i];
+          offset += w[i * k + j] * covariances.mean[place(j)];
+          pattern.whitening[(i * (i + 1) / 2 + j) * members() + m] = static_cast<double>(w[i * k + j]);
+        }
+        pattern.offset[i * members() + m] = static_cast<double>(offset);
+      }
+      pattern.constant.push_back(static_cast<double>(constant));
+      for (size_t j = 0; j < k; ++j) {
+        Real precision = 0;
+        for (size_t i = j; i < k; ++i) precision += w[i * k + j] * w[i * k + j];
+        pattern.precision[j * members() + m] = static_cast<double>(precision);
+        pattern.conditional_constant[j * members() + m] =
+            static_cast<double>(std::log(precision / (2 * std::numbers::pi_v<Real>)) / 2);
+      }
+    }
+    return pattern;
+  }
+
+  Row of_row(const ScoreTables::Pattern& pattern, const double* z, const int32_t* states) const {
     const size_t n = members();
-    Row of{&tables_.patterns[static_cast<size_t>(rows.pattern[row])],
-           rows.z + row * mixture_.latents,
-           rows.states + row * mixture_.variables,
-           {},
-           {}};
+    Row of{&pattern, z, states, {}, {}};
     for (size_t m = 0; m < n; ++m)
       of.joint.push_back(static_cast<Real>(mixture_.log_weight[m]) + of.pattern->constant[m]);
     for (int32_t v = 0; v < mixture_.variables; ++v)
@@ -189,6 +239,7 @@ class PlainScores : public PreparedScores {
 struct ScoreShape {
   int64_t rows = 20, members = 9;
   int32_t latents = 4, variables = 3, cells = 6, patterns = 4, states = 7;
+  int32_t rank = 0;  // above it: covariances are of low rank
 };
 
 struct Scores {
@@ -209,8 +260,8 @@ struct ScoreCase {
     const auto size = static_cast<size_t>(count * cells);
     Scores found{std::vector<double>(size_t(count), 7), std::vector<double>(size, 7), std::vector<double>(size, 7)};
     scorer.find(
-        {count, z.data() + first * mixture.latents, pattern.data() + first, states.data() + first * mixture.variables,
-         without.data() + first * cells, alone.data() + first * cells},
+        {count, z.data() + first * mixture.latents, mixture.is_low_rank() ? nullptr : pattern.data() + first,
+         states.data() + first * mixture.variables, without.data() + first * cells, alone.data() + first * cells},
         {found.log_density.data(), found.without.data(), found.alone.data()});
     return found;
   }
@@ -223,7 +274,8 @@ struct ScoreCase {
   Scores in_long_double() const { return find_by(NaiveScores<long double>(mixture, tables), 0, rows()); }
 };
 
-// Of the patterns the first knows all latents, the second none; some members have not the states known.
+// Of the patterns the first knows all latents, the second none; some members have not the states known. Of low rank
+// rows know all latents (two of five), lack some, lack most or know none, and some of what they know is far away.
 inline ScoreCase random_scores(const ScoreShape& shape, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::normal_distribution<double> normal;
@@ -242,7 +294,14 @@ inline ScoreCase random_scores(const ScoreShape& shape, uint64_t seed) {
                   numbers(n * shape.latents),
                   numbers(n * shape.latents),
                   numbers(n * shape.latents),
+                  {},
                   {}};
+  if (shape.rank > 0) {
+    made.mixture.low_rank = {
+        shape.rank, numbers(n * shape.latents), {}, numbers(n * shape.latents * shape.rank, 1 / std::sqrt(shape.rank))};
+    for (int64_t i = 0; i < n * shape.latents; ++i)
+      made.mixture.low_rank.residual.push_back(std::uniform_real_distribution(0.02, 1.5)(random));
+  }
   for (int32_t c = 0; c < shape.cells; ++c)
     made.mixture.cells.push_back({c % 3 == 2 || shape.variables == 0 ? -1 : below(shape.variables),
                                   c % 3 == 1 || shape.latents == 0 ? -1 : below(shape.latents)});
@@ -273,6 +332,11 @@ inline ScoreCase random_scores(const ScoreShape& shape, uint64_t seed) {
       known.conditional_constant.push_back(0.5 * std::log(precision / (2 * std::numbers::pi)));
   }
   made.z = numbers(shape.rows * shape.latents);
+  for (size_t i = 0; i < made.z.size() && shape.rank > 0; ++i) {
+    if (below(20) == 0) made.z[i] *= 20;
+    const size_t kind = i / static_cast<size_t>(shape.latents) % 5;
+    if (kind > 1 && (kind == 4 || (below(8) == 0) == (kind == 2))) made.z[i] = std::nan("");
+  }
   for (int64_t row = 0; row < shape.rows; ++row) {
     made.pattern.push_back(below(shape.patterns));
     for (int32_t v = 0; v < shape.variables; ++v) made.states.push_back(below(shape.states));
@@ -283,13 +347,12 @@ inline ScoreCase random_scores(const ScoreShape& shape, uint64_t seed) {
   return made;
 }
 
-// Rounding of sums of some hundred terms of size 100, and of the factors of 1e30 that are multiplied and divided.
-inline void expect_near(const Scores& found, const Scores& wanted) {
-  constexpr double kTolerance = 1e-11;
+// Rounding of sums of some hundred terms of size 100 (the tolerance is relative above 1), and of the factors of 1e30
+// that are multiplied and divided.
+inline void expect_near(const Scores& found, const Scores& wanted, double tolerance = 1e-11) {
   const auto expect = [&](const std::vector<double>& a, const std::vector<double>& b, const char* what) {
     ASSERT_EQ(a.size(), b.size());
-    for (size_t i = 0; i < a.size(); ++i)
-      EXPECT_NEAR(a[i], b[i], kTolerance * (1 + std::abs(b[i]))) << what << " " << i;
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], tolerance * (1 + std::abs(b[i]))) << what << " " << i;
   };
   expect(found.log_density, wanted.log_density, "log density");
   expect(found.without, wanted.without, "without");

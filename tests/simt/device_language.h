@@ -165,6 +165,9 @@ T __ldg(const T* address) {
 inline int __popc(unsigned word) {
   return __builtin_popcount(word);
 }
+inline int __ffs(int word) {
+  return __builtin_ffs(word);
+}
 inline double __fma_rn(double a, double b, double c) {
   return std::fma(a, b, c);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A table of more numbers than full covariances are for is learned on the emulated device as on the CPU, but for rounding:
-# its members are factor analysers, whose products are cuBLAS's. bash tests/simt/test_wide.sh PATH/TO/doppel_simt
+# its members are factor analysers, whose products are cuBLAS's. So are its rows scored.
+# bash tests/simt/test_wide.sh PATH/TO/doppel_simt
 . "$(dirname "${BASH_SOURCE[0]}")/../cli/expect.sh"
 
 # 140 numbers of five factors and noise, in two clusters that a category names in part. Half of the rows lack a tenth of
@@ -33,4 +34,41 @@ assert abs(statistics.mean(cpu) - statistics.mean(cuda)) < 1e-3
 for a, b in zip(cpu, cuda, strict=True):
     assert abs(a - b) < 0.02, (a, b)
 PYTHON
+
+# By one model: all that scores say of rows, and of rows with a few or many more gaps.
+python3 - <<'PYTHON' || exit 1
+import csv, random
+random.seed(2)
+header, *table = csv.reader(open("wide.csv"))
+with open("gappy.csv", "w", newline="") as file:
+    shares = 0, 0.02, 0.5, 0.9, 1
+    # Not of the category: by rounding alone a gap that it never has costs more or less than the numbers' gaps.
+    gappy = ([*("" if random.random() < shares[i % 5] else z for z in row[:-1]), row[-1]] for i, row in enumerate(table[:200]))
+    csv.writer(file).writerows([header, *gappy])
+PYTHON
+for table in wide gappy; do
+  for backend in cpu cuda; do
+    expect_status 0 "$doppel" score cpu.doppel $table.csv --backend $backend --threads 1 --top 600 --json $table-$backend.json -q
+  done
+  python3 - $table <<'PYTHON' || fail "$table: scores differ"
+import json, sys
+cpu, cuda = (json.load(open(f"{sys.argv[1]}-{backend}.json")) for backend in ("cpu", "cuda"))
+assert cpu["backend"].startswith("cpu") and cuda["backend"].startswith("cuda")
+def compare(a, b, where):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a: compare(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list):
+        assert len(a) == len(b)
+        for i, (x, y) in enumerate(zip(a, b)): compare(x, y, f"{where}[{i}]")
+    elif isinstance(a, float):
+        assert abs(a - b) <= 1e-9 * (1 + abs(a)), (where, a, b)
+    else:
+        assert a == b, (where, a, b)
+parts = "rows", "score", "surprise", "top"
+for part in parts: compare(cpu[part], cuda[part], part)
+assert len(cpu["top"]) == cpu["rows"]
+assert any(cpu[part] != cuda[part] for part in parts), "the same bits: not of the device"
+PYTHON
+done
 exit $((failures > 0))

@@ -1,5 +1,6 @@
 #include "engine/models/mixture/gathered_scores.h"
 
+#include <limits>
 #include <utility>
 
 namespace doppel {
@@ -8,16 +9,12 @@ GatheredScores::GatheredScores(std::unique_ptr<PreparedScores> backend, size_t c
     : backend_(std::move(backend)), cells_(cells), latents_(static_cast<size_t>(latents)) {}
 
 void GatheredScores::add_row(RowEvidence& row) {
-  const LatentPattern& pattern = *row.latents().pattern();
-  if (pattern.number < 0) {
-    pattern.number = patterns_known_++;
-    new_latents_.push_back({pattern.known, pattern.constant, pattern.offset, pattern.precision,
-                            pattern.conditional_constant, pattern.whitening});
-  }
-  pattern_.push_back(pattern.number);
-  z_.resize(z_.size() + latents_);
+  const LatentPattern* pattern = row.latents().pattern();
+  pattern_.push_back(pattern == nullptr ? 0 : number_of(*pattern));
+  z_.resize(z_.size() + latents_, std::numeric_limits<double>::quiet_NaN());
   double* z = z_.data() + z_.size() - latents_;
-  for (const int32_t latent : pattern.known) *z++ = row.scores()[static_cast<size_t>(latent)];
+  for (const int32_t latent : row.known_latents())
+    (pattern == nullptr ? z[latent] : *z++) = row.scores()[static_cast<size_t>(latent)];
   for (const StateEvidence* evidence : row.of_variables()) states_.push_back(number_of(*evidence));
   without_.resize(without_.size() + cells_, kNotScored);
   alone_.resize(alone_.size() + cells_, kNotScored);
@@ -29,6 +26,15 @@ void GatheredScores::ask(size_t cell, const StateEvidence* without, const StateE
   asked_[at] = {true, is_asked_alone};
   if (without != nullptr) without_[at] = number_of(*without);
   if (alone != nullptr) alone_[at] = number_of(*alone);
+}
+
+int32_t GatheredScores::number_of(const LatentPattern& pattern) {
+  if (pattern.number < 0) {
+    pattern.number = patterns_known_++;
+    new_latents_.push_back({pattern.known, pattern.constant, pattern.offset, pattern.precision,
+                            pattern.conditional_constant, pattern.whitening});
+  }
+  return pattern.number;
 }
 
 int32_t GatheredScores::number_of(const StateEvidence& evidence) {

@@ -1,4 +1,4 @@
-// Rows that a backend scores (kernels/row_scores.h), gathered one after the other: of mixtures with full covariances.
+// Rows that a backend scores (kernels/row_scores.h), gathered one after the other.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +45,7 @@ class GatheredScores {
     bool is_asked = false, is_asked_alone = false;
   };
   int32_t number_of(const StateEvidence& evidence);
+  int32_t number_of(const LatentPattern& pattern);
 
   std::unique_ptr<PreparedScores> backend_;
   size_t cells_, latents_;
@@ -52,7 +53,7 @@ class GatheredScores {
   std::vector<StatesKnown> new_states_;
   std::vector<LatentsKnown> new_latents_;
   std::vector<double> z_;                  // [rows, latents]
-  std::vector<int32_t> pattern_, states_;  // [rows], [rows, variables]
+  std::vector<int32_t> pattern_, states_;  // [rows] (of low rank: 0), [rows, variables]
   std::vector<int32_t> without_, alone_;   // [rows, cells]
   std::vector<Asked> asked_;               // likewise
   std::vector<double> log_density_, found_without_, found_alone_;

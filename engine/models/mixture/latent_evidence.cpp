@@ -138,16 +138,20 @@ class FactorEvidence : public LatentEvidence {
 
   void observe(const std::vector<int32_t>& known, std::span<const double> score) override {
     score_ = score;
-    if (is_prepared_ && known == known_) return;
+    if (known == known_) return;
     known_ = known;
-    std::fill(is_known_.begin(), is_known_.end(), 0);
-    for (const int32_t j : known) is_known_[static_cast<size_t>(j)] = 1;
-    for (size_t m = 0; m < members_; ++m) prepare(m);
-    is_prepared_ = true;
+    is_prepared_ = false;
   }
   const LatentPattern* pattern() const override { return nullptr; }
 
+  // Only here is it worked out what known latents say of members: a backend's rows need no more than which they are.
   void add_constants(std::span<double> logs) override {
+    if (!is_prepared_) {
+      std::fill(is_known_.begin(), is_known_.end(), 0);
+      for (const int32_t j : known_) is_known_[static_cast<size_t>(j)] = 1;
+      for (size_t m = 0; m < members_; ++m) prepare(m);
+      is_prepared_ = true;
+    }
     for (size_t m = 0; m < members_; ++m) logs[m] += constant_[m];
   }
 

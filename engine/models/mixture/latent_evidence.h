@@ -28,6 +28,7 @@ class LatentEvidence {
   virtual int64_t bytes() const = 0;  // of what is kept, as rows may have it in common
   virtual void clear() = 0;           // forgets it, and the row at hand
   // The row at hand: its known latents, ascending, and the scores [latents] of these. Both must outlive what follows.
+  // Of what needs the members, add_constants comes first, then add_squares.
   virtual void observe(const std::vector<int32_t>& known, std::span<const double> score) = 0;
   // Of what the row knows; null where covariances are of low rank.
   virtual const LatentPattern* pattern() const = 0;

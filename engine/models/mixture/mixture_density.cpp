@@ -98,7 +98,7 @@ class MixtureWorker : public DensityWorker {
         centre_.push_back(scale_.back() * view.mean[m * static_cast<size_t>(view.latents) + j]);
         constant_.push_back(-0.5 * log_of_positive(2 * std::numbers::pi) - log_of_positive(deviation));
       }
-    if (backend == nullptr || view.is_low_rank()) return;
+    if (backend == nullptr) return;
     if (auto scores = backend->prepare_scores(scored_mixture()))
       gathered_ = std::make_unique<GatheredScores>(std::move(scores), view.columns.size(), view.latents);
   }
@@ -145,7 +145,7 @@ class MixtureWorker : public DensityWorker {
     if (gathered_ != nullptr) gathered_->forget();
   }
 
-  // ---- rows that a backend scores, to the bits of what follows below
+  // ---- rows that a backend scores, to the bits of what follows below (of low rank: but for rounding)
 
   // Of rows [rows], and of their columns [rows, columns of the table].
   struct Scores {
@@ -162,7 +162,9 @@ class MixtureWorker : public DensityWorker {
 
   MixtureScores scored_mixture() const {
     const auto variables = static_cast<int32_t>(view_.variables.size());
-    MixtureScores scored{view_.members, variables, view_.latents, log_weight_, scale_, centre_, constant_, {}};
+    MixtureScores scored{view_.members, variables, view_.latents, log_weight_, scale_, centre_, constant_, {}, {}};
+    if (view_.is_low_rank())
+      scored.low_rank = {view_.recipe.sampler.components, view_.mean, view_.residual, view_.factor};
     for (const MixtureColumn& column : view_.columns) scored.cells.push_back({column.variable(), column.latent()});
     return scored;
   }

@@ -41,6 +41,7 @@ class RowEvidence {
   int64_t strange_gaps() const { return strange_gaps_; }
   std::span<double> scores() { return score_; }  // [latents] of those known
   std::span<const double> scores() const { return score_; }
+  std::span<const int32_t> known_latents() const { return known_; }  // ascending
   LatentEvidence& latents() { return *latents_; }
   const StateEvidence& of_variable(size_t v) const { return *evidence_[v]; }
   std::span<const StateEvidence* const> of_variables() const { return evidence_; }
