@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/decoder.h"
+#include "kernels/factor_mixture.h"
 #include "kernels/image_sampler.h"
 #include "kernels/mixture.h"
 #include "kernels/nearest.h"
@@ -41,11 +42,11 @@ class Backend {
   // Positions among sorted numbers (positions.h); the numbers must outlive what is prepared.
   virtual std::unique_ptr<PreparedPositions<int64_t>> prepare_positions(std::span<const int64_t> sorted) const = 0;
   virtual std::unique_ptr<PreparedPositions<double>> prepare_positions(std::span<const double> sorted) const = 0;
-  // Learning a mixture (mixture.h). The rows must outlive what is prepared; `out` is replaced.
+  // Learning a mixture (mixture.h, factor_mixture.h). The rows must outlive what is prepared.
   virtual std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows(const MixtureRows& rows, int32_t variables,
                                                                     int32_t latents) const = 0;
-  virtual void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
-                                     Responsibilities& out) const = 0;
+  virtual std::unique_ptr<PreparedFactorRows> prepare_factor_rows(const MixtureRows& rows, int32_t variables,
+                                                                  int32_t latents) const = 0;
   // Rows under a mixture (row_scores.h). Null where the caller's own loops (engine/models) score them: on the CPU, and
   // on CUDA where covariances of low rank have more than kMostFactors factors.
   virtual std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const = 0;
@@ -55,9 +56,9 @@ class Backend {
   virtual std::vector<float> nearest_distances(const Points& queries, const Points& references) const = 0;
 };
 
-// name: "auto", "cpu", "cuda", "cuda:N", "cuda:N,N" or "cuda:all" (several devices as one). Throws UsageError for a name
-// it does not know, Error for a device that is not there. "auto" is the first CUDA device where this build has CUDA and
-// one answers, otherwise the CPU.
+// name: "auto", "cpu", "cuda", "cuda:N", "cuda:N,N" or "cuda:all" (several devices as one). Throws UsageError for a
+// name it does not know, Error for a device that is not there. "auto" is the first CUDA device where this build has
+// CUDA and one answers, otherwise the CPU.
 std::unique_ptr<Backend> make_backend(const std::string& name);
 
 }  // namespace doppel

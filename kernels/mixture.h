@@ -111,29 +111,4 @@ class PreparedMixtureRows {
 std::unique_ptr<PreparedMixtureRows> prepare_mixture_rows_on_cpu(const MixtureRows& rows, int32_t variables,
                                                                  int32_t latents);
 
-// Members whose covariances are factor factor^T + diag(residual), the factor [latents, rank]: mixtures of factor
-// analysers (Ghahramani and Hinton, "The EM algorithm for mixtures of factor analyzers", 1996). A row may lack any of
-// its latents, which are NaN. Over those that it has, with A = residual^-1 factor, M = I + factor^T A and
-// b = A^T (z - mean), by Woodbury's identity
-//   log density = states - 1/2 (sum log(2 pi residual) + log |M| + sum (z - mean)^2 / residual - b^T M^-1 b).
-// A^T z of all members is one matrix product [rows, latents] x [latents, rank x members]; M is that of all latents less
-// the terms of those that the row lacks (or the terms of those that it has, where these are fewer).
-//
-// In single precision, rounding is about 1e-7 of sum (z - mean)^2 / residual; products are the libraries', so that
-// backends agree within it, not to the bit.
-inline constexpr int32_t kMostFactors = 32;  // of `rank`
-struct FactorDensity {
-  MixtureDensity states;  // without latents; `base` has the terms of all latents that do not depend on the row
-  int32_t latents = 0, rank = 0;
-  // Of all members; [.., blocks, .., kMemberLanes] has members kMemberLanes * block + lane, and padding of zeros.
-  std::vector<float> mean, precision;  // [latents, padded]; 1 / residual
-  std::vector<float> absent;           // [latents, padded] 1/2 (log(2 pi residual) + mean^2 / residual)
-  std::vector<float> loading;          // [latents, blocks, rank, lanes] A
-  std::vector<float> offset;           // [blocks, rank, lanes] A^T mean of all latents
-  std::vector<float> moment;           // [blocks, rank (rank + 1) / 2, lanes] M of all latents, its lower triangle
-  std::vector<float> root;             // likewise: its Cholesky factor, with the inverse of each diagonal element
-  std::vector<float> half_log;         // [padded] 1/2 log |M|
-};
-void find_responsibilities_on_cpu(const FactorDensity& density, const MixtureRows& rows, Responsibilities& out);
-
 }  // namespace doppel

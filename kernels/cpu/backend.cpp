@@ -53,9 +53,9 @@ class CpuBackend : public Backend {
                                                             int32_t latents) const override {
     return prepare_mixture_rows_on_cpu(rows, variables, latents);
   }
-  void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    find_responsibilities_on_cpu(density, rows, out);
+  std::unique_ptr<PreparedFactorRows> prepare_factor_rows(const MixtureRows& rows, int32_t variables,
+                                                          int32_t latents) const override {
+    return prepare_factor_rows_on_cpu(rows, variables, latents);
   }
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores&) const override { return nullptr; }
   std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
@@ -88,8 +88,8 @@ std::optional<std::vector<int>> cuda_devices_of(std::string_view name) {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const std::string& name) {
-  // OpenBLAS splits its sums by threads, so it gets one: a fit is the same on any machine with the same kind of core, and
-  // the callers' threads are the parallelism. Small products are the host's whatever the backend.
+  // OpenBLAS splits its sums by threads, so it gets one: a fit is the same on any machine with the same kind of core,
+  // and the callers' threads are the parallelism. Small products are the host's whatever the backend.
   openblas_set_num_threads(1);
   if (const auto devices = cuda_devices_of(name)) return make_cuda_backend(*devices);
   if (name != "auto" && name != "cpu")

@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "kernels/cpu/mixture.h"
+#include "kernels/factor_mixture.h"
 
 #define DOPPEL_SIMD
 #undef HWY_TARGET_INCLUDE

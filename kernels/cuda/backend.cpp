@@ -10,12 +10,12 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/device_group.h"
+#include "kernels/cuda/factor_rows.h"
 #include "kernels/cuda/image_sampler.h"
 #include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
 #include "kernels/cuda/positions.h"
-#include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/row_products.h"
 #include "kernels/cuda/row_scores.h"
 #include "kernels/cuda/sample_table.h"
@@ -105,11 +105,9 @@ class CudaBackend : public Backend {
                                                             int32_t latents) const override {
     return prepare_cuda_mixture_rows(rows, variables, latents, device_);
   }
-  void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    const std::lock_guard lock(mutex_);
-    CUDA_CHECK(cudaSetDevice(device_));
-    cuda::find_responsibilities(libraries_, density, rows, out);
+  std::unique_ptr<PreparedFactorRows> prepare_factor_rows(const MixtureRows& rows, int32_t variables,
+                                                          int32_t latents) const override {
+    return prepare_cuda_factor_rows(rows, variables, latents, device_);
   }
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
     return prepare_cuda_scores(mixture, device_);

@@ -71,17 +71,9 @@ class DeviceGroup : public Backend {
                                                             int32_t latents) const override {
     return first().prepare_mixture_rows(rows, variables, latents);
   }
-  void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    const auto parts = on_each_device<Responsibilities>(rows.rows, [&](const Backend& device, Part part) {
-      Responsibilities found;
-      const MixtureRows some{part.rows, rows.states + part.first * density.states.variables,
-                             rows.latents + part.first * density.latents};
-      device.find_responsibilities(density, some, found);
-      return found;
-    });
-    out.clear();
-    for (const Responsibilities& part : parts) append(part, out);
+  std::unique_ptr<PreparedFactorRows> prepare_factor_rows(const MixtureRows& rows, int32_t variables,
+                                                          int32_t latents) const override {
+    return first().prepare_factor_rows(rows, variables, latents);
   }
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
     return next().prepare_scores(mixture);

@@ -98,7 +98,8 @@ __global__ void __launch_bounds__(kExplainedThreads, kExplainedBlocks)
        first += static_cast<int64_t>(gridDim.y) * kExplainedRows) {
     int64_t row[kExplainedRows];
 #pragma unroll
-    for (int r = 0; r < kExplainedRows; ++r) row[r] = __ldg(rows + (first + r < count ? first + r : count - 1));
+    for (int r = 0; r < kExplainedRows; ++r)
+      row[r] = __ldg(rows + (first + r < count ? first + r : count - 1)) - a.first_row;
     for (int k = 0; k < a.rank; ++k) {
       const int64_t at = place + k * kMemberLanes;
       const float offset = __ldg(a.offset + at);
@@ -269,7 +270,7 @@ __global__ void __launch_bounds__(kGapWarps* kWarp, RowOfFactors<n>::kResidentBl
     for (int64_t g = absent + lane; g < absent_end; g += kWarp)
       missed += __ldg(of.absent + member * a.latents + __ldg(rows.absent + g));
     missed = sum_to_all_lanes(missed);
-    const int64_t number = __ldg(rows.row + i);
+    const int64_t number = __ldg(rows.row + i) - a.first_row;
     row.load(number, few_gaps);
     const int32_t* latents = few_gaps ? rows.absent : rows.present;
     const int64_t end = few_gaps ? absent_end : present_end;

@@ -47,21 +47,6 @@ struct DeviceRows {
   DeviceBuffer<float> latent;
 };
 
-// Entries sorted by member.
-struct SortedEntries {
-  DeviceBuffer<int32_t> member, first;  // [entries], [members + 1]
-  DeviceBuffer<Entry> entry;
-
-  SortedEntries(const DeviceShares& shares, int64_t members, cudaStream_t stream)
-      : member(static_cast<size_t>(shares.entries), stream),
-        first(static_cast<size_t>(members + 1), stream),
-        entry(static_cast<size_t>(shares.entries), stream) {
-    sort_by_member(shares.member.data(), shares.entry.data(), shares.entries, members, member.data(), entry.data(),
-                   stream);
-    find_boundaries(member.data(), shares.entries, members, first.data(), stream);
-  }
-};
-
 // Moments of all members, and what they are taken about.
 class DeviceMoments {
  public:
@@ -148,53 +133,6 @@ class DeviceMoments {
   DeviceBuffer<double> centre_, mean_, inverse_, regression_, packed_;
 };
 
-// Counts of all members, the member slowest.
-class DeviceCounts {
- public:
-  DeviceCounts(const MixtureCounts& counts, cudaStream_t stream) : counts_(counts), stream_(stream) {
-    std::vector<int32_t> first(1, 0);
-    for (const int32_t states : counts.states) first.push_back(first.back() + states);
-    first.push_back(first.back() + 1);  // the weight
-    size_ = static_cast<size_t>(first.back());
-    std::vector<double> packed(static_cast<size_t>(counts.members) * size_);
-    for_counts([&](size_t place, double& count) { packed[place] = count; });
-    first_ = upload(first, stream);
-    packed_ = upload(packed, stream);
-    CUDA_CHECK(cudaStreamSynchronize(stream));
-  }
-  void add(const DeviceRows& rows, const SortedEntries& sorted) const {
-    sum_counts({counts_.members, rows.variables, static_cast<int32_t>(size_), sorted.first.data(), sorted.entry.data(),
-                rows.states.data(), first_.data(), packed_.data()},
-               stream_);
-  }
-  void download_sums() const {
-    const std::vector<double> packed = download(packed_, stream_);
-    CUDA_CHECK(cudaStreamSynchronize(stream_));
-    for_counts([&](size_t place, double& count) { count = packed[place]; });
-  }
-
- private:
-  // Calls move(place of the packed count, count) for all counts.
-  template <class Move>
-  void for_counts(Move move) const {
-    const auto members = static_cast<size_t>(counts_.members);
-    size_t first = 0;
-    for (size_t v = 0; v < counts_.states.size(); ++v) {
-      double* count = counts_.of_state[v];
-      for (size_t state = 0; state < static_cast<size_t>(counts_.states[v]); ++state)
-        for (size_t m = 0; m < members; ++m) move(m * size_ + first + state, *count++);
-      first += static_cast<size_t>(counts_.states[v]);
-    }
-    for (size_t m = 0; m < members; ++m) move(m * size_ + first, counts_.weight[m]);
-  }
-
-  const MixtureCounts& counts_;
-  cudaStream_t stream_;
-  size_t size_ = 0;
-  DeviceBuffer<int32_t> first_;
-  DeviceBuffer<double> packed_;
-};
-
 class MixtureRowsOnDevice : public PreparedMixtureRows {
  public:
   MixtureRowsOnDevice(const MixtureRows& rows, int32_t variables, int32_t latents, int device, size_t density_bytes,
@@ -232,7 +170,7 @@ class MixtureRowsOnDevice : public PreparedMixtureRows {
       if (sums != nullptr && found.entries > 0) {
         const DeviceBuffer<double> offsets = moments->offsets_of(found.entries);
         const SortedEntries sorted(found, density.members, stream);
-        counts->add(rows_, sorted);
+        counts->add(rows_.variables, rows_.states.data(), sorted);
         moments->add(rows_, sorted, offsets);
       }
       download(found, log_density.subspan(static_cast<size_t>(first_row), static_cast<size_t>(rows)), shares, stream);

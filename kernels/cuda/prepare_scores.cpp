@@ -13,7 +13,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/factor_scores.h"
 #include "kernels/cuda/row_scores.h"
-#include "kernels/mixture.h"
+#include "kernels/factor_mixture.h"
 
 namespace doppel::cuda {
 namespace {

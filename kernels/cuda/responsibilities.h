@@ -13,8 +13,9 @@
 
 namespace doppel::cuda {
 
-inline constexpr int kDensityRows = 8;       // that share their loads of parameters
-inline constexpr int kDensityThreads = 128;  // members of a block
+inline constexpr int kDensityRows = 8;                     // that share their loads of parameters
+inline constexpr int kDensityThreads = 128;                // members of a block
+inline constexpr size_t kDensityBytes = size_t{64} << 20;  // of rows' log densities at a time
 
 // Rows lie in blocks of kDensityRows, the row fastest; the numbers of a row past the last mean nothing.
 struct DensityArguments {
@@ -108,11 +109,5 @@ std::vector<T> in_blocks(const T* from, int64_t first, int64_t rows, int64_t col
           from[(first + row) * columns + c];
   return to;
 }
-
-// factor_responsibilities.cpp: from and to host memory, as many rows at a time as their log densities and products with
-// factors take so many bytes. Returns when the result is there.
-inline constexpr size_t kDensityBytes = size_t{64} << 20;
-void find_responsibilities(Libraries& libraries, const FactorDensity& density, const MixtureRows& rows,
-                           Responsibilities& out, size_t density_bytes = kDensityBytes);
 
 }  // namespace doppel::cuda

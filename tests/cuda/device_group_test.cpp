@@ -89,7 +89,7 @@ TEST_P(CudaGroup, ImagesOfEachDeviceAreTheSame) {
   }
 }
 
-TEST_P(CudaGroup, ResponsibilitiesOfFactorAnalysersAreByTheirDefinition) {
+TEST_P(CudaGroup, StepsOfFactorAnalysersAreTheirDefinition) {
   expect_definition(group(), {.rows = 31}, 1);
 }
 

@@ -53,9 +53,9 @@ class ScoringBackend : public Backend {
                                                             int32_t latents) const override {
     return cpu_->prepare_mixture_rows(rows, variables, latents);
   }
-  void find_responsibilities(const FactorDensity& density, const MixtureRows& rows,
-                             Responsibilities& out) const override {
-    cpu_->find_responsibilities(density, rows, out);
+  std::unique_ptr<PreparedFactorRows> prepare_factor_rows(const MixtureRows& rows, int32_t variables,
+                                                          int32_t latents) const override {
+    return cpu_->prepare_factor_rows(rows, variables, latents);
   }
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
     ++prepared;

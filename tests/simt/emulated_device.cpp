@@ -8,6 +8,7 @@
 #include "kernels/common/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
+#include "kernels/cuda/factor_rows.h"
 #include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/row_products.h"
@@ -214,19 +215,31 @@ void expect_near(const std::vector<double>& found, const std::vector<double>& wa
     EXPECT_TRUE(found[i] == wanted[i] || std::abs(found[i] - wanted[i]) < 1e-4) << found[i] << ", not " << wanted[i];
 }
 
-// But for the order of sums in products.
-TEST(CudaPipeline, ResponsibilitiesOfFactorsOfFewRowsAtATimeAreTheSame) {
+// But for the order of sums.
+void expect_near(const FactorStep& found, const FactorStep& wanted) {
+  expect_near(found.log_density, wanted.log_density);
+  expect_same_sums(found, wanted, kSumTolerance);
+}
+
+TEST(CudaPipeline, StepsOfFactorsOfFewRowsAtATimeAreTheSame) {
   const auto backend = make_backend_under_test("Random");
   const FactorCase made = random_factors({.rows = 53}, 1);
-  cuda::Libraries libraries(0);
-  Responsibilities whole, pieces;
-  backend->find_responsibilities(made.density, made.rows, whole);
+  const FactorStep whole = made.expect_by(*made.prepared_by(*backend));
+  const auto prepared = [&](size_t factor_bytes, size_t covariance_bytes) {
+    return cuda::prepare_cuda_factor_rows(made.rows, made.density.states.variables, made.shape.latents, 0, factor_bytes,
+                                          covariance_bytes);
+  };
   const auto row_bytes =
       static_cast<size_t>(padded_members(made.shape.members) * (1 + made.density.rank)) * sizeof(float);
-  for (size_t rows : {0, 1, 7, 8, 20}) {
-    cuda::find_responsibilities(libraries, made.density, made.rows, pieces, rows * row_bytes);
+  for (size_t rows : {0, 8, 20, 32}) {
     SCOPED_TRACE(std::to_string(rows) + " rows at a time");
-    expect_near(pieces.log_density, whole.log_density);
+    expect_near(made.expect_by(*prepared(rows * row_bytes, cuda::kCovarianceBytes)), whole);
+  }
+  const auto rank = static_cast<size_t>(made.shape.rank);
+  for (size_t entries : {0, 1, 7, 50}) {
+    SCOPED_TRACE(std::to_string(entries) + " covariances at a time");
+    const FactorStep found = made.expect_by(*prepared(cuda::kFactorBytes, entries * rank * rank * sizeof(double)));
+    expect_same_sums(found, whole, 1e-12);
   }
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
@@ -389,16 +402,33 @@ TEST(CudaPipeline, ACallThatFailsWhileAStepIsRecordedIsAnError) {
 }
 
 // Parameters by member, which rows with gaps want, are made at the first of these: memory may be too short just then.
+// Rows that do not fit are uploaded at each step.
 TEST(CudaPipeline, RowsOfFactorsShrinkToTheDevicesMemory) {
   const auto backend = make_backend_under_test("Ascending");
-  const FactorCase made = random_factors({.rows = 200}, 1);
-  Responsibilities whole, found;
-  backend->find_responsibilities(made.density, made.rows, whole);
-  const int runs = runs_in_less_memory(size_t{1} << 17, [&] {
-    backend->find_responsibilities(made.density, made.rows, found);
-    expect_near(found.log_density, whole.log_density);
-  });
+  const FactorCase made = random_factors({.rows = 100}, 1);
+  const FactorStep whole = made.expect_by(*made.prepared_by(*backend));
+  const int runs =
+      runs_in_less_memory(size_t{1} << 18, [&] { expect_near(made.expect_by(*made.prepared_by(*backend)), whole); });
   EXPECT_GT(runs, 3);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// Rows that a device holds make room where a step does not fit beside them.
+TEST(CudaPipeline, RowsOfFactorsMakeRoomForSteps) {
+  const auto backend = make_backend_under_test("Random");
+  const FactorCase made = random_factors({.rows = 500, .members = 3}, 2);
+  const FactorStep whole = made.expect_by(*made.prepared_by(*backend));
+  bool has_made_room = false;
+  for (size_t beside = size_t{1} << 16; !has_made_room && beside > 0; beside = beside * 3 / 4) {
+    SCOPED_TRACE(std::to_string(beside) + " bytes");
+    simt::options().device_memory = size_t{1} << 30;
+    const auto rows = made.prepared_by(*backend);
+    const size_t taken = simt::device_bytes(0);
+    simt::options().device_memory = taken + beside;
+    expect_near(made.expect_by(*rows), whole);
+    has_made_room = simt::device_bytes(0) < taken;
+  }
+  EXPECT_TRUE(has_made_room);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

@@ -15,8 +15,6 @@
 namespace doppel {
 namespace {
 
-constexpr size_t kMostShares = 512;  // rows of a member that go through products at once
-
 int as_int(int64_t value) {
   return static_cast<int>(value);
 }
@@ -26,12 +24,6 @@ void multiply(CBLAS_TRANSPOSE of_a, int64_t m, int64_t n, int64_t k, const doubl
               double* c) {
   if (m == 0 || n == 0 || k == 0) return;
   cblas_dgemm(CblasRowMajor, of_a, CblasNoTrans, as_int(m), as_int(n), as_int(k), 1, a,
-              as_int(of_a == CblasTrans ? m : k), b, as_int(n), scale, c, as_int(n));
-}
-void multiply(CBLAS_TRANSPOSE of_a, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float scale,
-              float* c) {
-  if (m == 0 || n == 0 || k == 0) return;
-  cblas_sgemm(CblasRowMajor, of_a, CblasNoTrans, as_int(m), as_int(n), as_int(k), 1, a,
               as_int(of_a == CblasTrans ? m : k), b, as_int(n), scale, c, as_int(n));
 }
 
@@ -47,24 +39,6 @@ double invert(std::vector<double>& matrix, std::vector<double>& root, int64_t n)
   for (int64_t k = 0; k < n; ++k)
     for (int64_t l = 0; l < k; ++l) matrix[static_cast<size_t>(l * n + k)] = matrix[static_cast<size_t>(k * n + l)];
   return half_log;
-}
-
-// A symmetric positive definite matrix [n, n] to its inverse, in place, pivot by pivot (Goodnight, "A tutorial on the
-// sweep operator", 1979): for small matrices by the thousand.
-void sweep(std::vector<double>& matrix, int64_t n) {
-  for (int64_t k = 0; k < n; ++k) {
-    double* pivot_row = matrix.data() + k * n;
-    const double inverse = 1 / pivot_row[k];
-    for (int64_t i = 0; i < n; ++i) {
-      if (i == k) continue;
-      double* row = matrix.data() + i * n;
-      const double scale = row[k] * inverse;
-      for (int64_t j = 0; j < n; ++j) row[j] -= scale * pivot_row[j];
-      row[k] = -scale;
-    }
-    for (int64_t j = 0; j < n; ++j) pivot_row[j] *= inverse;
-    pivot_row[k] = inverse;
-  }
 }
 
 }  // namespace
@@ -136,160 +110,17 @@ FactorAnalysers::FactorAnalysers(std::shared_ptr<const MixtureParameters> parame
   }
 }
 
-struct FactorAnalysers::Work {
-  std::vector<float> offset, projected, factors, weighted, sums, square, inverse;
-  std::vector<double> inverse_of_row, b, x, v;
-  std::vector<int32_t> present, absent;
-};
-
-void FactorAnalysers::add(const MixtureRows& rows, const Responsibilities& found, MixtureStatistics& statistics) const {
-  const PartsByMember parts(found, parameters_->members);
-  Work work;
-  for (int64_t m = 0; m < parameters_->members; ++m) {
-    const std::span<const MemberPart> all = parts.of(m);
-    for (size_t first = 0; first < all.size(); first += kMostShares)
-      add_member(m, rows, all.subspan(first, std::min(kMostShares, all.size() - first)), work, statistics);
-  }
-}
-
-void FactorAnalysers::add_member(int64_t m, const MixtureRows& rows, std::span<const MemberPart> shares, Work& work,
-                                 MixtureStatistics& statistics) const {
-  const int64_t axes = parameters_->axes, rank = parameters_->rank, wide = rank + 1;
-  const auto count = static_cast<int64_t>(shares.size());
-  const double* mean = parameters_->mean.data() + m * axes;
-  work.offset.resize(count * axes);  // z - mean, and what is expected of it where z is absent
-  std::vector<bool> has_gaps(count);
-  for (int64_t i = 0; i < count; ++i)
-    for (int64_t j = 0; j < axes; ++j) {
-      const float z = rows.latents[shares[i].row * axes + j];
-      has_gaps[i] = has_gaps[i] || std::isnan(z);
-      work.offset[i * axes + j] = std::isnan(z) ? 0 : static_cast<float>(static_cast<double>(z) - mean[j]);
-    }
-  // Posterior means of the factors, and a 1 beside them.
-  work.projected.resize(count * rank);
-  work.factors.resize(count * wide);
-  work.inverse.assign(inverse_.begin() + m * rank * rank, inverse_.begin() + (m + 1) * rank * rank);
-  multiply(CblasNoTrans, count, rank, axes, work.offset.data(), loading_.data() + m * axes * rank, 0,
-           work.projected.data());
-  double full_rows = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    float *factors = work.factors.data() + i * wide, *b = work.projected.data() + i * rank;
-    factors[rank] = 1;
-    if (has_gaps[i]) {
-      work.b.assign(b, b + rank);
-      complete_row(m, rows.latents + shares[i].row * axes, shares[i].share, work.offset.data() + i * axes, factors,
-                   work, statistics);
-      continue;
-    }
-    full_rows += shares[i].share;
-    for (int64_t k = 0; k < rank; ++k) {
-      const float* row = work.inverse.data() + k * rank;
-      factors[k] = 0;
-      for (int64_t l = 0; l < rank; ++l) factors[k] += row[l] * b[l];
-    }
-  }
-  // Their sums, in single precision over these rows: cross products, sums and squares.
-  work.weighted = work.factors;
-  work.square.assign(axes, 0);
-  for (int64_t i = 0; i < count; ++i) {
-    const float share = shares[i].share, *offset = work.offset.data() + i * axes;
-    for (int64_t k = 0; k < wide; ++k) work.weighted[i * wide + k] *= share;
-    for (int64_t j = 0; j < axes; ++j) work.square[j] += share * offset[j] * offset[j];
-  }
-  work.sums.resize((axes + wide) * wide);
-  float* moments = work.sums.data() + axes * wide;
-  multiply(CblasTrans, axes, wide, count, work.offset.data(), work.weighted.data(), 0, work.sums.data());
-  multiply(CblasTrans, wide, wide, count, work.factors.data(), work.weighted.data(), 0, moments);
-
-  const double* centre = statistics.centre.data() + m * axes;
-  const double weight = moments[rank * wide + rank];
-  double* factor_sum = statistics.factor_sum.data() + m * rank;
-  double* factor_product = statistics.factor_product.data() + m * rank * rank;
-  for (int64_t k = 0; k < rank; ++k) {
-    factor_sum[k] += moments[k * wide + rank];
-    for (int64_t l = 0; l < rank; ++l)
-      factor_product[k * rank + l] += moments[k * wide + l] + full_rows * inverse_[(m * rank + k) * rank + l];
-  }
-  for (int64_t j = 0; j < axes; ++j) {
-    const double shift = mean[j] - centre[j], sum = work.sums[j * wide + rank];
-    statistics.sum[m * axes + j] += sum + weight * shift;
-    statistics.square[m * axes + j] += work.square[j] + 2 * shift * sum + weight * shift * shift;
-    double* cross = statistics.cross.data() + (m * axes + j) * rank;
-    for (int64_t k = 0; k < rank; ++k) cross[k] += work.sums[j * wide + k] + shift * moments[k * wide + rank];
-  }
-}
-
-// M^-1 of the latents that are present, to work.inverse_of_row.
-void FactorAnalysers::invert_moment(int64_t m, Work& work) const {
-  const int64_t axes = parameters_->axes, rank = parameters_->rank;
-  const double* factor = parameters_->factor.data() + m * axes * rank;
-  const double* residual = parameters_->residual.data() + m * axes;
-  const auto gaps = static_cast<int64_t>(work.absent.size());
-  std::vector<double>& inverse = work.inverse_of_row;
-  if (2 * gaps <= rank) {  // one gap after another (Sherman and Morrison, 1950)
-    inverse.assign(inverse_.begin() + m * rank * rank, inverse_.begin() + (m + 1) * rank * rank);
-    for (const int32_t j : work.absent) {
-      const double* row = factor + j * rank;
-      double left = residual[j];
-      for (int64_t k = 0; k < rank; ++k) {
-        work.v[k] = 0;
-        for (int64_t l = 0; l < rank; ++l) work.v[k] += inverse[l * rank + k] * row[l];
-        left -= row[k] * work.v[k];
-      }
-      for (int64_t k = 0; k < rank; ++k)
-        for (int64_t l = 0; l < rank; ++l) inverse[k * rank + l] += work.v[k] * work.v[l] / left;
-    }
-    return;
-  }
-  const bool few_gaps = work.absent.size() <= work.present.size();
-  if (few_gaps) {
-    inverse.assign(moment_.begin() + m * rank * rank, moment_.begin() + (m + 1) * rank * rank);
-  } else {
-    inverse.assign(rank * rank, 0);
-    for (int64_t k = 0; k < rank; ++k) inverse[k * rank + k] = 1;
-  }
-  for (const int32_t j : few_gaps ? work.absent : work.present) {
-    const double *row = factor + j * rank, scale = (few_gaps ? -1 : 1) / residual[j];
-    for (int64_t k = 0; k < rank; ++k)
-      for (int64_t l = 0; l < rank; ++l) inverse[k * rank + l] += scale * row[k] * row[l];
-  }
-  sweep(inverse, rank);
-}
-
-// A row with gaps, whose factors have a covariance of their own; b is in work.b.
-void FactorAnalysers::complete_row(int64_t m, const float* latents, double share, float* offset, float* factors,
-                                   Work& work, MixtureStatistics& statistics) const {
-  const int64_t axes = parameters_->axes, rank = parameters_->rank;
-  const double* factor = parameters_->factor.data() + m * axes * rank;
-  const double* residual = parameters_->residual.data() + m * axes;
-  work.present.clear();
-  work.absent.clear();
-  for (int64_t j = 0; j < axes; ++j) (std::isnan(latents[j]) ? work.absent : work.present).push_back(as_int(j));
-  work.x.assign(rank, 0);
-  work.v.resize(rank);
-  invert_moment(m, work);
-  const double* inverse = work.inverse_of_row.data();
-  double* product = statistics.factor_product.data() + m * rank * rank;
-  for (int64_t k = 0; k < rank; ++k) {
-    for (int64_t l = 0; l < rank; ++l) {
-      work.x[k] += inverse[k * rank + l] * work.b[l];
-      product[k * rank + l] += share * inverse[k * rank + l];
-    }
-    factors[k] = static_cast<float>(work.x[k]);
-  }
-  for (const int32_t j : work.absent) {
-    const double* row = factor + j * rank;
-    double expected = 0, spread = residual[j];
-    for (int64_t k = 0; k < rank; ++k) {
-      work.v[k] = 0;
-      for (int64_t l = 0; l < rank; ++l) work.v[k] += inverse[k * rank + l] * row[l];
-      expected += row[k] * work.x[k];
-      spread += row[k] * work.v[k];
-    }
-    offset[j] = static_cast<float>(expected);
-    statistics.square[m * axes + j] += share * spread;
-    for (int64_t k = 0; k < rank; ++k) statistics.cross[(m * axes + j) * rank + k] += share * work.v[k];
-  }
+FactorSums FactorAnalysers::sums_of(MixtureStatistics& statistics, MixtureCounts counts) const {
+  const MixtureParameters& of = *parameters_;
+  return {.counts = std::move(counts),
+          .of = {of.members, density_.latents, density_.rank, of.mean.data(), of.residual.data(), of.factor.data(),
+                 loading_.data(), moment_.data(), inverse_.data()},
+          .centre = statistics.centre.data(),
+          .sum = statistics.sum.data(),
+          .square = statistics.square.data(),
+          .cross = statistics.cross.data(),
+          .factor_sum = statistics.factor_sum.data(),
+          .factor_product = statistics.factor_product.data()};
 }
 
 // ---- maximisation

@@ -15,7 +15,7 @@
 
 #include "engine/models/mixture/mixture_learner.h"
 #include "engine/models/mixture/mixture_parameters.h"
-#include "kernels/common/mixture.h"
+#include "kernels/factor_mixture.h"
 
 namespace doppel {
 
@@ -28,18 +28,11 @@ class FactorAnalysers {
                   const std::vector<std::vector<float>>& log_emission);
 
   const FactorDensity& density() const { return density_; }
-  // Adds what rows say of latents and factors, by their responsibilities, to statistics whose other parts are the
-  // caller's: sum, square, cross, factor_sum, factor_product.
-  void add(const MixtureRows& rows, const Responsibilities& found, MixtureStatistics& statistics) const;
+  // What a step adds rows' latents and factors to, of these members; counts are the caller's. Lives as long as this and
+  // the statistics.
+  FactorSums sums_of(MixtureStatistics& statistics, MixtureCounts counts) const;
 
  private:
-  struct Work;
-  void add_member(int64_t member, const MixtureRows& rows, std::span<const MemberPart> shares, Work& work,
-                  MixtureStatistics& statistics) const;
-  void invert_moment(int64_t member, Work& work) const;
-  void complete_row(int64_t member, const float* latents, double share, float* offset, float* factors, Work& work,
-                    MixtureStatistics& statistics) const;
-
   std::shared_ptr<const MixtureParameters> parameters_;
   FactorDensity density_;
   std::vector<float> loading_;            // [members, axes, rank] A = residual^-1 factor

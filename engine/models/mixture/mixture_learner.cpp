@@ -15,7 +15,6 @@ namespace {
 
 constexpr double kLeastShare = 0.05;  // of a row in a member, to count for a rare state
 constexpr double kLeastLogDensity = -1e3, kLeastLogDensityOfAxis = -10;
-constexpr int64_t kChunkRows = 4096;
 constexpr int64_t kLeastPairs = 1 << 16;     // of rows and members: fewer are done before a device has begun
 constexpr int64_t kLeastProducts = 1 << 23;  // likewise of factor analysers, in multiply-adds
 
@@ -229,7 +228,7 @@ PreparedRows MixtureLearner::prepare(const RowsByPattern& rows) const {
       for (size_t i = v; i < states.size(); i += variables)
         states[i] = pattern.states[i] < 0 ? -1 : dense_of_state_[v][pattern.states[i]];
     prepared.rows += pattern.rows;
-    prepared.patterns.push_back({pattern, std::move(states), nullptr});
+    prepared.patterns.push_back({pattern, std::move(states), nullptr, nullptr});
   }
   return prepared;
 }
@@ -251,8 +250,7 @@ bool MixtureLearner::has_rare_states(int64_t members) const {
   return false;
 }
 
-// Of the pattern's rows from `first` on.
-void MixtureLearner::add_rare(const PreparedRows::Pattern& pattern, int64_t first, const Responsibilities& shares,
+void MixtureLearner::add_rare(const PreparedRows::Pattern& pattern, const Responsibilities& shares,
                               MixtureStatistics& statistics) const {
   const auto members = static_cast<int64_t>(statistics.weight.size());
   const size_t variables = space_.variables.size();
@@ -260,7 +258,7 @@ void MixtureLearner::add_rare(const PreparedRows::Pattern& pattern, int64_t firs
     const int32_t dense = dense_states(v, members);
     if (dense == space_.variables[v].states) continue;
     for (size_t row = 0; row + 1 < shares.first.size(); ++row) {
-      const size_t at = (static_cast<size_t>(first) + row) * variables + v;
+      const size_t at = row * variables + v;
       if (pattern.states[at] < dense) continue;
       for (int64_t e = shares.first[row]; e < shares.first[row + 1]; ++e)
         if (shares.share[e] >= kLeastShare)
@@ -285,7 +283,7 @@ MixtureStatistics MixtureLearner::count(const PreparedRows& rows, const std::vec
     whole.first.resize(whole.member.size() + 1);
     std::iota(whole.first.begin(), whole.first.end(), 0);
     add_counts_on_cpu({pattern.rows, prepared.states.data(), nullptr}, whole, counts);
-    add_rare(prepared, 0, whole, statistics);
+    add_rare(prepared, whole, statistics);
     if (!is_low_rank_) {
       add_whole(pattern, whole, statistics);
       continue;
@@ -355,34 +353,17 @@ void MixtureLearner::add_step(const PreparedRows::Pattern& pattern, std::vector<
   }
 }
 
-// Calls consume(first row, rows, their states by share, shares) for some rows after others.
-template <class Consume>
-void MixtureLearner::for_factor_rows(const PreparedRows::Pattern& pattern, Consume consume) const {
-  const auto variables = static_cast<int64_t>(space_.variables.size()), axes = parameters_->axes;
-  Responsibilities found;
-  for (int64_t first = 0; first < pattern.rows.rows; first += kChunkRows) {
-    const int64_t count = std::min(kChunkRows, pattern.rows.rows - first);
-    const MixtureRows rows{count, pattern.states.data() + first * variables,
-                           pattern.rows.latents.data() + first * axes};
-    if (is_for_device(factors_->density(), count)) {
-      backend_.find_responsibilities(factors_->density(), rows, found);
-    } else {
-      find_responsibilities_on_cpu(factors_->density(), rows, found);
-    }
-    consume(first, rows, found);
-  }
-}
-
-void MixtureLearner::add_factor_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
-                                     MixtureStatistics& statistics) const {
-  const MixtureCounts counts = counts_of(statistics);
-  log_density.clear();
-  for_factor_rows(pattern, [&](int64_t first, const MixtureRows& rows, const Responsibilities& found) {
-    log_density.insert(log_density.end(), found.log_density.begin(), found.log_density.end());
-    add_counts_on_cpu(rows, found, counts);
-    add_rare(pattern, first, found, statistics);
-    factors_->add(rows, found, statistics);
-  });
+void MixtureLearner::expect_factors(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
+                                    const FactorSums* sums, Responsibilities* shares) const {
+  const auto variables = static_cast<int32_t>(space_.variables.size());
+  const FactorDensity& density = factors_->density();
+  const MixtureRows rows{pattern.rows.rows, pattern.states.data(), pattern.rows.latents.data()};
+  log_density.resize(static_cast<size_t>(rows.rows));
+  if (!is_for_device(density, rows.rows))
+    return prepare_factor_rows_on_cpu(rows, variables, density.latents)->expect(density, log_density, sums, shares);
+  if (!pattern.factors_on_device)
+    pattern.factors_on_device = backend_.prepare_factor_rows(rows, variables, density.latents);
+  pattern.factors_on_device->expect(density, log_density, sums, shares);
 }
 
 MixtureStatistics MixtureLearner::expect(const PreparedRows& rows, const std::vector<double>& centre, MemberUse* use) {
@@ -393,15 +374,16 @@ MixtureStatistics MixtureLearner::expect(const PreparedRows& rows, const std::ve
   if (use != nullptr) *use = {{}, std::vector<double>(members)};
   const bool wants_shares = use != nullptr || has_rare_states(members);
   std::vector<double> log_density;
-  Responsibilities found;
+  Responsibilities found, *const shares = wants_shares ? &found : nullptr;
   for (const PreparedRows::Pattern& pattern : rows.patterns) {
     if (is_low_rank_) {
-      add_factor_step(pattern, log_density, statistics);
+      const FactorSums sums = factors_->sums_of(statistics, counts_of(statistics));
+      expect_factors(pattern, log_density, &sums, shares);
     } else {
-      add_step(pattern, log_density, statistics, wants_shares ? &found : nullptr);
-      if (wants_shares) add_rare(pattern, 0, found, statistics);
-      if (use != nullptr) add_use(found, *use);
+      add_step(pattern, log_density, statistics, shares);
     }
+    if (wants_shares) add_rare(pattern, found, statistics);
+    if (use != nullptr) add_use(found, *use);
     for (const double of_row : log_density) {
       if (!std::isfinite(of_row)) continue;
       statistics.rows += 1;
@@ -415,18 +397,14 @@ double MixtureLearner::log_likelihood(const PreparedRows& rows) {
   double sum = 0;
   const double least =
       std::min(kLeastLogDensity, is_low_rank_ ? kLeastLogDensityOfAxis * static_cast<double>(parameters_->axes) : 0.0);
-  const auto add = [&](const std::vector<double>& log_density) {
-    for (const double of_row : log_density) sum += std::max(of_row, least);
-  };
   std::vector<double> log_density;
   for (const PreparedRows::Pattern& pattern : rows.patterns) {
     if (is_low_rank_) {
-      for_factor_rows(pattern,
-                      [&](int64_t, const MixtureRows&, const Responsibilities& found) { add(found.log_density); });
+      expect_factors(pattern, log_density, nullptr, nullptr);
     } else {
       expect_pattern(pattern, log_density, nullptr, nullptr);
-      add(log_density);
     }
+    for (const double of_row : log_density) sum += std::max(of_row, least);
   }
   return sum / static_cast<double>(rows.rows);
 }

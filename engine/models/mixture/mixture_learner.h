@@ -13,6 +13,7 @@
 #include "engine/models/mixture/mixture_parameters.h"
 #include "engine/models/mixture/mixture_space.h"
 #include "kernels/backend.h"
+#include "kernels/factor_mixture.h"
 #include "kernels/mixture.h"
 
 namespace doppel {
@@ -69,8 +70,10 @@ class FactorAnalysers;
 struct PreparedRows {
   struct Pattern {
     const RowsOfPattern& rows;
-    std::vector<int32_t> states;                             // [rows, variables] by descending share; -1: never seen
-    mutable std::unique_ptr<PreparedMixtureRows> on_device;  // made when first wanted
+    std::vector<int32_t> states;  // [rows, variables] by descending share; -1: never seen
+    // Made when first wanted.
+    mutable std::unique_ptr<PreparedMixtureRows> on_device;
+    mutable std::unique_ptr<PreparedFactorRows> factors_on_device;  // where covariances are of low rank
   };
   int64_t rows = 0;
   std::vector<Pattern> patterns;
@@ -107,7 +110,7 @@ class MixtureLearner {
   MixtureCounts counts_of(MixtureStatistics& statistics) const;
   void prepare_emissions();
   const PatternParameters& parameters_of(const RowsOfPattern& pattern);
-  void add_rare(const PreparedRows::Pattern& pattern, int64_t first, const Responsibilities& shares,
+  void add_rare(const PreparedRows::Pattern& pattern, const Responsibilities& shares,
                 MixtureStatistics& statistics) const;
   void add_whole(const RowsOfPattern& pattern, const Responsibilities& whole, MixtureStatistics& statistics) const;
   // Of a pattern's rows: log_density is replaced, `shares` likewise unless null.
@@ -115,10 +118,8 @@ class MixtureLearner {
                       Responsibilities* shares);
   void add_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density, MixtureStatistics& statistics,
                 Responsibilities* shares);
-  template <class Consume>
-  void for_factor_rows(const PreparedRows::Pattern& pattern, Consume consume) const;
-  void add_factor_step(const PreparedRows::Pattern& pattern, std::vector<double>& log_density,
-                       MixtureStatistics& statistics) const;
+  void expect_factors(const PreparedRows::Pattern& pattern, std::vector<double>& log_density, const FactorSums* sums,
+                      Responsibilities* shares) const;
   // Returns the means' shift [members, axes] from the statistics' centre.
   std::vector<double> maximise_means(const MixtureStatistics& statistics, MixtureParameters& result) const;
   void maximise_covariances(const MixtureStatistics& statistics, const std::vector<double>& shifts,
