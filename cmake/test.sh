@@ -9,17 +9,17 @@ export OMP_NUM_THREADS=1  # of OpenBLAS and oneDNN: a test is a process, and cte
 SECONDS=0
 bash cmake/setup.sh test
 
-build() {  # build PRESET UNITY TARGET...: configures and builds, quietly as long as all goes well
+build() {  # build PRESET TARGET...: configures and builds, quietly as long as all goes well
   echo "test: building preset $1"
-  cmake --preset "$1" -DDOPPEL_UNITY="$2" >"build/$1.log" 2>&1 &&
-    cmake --build --preset "$1" -j "$jobs" --target "${@:3}" >>"build/$1.log" 2>&1 && return
+  cmake --preset "$1" -DDOPPEL_UNITY=ON >"build/$1.log" 2>&1 &&
+    cmake --build --preset "$1" -j "$jobs" --target "${@:2}" >>"build/$1.log" 2>&1 && return
   cat "build/$1.log" >&2
   echo "test: error: the build of preset $1 failed; its log is build/$1.log" >&2
   exit 1
 }
 
-build release ON all
-build debug OFF test_kernels test_engine test_host
+build release all
+build debug test_kernels test_engine test_host
 echo "test: built after $SECONDS s"
 ctest --preset debug -j "$jobs" --no-tests=error
 ctest --preset release -j "$jobs" --no-tests=error

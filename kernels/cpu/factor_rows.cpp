@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "kernels/common/mixture.h"
+#include "kernels/cpu/mixture_chunks.h"
 #include "kernels/factor_mixture.h"
 
 namespace doppel {
 namespace {
 
 constexpr size_t kMostShares = 512;  // rows of a member that go through products at once
-constexpr int64_t kChunkRows = 4096;
 
 int as_int(int64_t value) {
   return static_cast<int>(value);
@@ -227,19 +227,12 @@ class FactorRowsOnCpu : public PreparedFactorRows {
 
   void expect(const FactorDensity& density, std::span<double> log_density, const FactorSums* sums,
               Responsibilities* shares) const override {
-    Responsibilities found;
-    if (shares != nullptr) shares->clear();
-    for (int64_t first = 0; first < rows_.rows; first += kChunkRows) {
-      const int64_t count = std::min(kChunkRows, rows_.rows - first);
-      const MixtureRows chunk{count, rows_.states + first * variables_, rows_.latents + first * latents_};
-      find_responsibilities_on_cpu(density, chunk, found);
-      std::copy(found.log_density.begin(), found.log_density.end(), log_density.begin() + first);
-      if (sums != nullptr) {
-        add_counts_on_cpu(chunk, found, sums->counts);
-        add_factor_sums_on_cpu(chunk, found, *sums);
-      }
-      if (shares != nullptr) append(found, *shares);
-    }
+    expect_in_chunks(rows_, variables_, latents_, density, log_density, shares,
+                     [&](const MixtureRows& chunk, const Responsibilities& found) {
+                       if (sums == nullptr) return;
+                       add_counts_on_cpu(chunk, found, sums->counts);
+                       add_factor_sums_on_cpu(chunk, found, *sums);
+                     });
   }
 
  private:

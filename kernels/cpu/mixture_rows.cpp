@@ -1,13 +1,11 @@
-// A step of expectation maximisation on the CPU: rows in chunks whose responsibilities the caches hold.
-#include <algorithm>
+// A step of expectation maximisation on the CPU.
 #include <memory>
 
 #include "kernels/common/mixture.h"
+#include "kernels/cpu/mixture_chunks.h"
 
 namespace doppel {
 namespace {
-
-constexpr int64_t kChunkRows = 4096;
 
 class MixtureRowsOnCpu : public PreparedMixtureRows {
  public:
@@ -16,22 +14,15 @@ class MixtureRowsOnCpu : public PreparedMixtureRows {
 
   void expect(const MixtureDensity& density, std::span<double> log_density, const MixtureSums* sums,
               Responsibilities* shares) const override {
-    Responsibilities found;
-    if (shares != nullptr) shares->clear();
-    for (int64_t first = 0; first < rows_.rows; first += kChunkRows) {
-      const int64_t count = std::min(kChunkRows, rows_.rows - first);
-      const MixtureRows chunk{count, rows_.states + first * variables_, rows_.latents + first * latents_};
-      find_responsibilities_on_cpu(density, chunk, found);
-      std::copy(found.log_density.begin(), found.log_density.end(), log_density.begin() + first);
-      if (sums != nullptr) {
-        add_counts_on_cpu(chunk, found, sums->counts);
-        MixtureLatents latents = sums->latents;
-        latents.rows = count;
-        latents.latents = chunk.latents;
-        add_moments_on_cpu(latents, found, sums->moments);
-      }
-      if (shares != nullptr) append(found, *shares);
-    }
+    expect_in_chunks(rows_, variables_, latents_, density, log_density, shares,
+                     [&](const MixtureRows& chunk, const Responsibilities& found) {
+                       if (sums == nullptr) return;
+                       add_counts_on_cpu(chunk, found, sums->counts);
+                       MixtureLatents latents = sums->latents;
+                       latents.rows = chunk.rows;
+                       latents.latents = chunk.latents;
+                       add_moments_on_cpu(latents, found, sums->moments);
+                     });
   }
 
  private:
