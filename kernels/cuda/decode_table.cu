@@ -25,14 +25,13 @@
 // (other bits).
 #include "kernels/common/math.h"
 #include "kernels/cuda/decode_table.h"
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sample_columns.cuh"
 #include "kernels/cuda/sample_scores.cuh"
 #include "kernels/cuda/simt.h"
 
 namespace doppel::cuda {
 namespace {
-
-constexpr unsigned kMostBlocks = 65535;  // of a grid's second dimension
 
 // ---- latents
 
@@ -231,10 +230,6 @@ __global__ void __launch_bounds__(kSampleThreads, kResidentColumnBlocks)
   const auto stride = static_cast<int>(a.padded_rows / kRowsPerThread);
   for (int c = static_cast<int>(blockIdx.y); c < columns; c += static_cast<int>(gridDim.y))
     write_cells<true>(a, c, scores, states, stride, row);
-}
-
-unsigned at_most(int count) {
-  return static_cast<unsigned>(count) < kMostBlocks ? static_cast<unsigned>(count) : kMostBlocks;
 }
 
 }  // namespace

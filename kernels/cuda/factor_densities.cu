@@ -22,18 +22,13 @@
 // M in local or shared memory of a thread for each member, as the CPU has it, leaves 3 warps on a multiprocessor.
 #include "kernels/common/portable.h"
 #include "kernels/cuda/factor_densities.h"
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sums.cuh"
 
 namespace doppel::cuda {
 namespace {
 
 using Lanes = PlainLanes;
-
-constexpr unsigned kMostBlocks = 65535;
-
-unsigned at_most(int64_t count) {
-  return static_cast<unsigned>(count < kMostBlocks ? count : kMostBlocks);
-}
 
 // ---- squares
 

@@ -29,19 +29,11 @@
 // alone lets the member matter (kTooImprobable: as the CPU's loops have it).
 #include "kernels/common/elementary.h"
 #include "kernels/cuda/factor_scores.h"
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sums.cuh"
 
 namespace doppel::cuda {
 namespace {
-
-constexpr unsigned kMostBlocks = 65535;
-
-unsigned at_most(int64_t count) {
-  return static_cast<unsigned>(count < kMostBlocks ? count : kMostBlocks);
-}
-unsigned blocks_of(int64_t count, int64_t size) {
-  return static_cast<unsigned>((count + size - 1) / size);
-}
 
 __device__ __forceinline__ double2 load_pair(const double* from) {
   return __ldg(reinterpret_cast<const double2*>(from));

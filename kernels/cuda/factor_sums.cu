@@ -27,6 +27,7 @@
 // arithmetic from some 16 factors on, else by memory.
 #include "kernels/common/portable.h"
 #include "kernels/cuda/factor_sums.h"
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sums.cuh"
 
 namespace doppel::cuda {
@@ -34,12 +35,7 @@ namespace {
 
 using Lanes = PlainLanes;
 
-constexpr unsigned kMostBlocks = 65535;
 constexpr int kFactorsOfTile = 8;  // M and a thread's sums have one, two or four times as many
-
-unsigned at_most(int64_t count) {
-  return static_cast<unsigned>(count < kMostBlocks ? count : kMostBlocks);
-}
 
 // A row's number among those with gaps, or -1.
 __device__ __forceinline__ int32_t gap_of(const FactorSumArguments& a, int64_t row) {

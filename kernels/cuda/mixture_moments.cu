@@ -19,6 +19,7 @@
 // other: its order is the CPU's. Neighbouring threads have neighbouring products of a row, or the same: shared memory
 // is read without conflicts, weighted offsets by broadcast. A (A + 3) flop in double an entry, and 8 (A + 2) bytes of
 // memory for each 1,024 moments: bound by arithmetic from some ten axes on, by latency where members have few entries.
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/mixture_moments.h"
 #include "kernels/cuda/simt.h"
 
@@ -26,7 +27,6 @@ namespace doppel::cuda {
 namespace {
 
 constexpr int kWarp = 32, kOffsetThreads = 128;
-constexpr unsigned kMostBlocks = 65535;
 constexpr int kMostEach = 8;      // moments of a thread
 constexpr int kTileEntries = 32;  // at most
 
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(kMomentThreads) moments_kernel(const MomentArg
 void find_offsets(const OffsetArguments& arguments, cudaStream_t stream) {
   const int of_block = kOffsetThreads / arguments.lanes;
   const int64_t blocks = (int64_t{arguments.entries} + of_block - 1) / of_block;
-  const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
+  const dim3 grid(at_most(blocks));
   const size_t shared = arguments.absent > 0 ? static_cast<size_t>(of_block * 2 * arguments.present) : 0;
   CUDA_LAUNCH(offsets_kernel, grid, dim3(kOffsetThreads), shared * sizeof(double), stream, arguments);
 }

@@ -14,6 +14,7 @@
 // a row of references for every 64 queries, from L2 after the first block: bound by arithmetic. 32,561 queries and
 // references of 15 columns are 4.8e10 operations, 2 to 3 ms of an H100's peak. What the CPU skips is not skipped here:
 // a block waits for its slowest query.
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/simt.h"
 
@@ -23,7 +24,6 @@ namespace {
 constexpr int kTile = kNearestTileRows, kChunk = kNearestTileColumns;
 constexpr int kThreads = 256, kSide = 16, kEach = 4;  // threads [kSide, kSide] with kEach x kEach pairs
 constexpr int kStride = kTile / 4 + 1;                // of a chunk's column in shared memory, in float4
-constexpr int64_t kMostBlocks = 65535;
 static_assert(kSide * kEach == kTile && kSide * kSide == kThreads);
 
 // Columns [first, first + kChunk) of rows [row, row + kTile) of a matrix, to `chunk` [kChunk, kStride], column-major.
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads)
 void search_nearest(const float* queries, int64_t query_rows, const float* references, int64_t reference_rows,
                     int64_t columns, float* distances, cudaStream_t stream) {
   const int64_t tiles = (query_rows + kTile - 1) / kTile;
-  const dim3 grid(static_cast<unsigned>(tiles < kMostBlocks ? tiles : kMostBlocks));
+  const dim3 grid(at_most(tiles));
   CUDA_LAUNCH(nearest_kernel, grid, dim3(kThreads), 0, stream, queries, query_rows, references, reference_rows, columns,
               distances);
 }

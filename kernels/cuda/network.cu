@@ -12,7 +12,7 @@
 //   gather_patches  a patch's 2 or 4 bytes a value written, reads mostly from L1 and L2: kernel^2 / stride^2 of a value
 //   sum_taps        4 bytes a tap read, each once; 2 or 4 written a value; kernel^2 / stride^2 additions
 //   pool_images     each value read once, a window's share written
-// All bound by memory: a piece's arrays are of the size of L2 (NetworkOnDevice). Products of 4 x 4 taps, 64 channels to
+// All bound by memory: a piece's arrays are of the size of L2 (kPatchBytes). Products of 4 x 4 taps, 64 channels to
 // 32, are 100 kB a row of 7 x 7 pixels: 21 ns at 4.8 TB/s, against 1.6 million multiply-adds, 6.6 ns of an H200's 495
 // TFLOP/s of TF32: so pieces are kept small. What would beat it: the taps summed in the product's own epilogue.
 #include "kernels/cuda/network.h"

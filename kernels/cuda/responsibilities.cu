@@ -17,6 +17,7 @@
 // Entries: a thread has a row, whose densities by the greatest it adds in their order, in double, as the CPU does.
 // Three passes over a row's few members: 20 bytes and 20 flop each, bound by latency.
 #include "kernels/common/math.h"
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/responsibilities.h"
 #include "kernels/cuda/sums.cuh"
 
@@ -25,7 +26,6 @@ namespace {
 
 using Lanes = PlainLanes;
 
-constexpr unsigned kMostBlocks = 65535;
 constexpr int kNearThreads = 256, kEntryThreads = 256;
 constexpr int kResidentDensityBlocks = 8;  // 64 registers a thread
 
@@ -123,10 +123,6 @@ __global__ void __launch_bounds__(kEntryThreads) entries_kernel(const ShareArgum
   }
   a.greatest[row] = greatest;
   a.sum[row] = sum;
-}
-
-unsigned at_most(int64_t count) {
-  return static_cast<unsigned>(count < kMostBlocks ? count : kMostBlocks);
 }
 
 }  // namespace

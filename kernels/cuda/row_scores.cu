@@ -20,13 +20,12 @@
 // 22 operations an exponential, about 30 flop and 16 to 40 bytes of L2 a member and cell. On devices with few units of
 // double precision arithmetic binds, on an H200 L2: a piece of rows, kScoreBytes, is the size of one.
 #include "kernels/common/elementary.h"
+#include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/row_scores.h"
 #include "kernels/cuda/sums.cuh"
 
 namespace doppel::cuda {
 namespace {
-
-constexpr unsigned kMostBlocks = 65535;
 
 // ---- members
 
@@ -277,10 +276,6 @@ __global__ void __launch_bounds__(kSumThreads) alone_kernel(const RowScoreArgume
     const double found = place >= 0 ? most + log_of_positive(sum) : 0.0;
     if (has_row && number == 0) a.found_alone[item] = found;
   });
-}
-
-unsigned at_most(int64_t count) {
-  return static_cast<unsigned>(count < kMostBlocks ? count : kMostBlocks);
 }
 
 }  // namespace
