@@ -31,6 +31,7 @@ set_target_properties(doppel_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OF
 target_compile_options(doppel_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --prec-div=true --prec-sqrt=true --ftz=false -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas,-ffp-contract=off>)
 set_target_properties(doppel_cuda PROPERTIES BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN")  # finds the plugin below
+compile_together(doppel_cuda)
 set(cuda_plugins doppel_cuda)
 
 # cuDNN's convolutions, a plugin of that plugin, libdoppel_cudnn.so (kernels/cuda/cudnn.h).

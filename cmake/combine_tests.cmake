@@ -1,0 +1,16 @@
+# Step of the build (cmake -DOUTPUT=FILE -DSOURCES=a.cpp|b.cpp -P combine_tests.cmake): files of tests as one, each in a namespace of
+# its own, so that helpers of one name in several files stay apart. Messages name the lines of the files themselves.
+string(REPLACE "|" ";" sources "${SOURCES}")
+set(combined "")
+foreach(source ${sources})
+  file(READ "${source}" text)
+  cmake_path(GET source STEM name)
+  string(REGEX MATCHALL "\nnamespace doppel(::cuda)? {\n" scopes "${text}")
+  list(LENGTH scopes count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "${source}: tests lie in one 'namespace doppel {', not in ${count}")
+  endif()
+  string(REGEX REPLACE "\nnamespace (doppel(::cuda)?) {\n" "\nnamespace \\1::in_${name} {\n" text "${text}")
+  string(APPEND combined "#line 1 \"${source}\"\n${text}")
+endforeach()
+file(WRITE "${OUTPUT}" "${combined}")
