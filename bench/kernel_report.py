@@ -103,6 +103,8 @@ WORKS = [
     Work("mixture_moments.offsets_kernel", "1 M rows of 16 axes in 3 members each, 4 absent", M, 504, 830, in_double=True),
     Work("mixture_moments.moments_kernel", "1 M rows of 16 axes in 3 members each", M, 444, 912, "l", in_double=True),
     Work("nearest.nearest_kernel", "32,561 rows of 15 columns with as many", 32561, 8, 3 * 15 * 32561),
+    Work("pair_counts.count_cells_kernel", "105 pairs of columns of 10 M rows", 1050 * M, 8, 0, "l"),
+    Work("pair_counts.find_cells_kernel", "10 M rows of a pair of many cells", 10 * M, 16, 0, "ls"),
     Work("positions.positions_kernel", "20 M numbers among 65,536", 20 * M, 12, 0),
     Work("network.finish_kernel", "1 G values of single precision", 1e9, 8, 3, "ls", "Wide<float>"),
     Work("network.patches_kernel", "0.1 G values of patches, 4 x 4, stride 2", 1e8, 5, 0, "s", "uint4"),

@@ -12,6 +12,7 @@
 #include "kernels/mixture.h"
 #include "kernels/nearest.h"
 #include "kernels/network.h"
+#include "kernels/pair_counts.h"
 #include "kernels/positions.h"
 #include "kernels/product.h"
 #include "kernels/row_scores.h"
@@ -50,6 +51,9 @@ class Backend {
   // Rows under a mixture (row_scores.h). Null where the caller's own loops (engine/models) score them: on the CPU, and
   // on CUDA where covariances of low rank have more than kMostFactors factors.
   virtual std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const = 0;
+  // Tables compared by column and pair (pair_counts.h); the codes must outlive what is prepared.
+  virtual void sort_ascending(std::span<int64_t> values) const = 0;
+  virtual std::unique_ptr<PreparedPairCounts> prepare_pair_counts(const CodedColumns& columns) const = 0;
   // Codes (product.h).
   virtual std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const = 0;
   // Nearest neighbours (nearest.h).

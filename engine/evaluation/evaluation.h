@@ -173,7 +173,8 @@ struct EvaluateOptions {
 // Column and pair scores, charts' densities and shares, and totals: everything but utility, detection and components.
 // Follows SDMetrics 0.32: sdmetrics/reports/single_table/_properties/{column_shapes,column_pair_trends}.py and
 // sdmetrics/single_column; always on all rows. Throws InputError where a table has no rows.
-Evaluation evaluate_quality(const TableSchema& schema, const Table& real, const Table& synthetic);
+Evaluation evaluate_quality(const TableSchema& schema, const Table& real, const Table& synthetic,
+                            const Backend& backend);
 
 // Trains linear or logistic regression, a random forest and boosted trees on the synthetic and on the real rows, and
 // scores both on the same rows that neither saw: `holdout`, or one fifth of `real` chosen by a hash of (seed, row).
@@ -202,7 +203,7 @@ Privacy evaluate_privacy(const TableSchema& schema, const Table& real, const Tab
 
 // Detection as the options ask. Throws InputError where the holdout has no rows.
 HoldoutScores evaluate_holdout(const TableSchema& schema, const Table& real, const Table& holdout,
-                               const EvaluateOptions& options);
+                               const Backend& backend, const EvaluateOptions& options);
 
 // Adds privacy and, with a holdout, its scores to an evaluation, with notes.
 void evaluate_beside_holdout(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,

@@ -219,9 +219,9 @@ Privacy evaluate_privacy(const TableSchema& schema, const Table& real, const Tab
 }
 
 HoldoutScores evaluate_holdout(const TableSchema& schema, const Table& real, const Table& holdout,
-                               const EvaluateOptions& options) {
+                               const Backend& backend, const EvaluateOptions& options) {
   if (holdout.rows == 0) throw InputError("the holdout has no rows: give one with rows, or leave out --holdout");
-  const Evaluation quality = evaluate_quality(schema, real, holdout);
+  const Evaluation quality = evaluate_quality(schema, real, holdout, backend);
   HoldoutScores scores{.rows = holdout.rows, .classic = quality.classic, .with_thresholds = quality.with_thresholds};
   if (options.detection) scores.detection_auc = evaluate_detection(schema, real, holdout, options.seed);
   return scores;
@@ -234,7 +234,7 @@ void evaluate_beside_holdout(const TableSchema& schema, const Table& real, const
   };
   if (holdout != nullptr) {
     begin("held-out rows in the synthetic table's place");
-    evaluation.holdout = evaluate_holdout(schema, real, *holdout, options);
+    evaluation.holdout = evaluate_holdout(schema, real, *holdout, backend, options);
   }
   begin("privacy");
   const Privacy privacy = evaluate_privacy(schema, real, synthetic, holdout, backend, options.seed);

@@ -275,7 +275,7 @@ void evaluate(const EvaluateCommand& command, const CommonOptions& common, int& 
 
   options.on_stage("shapes and trends");
   const auto start = std::chrono::steady_clock::now();
-  Evaluation evaluation = evaluate_quality(schema, real, synthetic);
+  Evaluation evaluation = evaluate_quality(schema, real, synthetic, *backend);
   evaluation.quality_seconds = seconds_since(start);
   const Table* held_out = holdout ? &*holdout : nullptr;
   evaluate_beside_holdout(schema, real, synthetic, held_out, *backend, options, evaluation);

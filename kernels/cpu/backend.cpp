@@ -16,6 +16,7 @@
 #include "kernels/cpu/sample_table.h"
 #include "kernels/cpu/statistics.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/sort.h"
 
 namespace doppel {
 namespace {
@@ -58,6 +59,10 @@ class CpuBackend : public Backend {
     return prepare_factor_rows_on_cpu(rows, variables, latents);
   }
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores&) const override { return nullptr; }
+  void sort_ascending(std::span<int64_t> values) const override { doppel::sort_ascending(values); }
+  std::unique_ptr<PreparedPairCounts> prepare_pair_counts(const CodedColumns& columns) const override {
+    return prepare_pair_counts_on_cpu(columns);
+  }
   std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
     return prepare_products_on_cpu(matrices);
   }

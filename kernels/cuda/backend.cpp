@@ -15,7 +15,9 @@
 #include "kernels/cuda/mixture_rows.h"
 #include "kernels/cuda/nearest.h"
 #include "kernels/cuda/network.h"
+#include "kernels/cuda/pair_counts.h"
 #include "kernels/cuda/positions.h"
+#include "kernels/cuda/primitives.h"
 #include "kernels/cuda/row_products.h"
 #include "kernels/cuda/row_scores.h"
 #include "kernels/cuda/sample_table.h"
@@ -111,6 +113,14 @@ class CudaBackend : public Backend {
   }
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
     return prepare_cuda_scores(mixture, device_);
+  }
+  void sort_ascending(std::span<int64_t> values) const override {
+    const std::lock_guard lock(mutex_);
+    CUDA_CHECK(cudaSetDevice(device_));
+    sort_on_device(values, libraries_.stream());
+  }
+  std::unique_ptr<PreparedPairCounts> prepare_pair_counts(const CodedColumns& columns) const override {
+    return prepare_cuda_pair_counts(columns, device_);
   }
   std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
     return prepare_cuda_products(matrices, device_);

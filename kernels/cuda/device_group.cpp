@@ -78,6 +78,10 @@ class DeviceGroup : public Backend {
   std::unique_ptr<PreparedScores> prepare_scores(const MixtureScores& mixture) const override {
     return next().prepare_scores(mixture);
   }
+  void sort_ascending(std::span<int64_t> values) const override { next().sort_ascending(values); }
+  std::unique_ptr<PreparedPairCounts> prepare_pair_counts(const CodedColumns& columns) const override {
+    return next().prepare_pair_counts(columns);
+  }
   std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
     check_alike();
     return next().prepare_products(matrices);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/primitives.h"
 #include "kernels/cuda/statistics.h"
 #include "kernels/mixture.h"
 
@@ -41,12 +42,6 @@ struct NearArguments {
   float* value;  // their log densities
 };
 
-// A row's part in a member.
-struct alignas(8) Entry {
-  int32_t row;
-  float share;
-};
-
 struct ShareArguments {
   int64_t rows, first_row;  // first_row: the number that the first of the rows has in entries
   const int32_t* first;     // [rows + 1]
@@ -60,12 +55,6 @@ struct ShareArguments {
 void compute_log_densities(const DensityArguments& arguments, cudaStream_t stream);
 void find_near_members(const NearArguments& arguments, cudaStream_t stream);
 void find_entries(const ShareArguments& arguments, cudaStream_t stream);
-
-// sorted_entries.cu. Asynchronous. sums [size] of those before.
-void exclusive_sums(const int32_t* values, int32_t* sums, int64_t size, cudaStream_t stream);
-// Entries by member, those of a member in their order; members are below the limit.
-void sort_by_member(const int32_t* member, const Entry* entry, int64_t entries, int64_t limit, int32_t* sorted_member,
-                    Entry* sorted_entry, cudaStream_t stream);
 
 // responsibilities.cpp
 

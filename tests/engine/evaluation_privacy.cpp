@@ -269,19 +269,20 @@ TEST(EvaluationPrivacy, TheSeedAloneChoosesRows) {
 TEST(EvaluationHoldout, ScoresRealRowsInTheSyntheticTablesPlace) {
   const TableMaker real = every_kind(1500, 1), holdout = every_kind(1500, 2);
   EvaluateOptions options;
-  const HoldoutScores scores = evaluate_holdout(real.schema, real.table, holdout.table, options);
-  const Evaluation as_synthetic = evaluate_quality(real.schema, real.table, holdout.table);
+  const HoldoutScores scores = evaluate_holdout(real.schema, real.table, holdout.table, *make_backend("cpu"), options);
+  const Evaluation as_synthetic = evaluate_quality(real.schema, real.table, holdout.table, *make_backend("cpu"));
   EXPECT_EQ(scores.rows, 1500);
   EXPECT_EQ(scores.classic.overall, as_synthetic.classic.overall);
   EXPECT_EQ(scores.with_thresholds.trends, as_synthetic.with_thresholds.trends);
   EXPECT_NEAR(scores.detection_auc, 0.5, 0.06);
   options.detection = false;
-  EXPECT_TRUE(std::isnan(evaluate_holdout(real.schema, real.table, holdout.table, options).detection_auc));
+  EXPECT_TRUE(std::isnan(
+      evaluate_holdout(real.schema, real.table, holdout.table, *make_backend("cpu"), options).detection_auc));
 }
 
 TEST(EvaluationHoldout, WithoutRowsIsRefused) {
   const TableMaker real = every_kind(20, 1), nothing = every_kind(0, 2);
-  EXPECT_THROW(evaluate_holdout(real.schema, real.table, nothing.table, {}), InputError);
+  EXPECT_THROW(evaluate_holdout(real.schema, real.table, nothing.table, *make_backend("cpu"), {}), InputError);
 }
 
 }  // namespace

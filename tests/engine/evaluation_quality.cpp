@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <random>
 
 #include "engine/evaluation/evaluation.h"
+#include "kernels/backend.h"
 #include "kernels/common/error.h"
 #include "tests/engine/evaluation_tables.h"
 
@@ -13,7 +15,7 @@ namespace doppel {
 namespace {
 
 Evaluation evaluate(const TableMaker& real, const TableMaker& synthetic) {
-  return evaluate_quality(real.schema, real.table, synthetic.table);
+  return evaluate_quality(real.schema, real.table, synthetic.table, *make_backend("cpu"));
 }
 
 TEST(EvaluationQuality, KsComplementOfAHandComputedCase) {
@@ -89,6 +91,72 @@ TEST(EvaluationQuality, MissingShareRangeAndBoundariesOfAHandComputedCase) {
   EXPECT_DOUBLE_EQ(column.missing_value_similarity, 1);
   EXPECT_DOUBLE_EQ(column.range_coverage, 0.8);          // 0 to 2 is not covered
   EXPECT_DOUBLE_EQ(column.boundary_adherence, 5.0 / 6);  // 12 is beyond
+}
+
+// Pearson's r over the rows in which both are there, in long double.
+double correlate(const std::vector<std::optional<double>>& x, const std::vector<std::optional<double>>& y) {
+  long double count = 0, mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
+  for (const bool sums_squares : {false, true}) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (!x[i] || !y[i]) continue;
+      const long double dx = *x[i] - mean_x, dy = *y[i] - mean_y;
+      if (sums_squares)
+        xx += dx * dx, yy += dy * dy, xy += dx * dy;
+      else
+        count += 1, xy += dx, yy += dy;
+    }
+    if (!sums_squares) mean_x = xy / count, mean_y = yy / count, xy = yy = 0;
+  }
+  return static_cast<double>(xy / std::sqrt(xx * yy));
+}
+
+TEST(EvaluationQuality, CorrelationsOfManyRowsWithGapsAreThoseOfTheRowsThatAreThere) {
+  constexpr size_t kColumns = 16, kRows = 70'000;  // more than are summed at a time
+  std::mt19937 random(3);
+  std::normal_distribution<double> normal;
+  for (const double gaps : {0.0, 0.2}) {
+    std::vector<std::vector<std::optional<double>>> columns(kColumns);
+    for (size_t row = 0; row < kRows; ++row) {
+      const double shared = normal(random);
+      for (size_t j = 0; j < kColumns; ++j) {
+        const double scale = std::pow(10.0, static_cast<double>(j) - 8);
+        const double value = scale * (normal(random) + static_cast<double>(j % 3) * shared + 100);
+        const bool is_missing = j % 2 == 1 && std::uniform_real_distribution<>()(random) < gaps;
+        columns[j].push_back(is_missing ? std::nullopt : std::optional(value));
+      }
+    }
+    TableMaker table;
+    for (const auto& column : columns) table.reals(column);
+    for (const PairEvaluation& pair : evaluate(table, table).pairs) {
+      EXPECT_NEAR(pair.real_correlation, correlate(columns[pair.first], columns[pair.second]), 1e-12)
+          << pair.first << ", " << pair.second;
+      EXPECT_EQ(pair.real_correlation, pair.synthetic_correlation);
+    }
+  }
+}
+
+// What is common to two columns may vary much less than either, or not at all.
+TEST(EvaluationQuality, CorrelationsOfRowsThatHardlyVary) {
+  std::vector<std::optional<double>> x, nearly, constant, other;
+  std::mt19937 random(4);
+  std::normal_distribution<double> normal;
+  for (int row = 0; row < 100; ++row) {
+    const bool is_common = row % 2 == 0;
+    other.push_back(is_common ? std::optional(normal(random)) : std::nullopt);
+    nearly.push_back(is_common ? 3 + 1e-7 * (normal(random) + *other.back()) : 1e3 * row);
+    constant.push_back(is_common ? 1.0 / 3 : 1e3 * row);
+    x.push_back(1e200 * normal(random));
+  }
+  const Evaluation result = evaluate(TableMaker().reals(other).reals(nearly).reals(constant).reals(x),
+                                     TableMaker().reals(other).reals(nearly).reals(constant).reals(x));
+  const auto of = [&](size_t first, size_t second) {
+    for (const PairEvaluation& pair : result.pairs)
+      if (pair.first == first && pair.second == second) return pair.real_correlation;
+    return kUndefined;
+  };
+  EXPECT_NEAR(of(0, 1), correlate(other, nearly), 1e-9);
+  EXPECT_TRUE(std::isnan(of(0, 2)));
+  EXPECT_NEAR(of(0, 3), correlate(other, x), 1e-12);  // though no double holds a square of x
 }
 
 TEST(EvaluationQuality, ConstantColumnsHaveNoCorrelationAndLeaveTheAverageAlone) {

@@ -61,6 +61,10 @@ class ScoringBackend : public Backend {
     ++prepared;
     return std::make_unique<PlainScores>(mixture);
   }
+  void sort_ascending(std::span<int64_t> values) const override { cpu_->sort_ascending(values); }
+  std::unique_ptr<PreparedPairCounts> prepare_pair_counts(const CodedColumns& columns) const override {
+    return cpu_->prepare_pair_counts(columns);
+  }
   std::unique_ptr<PreparedProducts> prepare_products(const ProductMatrices& matrices) const override {
     return cpu_->prepare_products(matrices);
   }

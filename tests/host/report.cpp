@@ -66,7 +66,7 @@ TableMaker make_table(int64_t rows, uint64_t seed, double shift, size_t numbers 
 
 Evaluation make_evaluation(bool learned = true, size_t numbers = 4, int64_t rows = 600) {
   const TableMaker real = make_table(rows, 1, 0, numbers), synthetic = make_table(rows - 10, 2, 0.2, numbers);
-  Evaluation evaluation = evaluate_quality(real.schema, real.table, synthetic.table);
+  Evaluation evaluation = evaluate_quality(real.schema, real.table, synthetic.table, *make_backend("cpu"));
   if (!learned) return evaluation;
   EvaluateOptions options;
   options.target = numbers + 2;
@@ -77,7 +77,7 @@ Evaluation make_evaluation(bool learned = true, size_t numbers = 4, int64_t rows
 // As the command makes it, with or without held-out rows.
 Evaluation make_private_evaluation(bool has_holdout) {
   const TableMaker real = make_table(600, 1, 0), synthetic = make_table(590, 2, 0.2), holdout = make_table(300, 3, 0);
-  Evaluation evaluation = evaluate_quality(real.schema, real.table, synthetic.table);
+  Evaluation evaluation = evaluate_quality(real.schema, real.table, synthetic.table, *make_backend("cpu"));
   evaluate_beside_holdout(real.schema, real.table, synthetic.table, has_holdout ? &holdout.table : nullptr,
                           *make_backend("cpu"), {}, evaluation);
   return evaluation;
@@ -267,12 +267,15 @@ TEST(Report, CapsChartsOfWideTablesWithANoteAndStaysSmall) {
 TEST(Report, TablesWithoutPairsOrDistributions) {
   TableMaker one;
   one.integers({1, 2, 3});
-  const std::string report = make_report(evaluate_quality(one.schema, one.table, one.table), kContext);
+  const std::string report =
+      make_report(evaluate_quality(one.schema, one.table, one.table, *make_backend("cpu")), kContext);
   EXPECT_EQ(count(report, "There are no pairs with a score."), 1);
   EXPECT_EQ(count(report, "data-chart=\"trends\""), 0);
   TableMaker empty;
   empty.add<int>(ColumnKind::kEmpty, {std::nullopt, std::nullopt});
-  EXPECT_EQ(charts_of(make_report(evaluate_quality(empty.schema, empty.table, empty.table), kContext))["charts"].size(),
+  EXPECT_EQ(charts_of(make_report(evaluate_quality(empty.schema, empty.table, empty.table, *make_backend("cpu")),
+                                  kContext))["charts"]
+                .size(),
             0);
 }
 

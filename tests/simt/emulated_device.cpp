@@ -21,6 +21,7 @@
 #include "tests/kernels/factor_cases.h"
 #include "tests/kernels/network_cases.h"
 #include "tests/kernels/product_cases.h"
+#include "tests/kernels/pair_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/score_cases.h"
 #include "tests/kernels/training_cases.h"
@@ -429,6 +430,20 @@ TEST(CudaPipeline, RowsOfFactorsMakeRoomForSteps) {
     has_made_room = simt::device_bytes(0) < taken;
   }
   EXPECT_TRUE(has_made_room);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+// Columns that do not fit come in pieces of rows for each pair, whose counts are added.
+TEST(CudaPipeline, PairsAreCountedInTheDevicesMemory) {
+  const auto backend = make_backend_under_test("Ascending");
+  const CodedTable table = make_coded_table(600, {3, 90, 4000}, 1);
+  EXPECT_GT(runs_in_less_memory(size_t{1} << 17, [&] { expect_pair_counts(*backend, table); }), 6);
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, SortsWhatTheDeviceHasMemoryFor) {
+  const auto backend = make_backend_under_test("Ascending");
+  EXPECT_GT(runs_in_less_memory(size_t{1} << 14, [&] { expect_sorted(*backend, 500); }), 10);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

@@ -108,6 +108,68 @@ cudaError_t sort_pairs(void* scratch, size_t& bytes, const int32_t* keys, int32_
   });
 }
 
+cudaError_t sort_keys(void* scratch, size_t& bytes, const int64_t* keys, int64_t* sorted_keys, int64_t size,
+                      int begin_bit, int end_bit, cudaStream_t stream) {
+  SIMT_CALL(cudaErrorUnknown);
+  const auto items = static_cast<size_t>(size), wanted = kScratchBytes + items;
+  if (scratch == nullptr) return bytes = wanted, cudaSuccess;
+  if (bytes < wanted || !on_device(scratch, wanted, 1) || !on_device(keys, items) || !on_device(sorted_keys, items) ||
+      begin_bit < 0 || end_bit > 64 || begin_bit >= end_bit)
+    return cudaErrorInvalidValue;
+  return enqueue(stream, [=] {
+    const size_t of_keys = items * sizeof(int64_t);
+    if (!is_still_there(scratch, wanted) || !is_still_there(keys, of_keys) || !is_still_there(sorted_keys, of_keys))
+      return;
+    const auto bits = [&](int64_t key) {  // the sign's bit the other way round
+      return (static_cast<uint64_t>(key) ^ uint64_t{1} << 63) << (64 - end_bit) >> (64 - end_bit + begin_bit);
+    };
+    std::copy_n(keys, items, sorted_keys);
+    std::stable_sort(sorted_keys, sorted_keys + items, [&](int64_t a, int64_t b) { return bits(a) < bits(b); });
+  });
+}
+
+cudaError_t encode_runs(void* scratch, size_t& bytes, const int64_t* values, int64_t* distinct, int32_t* lengths,
+                        int32_t* runs, int size, cudaStream_t stream) {
+  SIMT_CALL(cudaErrorUnknown);
+  const auto items = static_cast<size_t>(size), wanted = kScratchBytes + items;
+  if (scratch == nullptr) return bytes = wanted, cudaSuccess;
+  if (bytes < wanted || !on_device(scratch, wanted, 1) || !on_device(values, items) || !on_device(distinct, items) ||
+      !on_device(lengths, items, sizeof(int32_t)) || !on_device(runs, 1, sizeof(int32_t)))
+    return cudaErrorInvalidValue;
+  return enqueue(stream, [=] {
+    if (!is_still_there(scratch, wanted) || !is_still_there(values, items * sizeof(int64_t)) ||
+        !is_still_there(distinct, items * sizeof(int64_t)) || !is_still_there(lengths, items * sizeof(int32_t)) ||
+        !is_still_there(runs, sizeof(int32_t)))
+      return;
+    int32_t found = 0;
+    for (size_t i = 0; i < items; ++i) {
+      if (i == 0 || values[i] != values[i - 1]) distinct[found] = values[i], lengths[found++] = 0;
+      ++lengths[found - 1];
+    }
+    runs[0] = found;
+  });
+}
+
+cudaError_t select(void* scratch, size_t& bytes, const void* values, void* selected_values, size_t value_bytes,
+                   int32_t* selected, int size, const std::function<bool(const void*)>& takes, cudaStream_t stream) {
+  SIMT_CALL(cudaErrorUnknown);
+  const auto items = static_cast<size_t>(size), wanted = kScratchBytes + items;
+  if (scratch == nullptr) return bytes = wanted, cudaSuccess;
+  if (bytes < wanted || !on_device(scratch, wanted, 1) || !on_device(values, items, value_bytes) ||
+      !on_device(selected_values, items, value_bytes) || !on_device(selected, 1, sizeof(int32_t)))
+    return cudaErrorInvalidValue;
+  return enqueue(stream, [=] {
+    if (!is_still_there(scratch, wanted) || !is_still_there(values, items * value_bytes) ||
+        !is_still_there(selected_values, items * value_bytes) || !is_still_there(selected, sizeof(int32_t)))
+      return;
+    const char* from = static_cast<const char*>(values);
+    char* to = static_cast<char*>(selected_values);
+    selected[0] = 0;
+    for (size_t i = 0; i < items; ++i, from += value_bytes)
+      if (takes(from)) std::memcpy(to + value_bytes * static_cast<size_t>(selected[0]++), from, value_bytes);
+  });
+}
+
 }  // namespace simt
 
 extern "C" {

@@ -66,8 +66,9 @@ break_calls() {
 }
 
 common=(--backend cuda --threads 1 -q)
-break_calls 69 folder "$doppel" generate table.doppel --rows 3000 --rows-per-file 700 "${common[@]}"
+break_calls 64 folder "$doppel" generate table.doppel --rows 3000 --rows-per-file 700 "${common[@]}"
 break_calls 6 file "$doppel" score table.doppel table.csv --format csv "${common[@]}"
+break_calls 5 file "$doppel" evaluate --real table.csv --synthetic long.csv --no-detection "${common[@]}"
 # The emulated device takes seconds for these.
 break_calls 5 file "$doppel" fit long.csv --members 64 "${common[@]}"
 break_calls 4 folder "$doppel" generate vae.doppel --rows 100 --format npy "${common[@]}"
