@@ -12,15 +12,16 @@
 # CPU; mixtures of tables learned by CUDA, to the CPU's bytes; tables written by CUDA, made again by the CPU and compared
 # (verify --recompute); scores of rows and of images on both; networks of MNIST and of a table, and a mixture of a wide table,
 # learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of learning of both backends,
-# the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), and where Nsight Compute is installed its
-# kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the verdict into FOLDER/summary.txt.
+# the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), tables compared (bench_evaluation), and
+# where Nsight Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the
+# verdict into FOLDER/summary.txt.
 # Tables are taken from DOPPEL_DATA (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=build/gpu
-targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling bench_networks bench_em)
-programs=(doppel libdoppel_cuda.so libdoppel_cudnn.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks,em})  # that are packed
+targets=(doppel doppel_cuda test_cuda test_simt test_kernels bench_sampling bench_networks bench_em bench_evaluation)
+programs=(doppel libdoppel_cuda.so libdoppel_cudnn.so tests/simt/test_cuda tests/test_kernels bench/bench_{sampling,networks,em,evaluation})  # that are packed
 tables=(adult_train.csv.gz life_expectancy.csv)
 data=${DOPPEL_DATA:-../shared/data}
 
@@ -281,7 +282,8 @@ step steps 90 "$build/bench/bench_networks" --benchmark_filter='^train/.*/cuda' 
 [[ ! $cudnn ]] || DOPPEL_CUDNN=0 step steps-by-patches 90 "$build/bench/bench_networks" \
   --benchmark_filter='^train/(classifier|vae/convolutional)/cuda' --benchmark_min_time=0.5 || true
 BENCH_TABLE=$data/${tables[0]} step em 90 "$build/bench/bench_em" --benchmark_min_time=0.2 || true
-while read -r line; do say "$line"; done < <(grep -E '^(train|em)/' "$results"/{steps,em}.txt -h | tr -s ' ')
+step evaluation 60 "$build/bench/bench_evaluation" --benchmark_min_time=0.2 || true
+while read -r line; do say "$line"; done < <(grep -hE '^(train|em|sort|pairs|quality)/' "$results"/{steps,em,evaluation}.txt | tr -s ' ')
 [[ ! $cudnn ]] || while read -r line; do say "without cuDNN, $line"; done < <(grep -h '^train/' "$results/steps-by-patches.txt" | tr -s ' ')
 grep -q '/cuda' "$results/sampling.json" || { say 'sampling: FAILED, nothing was measured on the device'; failures=$((failures + 1)); }
 if command -v ncu >/dev/null; then

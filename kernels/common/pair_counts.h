@@ -14,9 +14,10 @@ inline void check_coded_columns(const CodedColumns& columns) {
   for (size_t c = 0; c < columns.codes.size(); ++c) {
     const std::span<const int32_t> codes = columns.codes[c];
     if (codes.size() != static_cast<size_t>(columns.rows)) throw Error("pair counts: a column lacks codes of rows");
-    if (codes.empty()) continue;
-    const auto [least, greatest] = std::minmax_element(codes.begin(), codes.end());
-    if (*least < 0 || *greatest >= columns.code_count[c]) throw Error("pair counts: a code is out of range");
+    uint32_t greatest = 0;  // negative ones are greater than all
+    for (const int32_t code : codes) greatest = std::max(greatest, static_cast<uint32_t>(code));
+    if (!codes.empty() && greatest >= static_cast<uint32_t>(columns.code_count[c]))
+      throw Error("pair counts: a code is out of range");
   }
 }
 
