@@ -9,9 +9,9 @@
 #                                               (build/release), but for what only a device has (sanitizers, times, profiles)
 #                                               and for the test programs, which ctest runs
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
-# CPU; mixtures of tables learned by CUDA, to the CPU's bytes; tables written by CUDA, made again by the CPU and compared
-# (verify --recompute); scores of rows and of images on both; networks of MNIST and of a table, and a mixture of a wide table,
-# learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of learning of both backends,
+# CPU; mixtures of tables learned by CUDA, to the CPU's bytes; tables written by CUDA, under conditions too, made again by the
+# CPU and compared (verify --recompute); scores of rows and of images on both; networks of MNIST and of a table, and a mixture
+# of a wide table, learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of learning,
 # the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), tables compared (bench_evaluation), and
 # where Nsight Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the
 # verdict into FOLDER/summary.txt.
@@ -175,6 +175,15 @@ check_table() {  # check_table NAME TABLE MODEL-KIND: learned and written by CUD
   rate "$name" cpu "$encoded" --format parquet
   rate "$name" cuda "$encoded" --format parquet
 }
+check_conditions() {  # check_conditions NAME CONDITIONS: rows that meet them, written by CUDA, made again by the CPU; rows/s of both
+  local name=$1 compared=1M cpu=50M cuda=500M
+  [[ ! $is_dry ]] || compared=200 cpu=200 cuda=200
+  "$doppel" generate "$work/$name.doppel" --where "$2" --rows "$compared" --backend cuda --format raw -o "$work/rows" -q
+  "$doppel" verify "$work/rows" --recompute 100% --model "$work/$name.doppel" --backend cpu
+  rm -rf "$work/rows"
+  rate "$name" cpu "$cpu" --where "$2"
+  rate "$name" cuda "$cuda" --where "$2"
+}
 check_scores() {  # check_scores NAME TABLE: a mixture's scores of the table on both, the same bytes; rows/s of both
   local name=$1 table=$2 backend
   for backend in cpu cuda; do
@@ -184,7 +193,7 @@ check_scores() {  # check_scores NAME TABLE: a mixture's scores of the table on 
   cmp "$work/scores-cpu.csv" "$work/scores-cuda.csv"
   rm "$work"/scores-*.csv
 }
-export -f check_table check_scores rate say say_seconds
+export -f check_table check_conditions check_scores rate say say_seconds
 devices=$([[ $is_dry ]] && echo 1 || nvidia-smi -L | wc -l)
 export doppel work results summary is_dry devices
 if [[ $is_dry ]]; then  # the first rows of tables, digits of two steps of training
@@ -206,6 +215,9 @@ for table in "${tables[@]}"; do
   for kind in mixture pca vae; do
     [[ ! ($is_dry && $kind == vae && $table == adult*) ]] || continue  # half a minute there: one table's is enough
     step "${table%%[_.]*}-$kind" 120 bash -ec "check_table ${table%%[_.]*}-$kind '$data/$table' $kind" || true
+  done
+  [[ $table != adult* ]] || for conditions in 'age>=60' 'age>=60 and hours-per-week<30 and fnlwgt>200000'; do
+    step "adult-where-${#conditions}" 60 bash -ec "check_conditions adult-mixture '$conditions'" || true
   done
   step "${table%%[_.]*}-scores" 60 bash -ec "check_scores ${table%%[_.]*}-mixture '$data/$table'" || true
 done

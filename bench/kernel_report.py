@@ -75,6 +75,7 @@ WORKS = [
     Work("decode_table.dense_kernel", "131,072 rows, 16-256-256-700", 131072, 6900, 498e3, "ls"),
     Work("decode_table.draws_kernel", "131,072 rows of 700 logits", 131072, 5700, 31.5e3),
     Work("decode_table.columns_kernel", "1 M rows of 15 columns", M, 240, 300, "ls"),
+    Work("bounded_sampler.bounded_kernel", "1 M rows of 5 latents, 8 variables, one bound", M, 250, 1200, "l"),
     Work("code_trainer.embed_kernel", "1 M rows of 15 fields, 256 columns", M, 1084, 3840, "ls", "Wide<float>"),
     Work("code_trainer.embedding_sums_kernel", "256 rows of 15 fields, 700 codes, 256 columns", 256, 3.8e3, 3840, "ls",
          "Wide<float>"),

@@ -22,7 +22,7 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.cpp)
 list(FILTER cuda_sources EXCLUDE REGEX "/(load_backend|cudnn)\\.cpp$")
 # Preparation that both backends share.
 list(APPEND cuda_sources kernels/cpu/prepare_table.cpp kernels/cpu/prepare_mixture.cpp kernels/cpu/sobol.cpp
-     kernels/cpu/check_table_sampler.cpp kernels/cpu/check_table_decoder.cpp
+     kernels/cpu/check_table_sampler.cpp kernels/cpu/check_table_decoder.cpp kernels/cpu/prepare_bounded.cpp
      kernels/cpu/check_network.cpp kernels/cpu/prepare_images.cpp)
 add_library(doppel_cuda MODULE ${cuda_sources})
 target_link_libraries(doppel_cuda PRIVATE CUDA::cudart_static CUDA::cublas CUDA::cusolver)

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/bounded_sampler.h"
 #include "kernels/decoder.h"
 #include "kernels/factor_mixture.h"
 #include "kernels/image_sampler.h"
@@ -29,6 +30,7 @@ class Backend {
   virtual std::string description() const = 0;
   virtual std::unique_ptr<PreparedTableSampler> prepare_table_sampler(const TableSampler& sampler) const = 0;
   virtual std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const = 0;
+  virtual std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler(const BoundedSampler& sampler) const = 0;
   virtual std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const = 0;
   // block_rows: how many rows it is mostly run with at a time. Both throw UsageError for a precision that this backend
   // has no fast instructions for.

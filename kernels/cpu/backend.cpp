@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/common/error.h"
+#include "kernels/cpu/bounded_sampler.h"
 #include "kernels/cpu/decode_table.h"
 #include "kernels/cpu/image_sampler.h"
 #include "kernels/cpu/nearest.h"
@@ -29,6 +30,9 @@ class CpuBackend : public Backend {
   }
   std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
     return prepare_table_decoder_on_cpu(decoder, instruction_sets().front());
+  }
+  std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler(const BoundedSampler& sampler) const override {
+    return prepare_bounded_sampler_on_cpu(sampler, instruction_sets().front());
   }
   std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
     return prepare_image_sampler_on_cpu(sampler);

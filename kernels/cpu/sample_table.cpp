@@ -13,6 +13,7 @@
 #include "kernels/cpu/plain_lanes.h"
 
 #if DOPPEL_HAS_LANES  // the scalar path stands in for the others
+#include "kernels/cpu/bounded_sampler-inl.h"
 #include "kernels/cpu/decode_table-inl.h"
 #endif
 
@@ -38,6 +39,11 @@ void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t se
             std::span<const ColumnBuffer> columns) {
   decode_rows<HighwayLanes, PlainCpuLanes>(decoder, scratch, seed, first_row, rows, columns);
 }
+
+void bounded(const PreparedBounded& sampler, BoundedScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+             std::span<const ColumnBuffer> columns) {
+  bounded_rows<HighwayLanes>(sampler, scratch, seed, first_row, rows, columns);
+}
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -52,13 +58,16 @@ std::vector<InstructionSet> find_instruction_sets() {
   [[maybe_unused]] const int64_t supported = hwy::SupportedTargets();
   std::vector<InstructionSet> sets;
 #if HWY_TARGETS & HWY_AVX3
-  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals, N_AVX3::normals_of_row, N_AVX3::decode});
+  if (supported & HWY_AVX3) sets.push_back({"AVX-512", N_AVX3::sample, N_AVX3::normals, N_AVX3::normals_of_row, N_AVX3::decode,
+                                              N_AVX3::bounded});
 #endif
 #if HWY_TARGETS & HWY_AVX2
-  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals, N_AVX2::normals_of_row, N_AVX2::decode});
+  if (supported & HWY_AVX2) sets.push_back({"AVX2", N_AVX2::sample, N_AVX2::normals, N_AVX2::normals_of_row, N_AVX2::decode,
+                                              N_AVX2::bounded});
 #endif
 #if HWY_TARGETS & HWY_NEON
-  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals, N_NEON::normals_of_row, N_NEON::decode});
+  if (supported & HWY_NEON) sets.push_back({"NEON", N_NEON::sample, N_NEON::normals, N_NEON::normals_of_row, N_NEON::decode,
+                                              N_NEON::bounded});
 #endif
   sets.push_back(kScalarInstructions);
   return sets;

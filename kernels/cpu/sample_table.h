@@ -219,6 +219,8 @@ struct TileScratch {
 
 struct PreparedDecoder;  // decode_table.h
 struct DecoderScratch;
+struct PreparedBounded;  // bounded_sampler.h
+struct BoundedScratch;
 
 constexpr int64_t padded_normals(int64_t blocks) {
   return 4 * ((blocks + kMostLanes - 1) / kMostLanes * kMostLanes);
@@ -234,6 +236,8 @@ struct InstructionSet {
   void (*normals_of_row)(uint64_t seed, uint64_t row, int64_t first_block, int64_t blocks, float* normals);
   void (*decode)(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t seed, uint64_t first_row,
                  int64_t rows, std::span<const ColumnBuffer> columns);
+  void (*bounded)(const PreparedBounded& sampler, BoundedScratch& scratch, uint64_t seed, uint64_t first_row,
+                  int64_t rows, std::span<const ColumnBuffer> columns);
 };
 
 // Those of this machine, the best first; "scalar" is always there and the last.

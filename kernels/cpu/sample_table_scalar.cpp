@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "kernels/cpu/plain_lanes.h"
+#include "kernels/cpu/bounded_sampler-inl.h"
 #include "kernels/cpu/decode_table-inl.h"
 
 namespace doppel {
@@ -24,8 +25,13 @@ void decode(const PreparedDecoder& decoder, DecoderScratch& scratch, uint64_t se
   portable::decode_rows<PlainCpuLanes, PlainCpuLanes>(decoder, scratch, seed, first_row, rows, columns);
 }
 
+void bounded(const PreparedBounded& sampler, BoundedScratch& scratch, uint64_t seed, uint64_t first_row, int64_t rows,
+             std::span<const ColumnBuffer> columns) {
+  portable::bounded_rows<PlainCpuLanes>(sampler, scratch, seed, first_row, rows, columns);
+}
+
 }  // namespace
 
-const InstructionSet kScalarInstructions = {"scalar", sample, normals, normals_of_row, decode};
+const InstructionSet kScalarInstructions = {"scalar", sample, normals, normals_of_row, decode, bounded};
 
 }  // namespace doppel

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/common/error.h"
+#include "kernels/cuda/bounded_sampler.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/device_group.h"
@@ -76,6 +77,9 @@ class CudaBackend : public Backend {
   }
   std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
     return prepare_cuda_table_decoder(decoder, device_);
+  }
+  std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler(const BoundedSampler& sampler) const override {
+    return prepare_cuda_bounded_sampler(sampler, device_);
   }
   std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
     return prepare_cuda_image_sampler(sampler, device_);

@@ -18,26 +18,6 @@ constexpr int32_t padded(int32_t size, int32_t to) {
 
 // ---- constants
 
-// The prior's latents by eights: no columns need them.
-std::vector<GroupPlan> plan_latents(int32_t latents) {
-  std::vector<GroupPlan> groups;
-  for (int32_t latent = 0; latent < latents; ++latent) {
-    if (latent % kGroupScores == 0) groups.emplace_back();
-    groups.back().score_of(latent);
-  }
-  return groups;
-}
-
-ColumnTables put_columns(Blob& blob, const TableSampler& sampler) {
-  std::vector<SampleColumn> columns = make_columns(blob, prepare_table(sampler));
-  for (size_t c = 0; c < columns.size(); ++c) {
-    const ColumnSampler& column = sampler.columns[c];
-    columns[c].score = column.has_latent() ? column.latent : -1;
-    columns[c].missing_score = column.missing_latent;
-  }
-  return put_columns(blob, std::move(columns));
-}
-
 // A layer's weights in the upload, and its sizes.
 struct LayerTables {
   size_t weight, bias;
@@ -103,7 +83,7 @@ CudaTableDecoder::CudaTableDecoder(const TableDecoder& decoder, int device, size
   const PreparedTable prior = prepare_table(decoder.prior);
   Blob blob;
   const ScoreTables scores = put_scores(blob, decoder.prior, prior, plan_latents(decoder.prior.latents));
-  const ColumnTables columns = put_columns(blob, decoder.table);
+  const ColumnTables columns = put_columns_of_latents(blob, decoder.table, prepare_table(decoder.table));
   std::vector<LayerTables> layers;
   for (const DenseWeights& layer : decoder.layers) layers.push_back(put_layer(blob, layer));
   const size_t draws = blob.put(plan_draws(decoder));

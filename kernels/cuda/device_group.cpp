@@ -42,6 +42,9 @@ class DeviceGroup : public Backend {
   std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
     return next().prepare_table_decoder(decoder);
   }
+  std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler(const BoundedSampler& sampler) const override {
+    return next().prepare_bounded_sampler(sampler);
+  }
   std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
     check_alike();
     return next().prepare_image_sampler(sampler);

@@ -153,12 +153,31 @@ ColumnTables put_columns(Blob& blob, std::vector<SampleColumn> columns) {
   return tables;
 }
 
+ColumnTables put_columns_of_latents(Blob& blob, const TableSampler& sampler, const PreparedTable& table) {
+  std::vector<SampleColumn> columns = make_columns(blob, table);
+  for (size_t c = 0; c < columns.size(); ++c) {
+    const ColumnSampler& column = sampler.columns[c];
+    columns[c].score = column.has_latent() ? column.latent : -1;
+    columns[c].missing_score = column.missing_latent;
+  }
+  return put_columns(blob, std::move(columns));
+}
+
 ColumnArguments column_arguments(const ColumnTables& tables, std::byte* uploaded) {
   ColumnArguments arguments{};
   arguments.column = reinterpret_cast<const SampleColumn*>(uploaded + tables.column);
   arguments.tables = uploaded;
   arguments.row_bytes = tables.row_bytes;
   return arguments;
+}
+
+std::vector<GroupPlan> plan_latents(int32_t latents) {
+  std::vector<GroupPlan> groups;
+  for (int32_t latent = 0; latent < latents; ++latent) {
+    if (latent % kGroupScores == 0) groups.emplace_back();
+    groups.back().score_of(latent);
+  }
+  return groups;
 }
 
 ScoreTables put_scores(Blob& blob, const TableSampler& sampler, const PreparedTable& table,
@@ -185,10 +204,8 @@ ScoreTables put_scores(Blob& blob, const TableSampler& sampler, const PreparedTa
   return tables;
 }
 
-Scorer make_scorer(const ScoreTables& tables, const TableSampler& sampler, std::byte* uploaded, int multiprocessors,
-                   cudaStream_t stream) {
-  Scorer scorer;
-  ScoreArguments& arguments = scorer.arguments;
+ScoreArguments score_arguments(const ScoreTables& tables, const TableSampler& sampler, std::byte* uploaded) {
+  ScoreArguments arguments{};
   arguments.components = sampler.components;
   arguments.kept = kept_normals(sampler.components);
   arguments.groups = tables.groups;
@@ -207,6 +224,14 @@ Scorer make_scorer(const ScoreTables& tables, const TableSampler& sampler, std::
     arguments.mixture.entries = reinterpret_cast<const uint2*>(uploaded + tables.mixture.entries);
     arguments.mixture.variable = reinterpret_cast<const SampleVariable*>(uploaded + tables.mixture.variable);
   }
+  return arguments;
+}
+
+Scorer make_scorer(const ScoreTables& tables, const TableSampler& sampler, std::byte* uploaded, int multiprocessors,
+                   cudaStream_t stream) {
+  Scorer scorer;
+  ScoreArguments& arguments = scorer.arguments;
+  arguments = score_arguments(tables, sampler, uploaded);
   scorer.blocks = multiprocessors * kBlocksPerMultiprocessor;
   const int32_t variables = arguments.mixture.variables;
   if (sampler.is_mixture() ? !mixture_fits_shared(sampler.components, variables)

@@ -46,6 +46,8 @@ struct ColumnTables {
   int32_t bitmaps = 0;
 };
 ColumnTables put_columns(Blob& blob, std::vector<SampleColumn> columns);
+// Of columns whose scores and missing scores are latents, all of which are there.
+ColumnTables put_columns_of_latents(Blob& blob, const TableSampler& sampler, const PreparedTable& table);
 // But for the output and the rows.
 ColumnArguments column_arguments(const ColumnTables& tables, std::byte* uploaded);
 
@@ -82,8 +84,13 @@ struct ScoreTables {
   size_t factor = 0, group = 0, noise = 0;
   MixtureTables mixture;
 };
+// All latents by eights, for no columns.
+std::vector<GroupPlan> plan_latents(int32_t latents);
 ScoreTables put_scores(Blob& blob, const TableSampler& sampler, const PreparedTable& table,
                        const std::vector<GroupPlan>& plans);
+
+// But for seed, rows and scratch.
+ScoreArguments score_arguments(const ScoreTables& tables, const TableSampler& sampler, std::byte* uploaded);
 
 // What computes scores on one device: the arguments but for seed and rows, and how many blocks share the tiles.
 struct Scorer {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/model.h"
-#include "engine/models/mixture/conditioned_sampler.h"
+#include "engine/models/mixture/conditioned_rows.h"
 #include "engine/models/mixture/mixture_density.h"
 #include "tests/engine/mixture_cases.h"
 #include "tests/engine/model_cases.h"

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "engine/models/mixture/conditioned_sampler.h"
+#include "engine/models/mixture/conditioned_rows.h"
 #include "engine/models/mixture/mixture_view.h"
 #include "kernels/common/error.h"
 #include "tests/engine/mixture_cases.h"

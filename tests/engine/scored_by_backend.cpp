@@ -27,6 +27,9 @@ class ScoringBackend : public Backend {
   std::unique_ptr<PreparedTableSampler> prepare_table_decoder(const TableDecoder& decoder) const override {
     return cpu_->prepare_table_decoder(decoder);
   }
+  std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler(const BoundedSampler& sampler) const override {
+    return cpu_->prepare_bounded_sampler(sampler);
+  }
   std::unique_ptr<PreparedImageSampler> prepare_image_sampler(const ImageSampler& sampler) const override {
     return cpu_->prepare_image_sampler(sampler);
   }

@@ -2,7 +2,7 @@
 // few factors under transforms of each column.
 #include <gtest/gtest.h>
 
-#include "engine/models/mixture/conditioned_sampler.h"
+#include "engine/models/mixture/conditioned_rows.h"
 #include "engine/models/mixture/mixture.h"
 #include "engine/models/mixture/mixture_density.h"
 #include "engine/models/mixture/mixture_view.h"

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/common/error.h"
+#include "kernels/cuda/bounded_sampler.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/decode_table.h"
 #include "kernels/cuda/factor_rows.h"
@@ -16,12 +17,13 @@
 #include "kernels/cuda/sample_table.h"
 #include "kernels/cuda/trainer.h"
 #include "tests/cuda/device_under_test.h"
+#include "tests/kernels/bounded_cases.h"
 #include "tests/kernels/decoder_cases.h"
 #include "tests/kernels/expectation_cases.h"
 #include "tests/kernels/factor_cases.h"
 #include "tests/kernels/network_cases.h"
-#include "tests/kernels/product_cases.h"
 #include "tests/kernels/pair_cases.h"
+#include "tests/kernels/product_cases.h"
 #include "tests/kernels/sampler_cases.h"
 #include "tests/kernels/score_cases.h"
 #include "tests/kernels/training_cases.h"
@@ -478,6 +480,20 @@ TEST(CudaPipeline, PiecesShrinkToTheDevicesMemory) {
     EXPECT_EQ(simt::device_bytes(0), taken) << "bytes left behind";
   }
   EXPECT_EQ(shrunk, 4) << "all but those with a kilobyte";
+  EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
+}
+
+TEST(CudaPipeline, BoundedRowsInPiecesThatTheDeviceHasMemoryForAreTheSame) {
+  const auto backend = make_backend_under_test("Random");
+  const BoundedCase made = random_bounded({}, 2, 7, 1);
+  const auto whole = backend->prepare_bounded_sampler(made.sampler());
+  expect_same_rows(*cuda::prepare_cuda_bounded_sampler(made.sampler(), 0, kSmallestBuffer), *whole, made.table);
+  constexpr int64_t kRows = 5 * cuda::kTileRows - 1;
+  const SampledTable rows = sampled(*whole, made.table, kRows);
+  const int runs = runs_in_less_memory(size_t{1} << 23, [&] {
+    EXPECT_EQ(sampled(*backend->prepare_bounded_sampler(made.sampler()), made.table, kRows), rows);
+  });
+  EXPECT_GT(runs, 5);
   EXPECT_EQ(simt::take_reports(), std::vector<std::string>{});
 }
 

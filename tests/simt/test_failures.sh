@@ -66,7 +66,8 @@ break_calls() {
 }
 
 common=(--backend cuda --threads 1 -q)
-break_calls 64 folder "$doppel" generate table.doppel --rows 3000 --rows-per-file 700 "${common[@]}"
+break_calls 58 folder "$doppel" generate table.doppel --rows 3000 --rows-per-file 700 "${common[@]}"
+break_calls 6 folder "$doppel" generate table.doppel --rows 3000 --rows-per-file 700 --where "a>0 and b<1" "${common[@]}"
 break_calls 6 file "$doppel" score table.doppel table.csv --format csv "${common[@]}"
 break_calls 5 file "$doppel" evaluate --real table.csv --synthetic long.csv --no-detection "${common[@]}"
 # The emulated device takes seconds for these.

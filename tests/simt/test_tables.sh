@@ -25,6 +25,13 @@ for table in adult diamonds life; do
     both $table-$model.csv generate $table-$model-cpu.doppel --rows 2000 --seed 3
   done
 done
+# Rows under conditions: of one bound, of several, and beside states and gaps.
+both adult-where.csv generate adult-mixture-cpu.doppel --rows 2000 --seed 3 --where "age>=60"
+both adult-ranges.csv generate adult-mixture-cpu.doppel --rows 2000 --seed 3 \
+  --where "age>=60 and hours-per-week between 10 and 30 and fnlwgt<200000 and workclass is present"
+both diamonds-where.csv generate diamonds-mixture-cpu.doppel --rows 2000 --seed 3 --where "carat>1 and price<6000 and cut!=Fair"
+both life-where.csv generate life-mixture-cpu.doppel --rows 500 --seed 3 \
+  --where "'Life expectancy'>75 and Alcohol is present and Schooling<14"
 # More numbers than a device waits for: their places in a column are found there.
 python3 - >long.csv <<'PYTHON'
 import random

@@ -10,7 +10,7 @@
 
 #include "engine/models/count_option.h"
 #include "engine/models/fit_report.h"
-#include "engine/models/mixture/conditioned_sampler.h"
+#include "engine/models/mixture/conditioned_rows.h"
 #include "engine/models/mixture/factor_analysers.h"
 #include "engine/models/mixture/mixture_density.h"
 #include "engine/models/mixture/mixture_fitter.h"

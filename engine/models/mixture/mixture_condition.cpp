@@ -9,8 +9,10 @@
 #include "engine/models/alias_table.h"
 #include "engine/models/mixture/gaussian_rotation.h"
 #include "engine/models/mixture/mixture_view.h"
+#include "engine/models/mixture/tilted_normals.h"
 #include "kernels/common/elementary.h"
 #include "kernels/common/error.h"
+#include "kernels/common/truncated_normal.h"
 
 namespace doppel {
 namespace {
@@ -169,7 +171,7 @@ struct Pair {
 };
 
 struct WeightedCell {
-  ConditionedCell cell;  // its member: the number of the pair
+  BoundedCell cell;  // its member: the number of the pair
   double log_weight = 0;
 };
 
@@ -256,7 +258,7 @@ class CellMaker {
     const Pair& pair = pairs_[number];
     const GaussianRotation& rotation = pair.rotation;
     const size_t k = pair.order.size(), first = rotation.rotated() - k;
-    WeightedCell weighted{{static_cast<int32_t>(number), {}, {}, {}}, pair.log_weight};
+    WeightedCell weighted{{static_cast<int32_t>(number), {}, {}, 0}, pair.log_weight};
     std::vector<double> weight(k * k), low(k), high(k);
     for (size_t i = 0; i < k; ++i) {
       const LatentLimit& limit = limit_of(pair.order[i]);
@@ -266,12 +268,14 @@ class CellMaker {
       for (size_t j = 0; j < i; ++j) weight[i * k + j] = rotation.weight(latent, first + j) / deviation;
       low[i] = (double{span.low} - rotation.mean(latent)) / deviation;
       high[i] = (double{span.high} - rotation.mean(latent)) / deviation;
-      weighted.cell.latents.push_back(limit.latent);
-      weighted.cell.spans.push_back(span);
+      weighted.cell.bounds.push_back({limit.latent, span.low, span.high, low[i], high[i], 0});
     }
     if (k > 0) {
-      weighted.cell.normals.emplace_back(weight, low, high);
-      weighted.log_weight += weighted.cell.normals[0].log_bound();
+      const TiltedNormals normals(weight, low, high);
+      for (size_t i = 0; i < k; ++i) weighted.cell.bounds[i].tilt = normals.tilt()[i];
+      weighted.cell.log_bound = normals.log_bound();
+      weighted.cell.weight = std::move(weight);
+      weighted.log_weight += weighted.cell.log_bound;
     }
     if (weighted.log_weight > kNothing) cells_.push_back(std::move(weighted));
   }
@@ -395,7 +399,7 @@ ConditionedMixture condition_mixture(const TableRecipe& recipe, const Conditions
     weighted.cell.member = number[pair];
     member_weights[static_cast<size_t>(number[pair])] += share;
     cell_weights.push_back(share);
-    result.is_bound = result.is_bound || weighted.cell.latents.size() > 1;
+    result.is_bound = result.is_bound || weighted.cell.bounds.size() > 1;
     result.cells.push_back(std::move(weighted.cell));
   }
   // A density may be above 1.
@@ -406,7 +410,7 @@ ConditionedMixture condition_mixture(const TableRecipe& recipe, const Conditions
   result.recipe.sampler.member = alias_of(member_weights);
   result.recipe.sampler.balanced = recipe.sampler.balanced;
   result.cell = alias_of(cell_weights);
-  if (std::all_of(result.cells.begin(), result.cells.end(), [](const auto& cell) { return cell.latents.empty(); }))
+  if (std::all_of(result.cells.begin(), result.cells.end(), [](const auto& cell) { return cell.bounds.empty(); }))
     result.cells.clear(), result.cell = {};
   check_table_recipe(result.recipe);
   return result;

@@ -13,9 +13,9 @@
 //
 //   z[b_i] = mean + sum_{j < i} factor[j] u[j] + factor[i] u[i],   u standard normals within bounds,
 //
-// and the other normals are as ever. Where no latent is bounded, that is a table sampler as any other, and the kernel
-// draws from it. Else u is drawn in the engine (conditioned_sampler.h): in closed form for one bounded latent, else by
-// Botev's tilting, which proposes with a known upper bound of P(spans | member) in the weight's place and rejects.
+// and the other normals are as ever. Where no latent is bounded, that is a table sampler as any other; else rows are
+// drawn by kernels/bounded_sampler.h: in closed form for one bounded latent, else by tilting, which proposes with a
+// known upper bound of P(spans | member) in the weight's place and rejects.
 #pragma once
 
 #include <cstdint>
@@ -23,22 +23,15 @@
 
 #include "engine/models/mixture/conditions.h"
 #include "engine/models/mixture/latent_limit.h"
-#include "engine/models/mixture/truncated_normal.h"
 #include "engine/table_generator.h"
+#include "kernels/bounded_sampler.h"
 
 namespace doppel {
-
-struct ConditionedCell {
-  int32_t member = 0;                  // of the conditioned sampler
-  std::vector<int32_t> latents;        // that are bounded, in the order of their components; may be none
-  std::vector<ScoreSpan> spans;        // of each
-  std::vector<TiltedNormals> normals;  // one, or none where nothing is bounded
-};
 
 struct ConditionedMixture {
   TableRecipe recipe;  // its sampler's members: old members by which latents are bounded
   // Empty where no latent is bounded.
-  std::vector<ConditionedCell> cells;
+  std::vector<BoundedCell> cells;
   AliasTable cell;
   // The conditions' probability under the model, or the density of a real number's value times the probability of the
   // rest. Where `is_bound`, cells bound several latents, and it is an upper bound: the probability is this times the
