@@ -1,11 +1,11 @@
 #include "host/numbers.h"
 
 #include <array>
-#include <cctype>
 #include <limits>
 #include <optional>
 #include <string_view>
 
+#include "engine/table/cells.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
@@ -16,10 +16,6 @@ struct Decimal {
   int64_t mantissa = 0;
   int decimals = 0;
 };
-
-bool is_digit(char c) {
-  return std::isdigit(static_cast<unsigned char>(c)) != 0;
-}
 
 // value * factor, or nothing where that is beyond int64.
 std::optional<int64_t> times(int64_t value, int64_t factor) {

@@ -13,14 +13,14 @@ namespace doppel {
 namespace {
 
 template <class Real>
-void add(const Real* from, int64_t count, Real* to) {
+void add_row(const Real* from, int64_t count, Real* to) {
   for (int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
 
 template <class Real>
 void add_rows(const Real* matrix, int64_t rows, std::vector<Real>& sums) {
   const auto width = static_cast<int64_t>(sums.size());
-  for (int64_t row = 0; row < rows; ++row) add(matrix + row * width, width, sums.data());
+  for (int64_t row = 0; row < rows; ++row) add_row(matrix + row * width, width, sums.data());
 }
 
 template <class Real>
@@ -89,7 +89,7 @@ void EmbeddingSum<Real>::forward(const int32_t* codes, int64_t rows, Real* y) co
   repeat_row(bias.value, rows, y);
   for (int64_t row = 0; row < rows; ++row, y += outputs_)
     for (const int64_t first : first_)
-      if (const int32_t code = *codes++; code >= 0) add(weight.value.data() + (first + code) * outputs_, outputs_, y);
+      if (const int32_t code = *codes++; code >= 0) add_row(weight.value.data() + (first + code) * outputs_, outputs_, y);
 }
 
 template <class Real>
@@ -98,7 +98,7 @@ void EmbeddingSum<Real>::backward(const int32_t* codes, const Real* y_gradient, 
   for (int64_t row = 0; row < rows; ++row, y_gradient += outputs_)
     for (const int64_t first : first_)
       if (const int32_t code = *codes++; code >= 0)
-        add(y_gradient, outputs_, weight.gradient.data() + (first + code) * outputs_);
+        add_row(y_gradient, outputs_, weight.gradient.data() + (first + code) * outputs_);
 }
 
 template <class Real>
@@ -110,13 +110,13 @@ Embedding<Real>::Embedding(int32_t codes, int64_t inputs, int64_t outputs, doubl
 template <class Real>
 void Embedding<Real>::add(const int32_t* codes, int64_t rows, Real* y) const {
   for (int64_t row = 0; row < rows; ++row, y += outputs_)
-    if (codes[row] >= 0) doppel::add(weight.value.data() + codes[row] * outputs_, outputs_, y);
+    if (codes[row] >= 0) add_row(weight.value.data() + codes[row] * outputs_, outputs_, y);
 }
 
 template <class Real>
 void Embedding<Real>::backward(const int32_t* codes, const Real* y_gradient, int64_t rows) {
   for (int64_t row = 0; row < rows; ++row, y_gradient += outputs_)
-    if (codes[row] >= 0) doppel::add(y_gradient, outputs_, weight.gradient.data() + codes[row] * outputs_);
+    if (codes[row] >= 0) add_row(y_gradient, outputs_, weight.gradient.data() + codes[row] * outputs_);
 }
 
 // ---- ReLU

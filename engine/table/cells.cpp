@@ -20,10 +20,6 @@ constexpr std::array<int64_t, 19> kPowersOfTen = [] {
   return powers;
 }();
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 // What a number's text consists of.
 struct Parts {
   bool has_plus = false, is_negative = false, has_exponent = false, exponent_is_negative = false;

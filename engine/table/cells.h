@@ -11,6 +11,10 @@
 
 namespace doppel {
 
+inline bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 // Without spaces and tabs at both ends.
 inline std::string_view trimmed(std::string_view text) {
   const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };

@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/table/cells.h"
 #include "kernels/common/error.h"
 
 namespace doppel {
 namespace {
 
 constexpr int kFractionDigits = 9;
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 // Takes `least` to `most` digits off the front.
 bool take_number(std::string_view& rest, size_t least, size_t most, int& value, size_t* digits = nullptr) {
