@@ -1,6 +1,7 @@
 #include "host/numbers.h"
 
 #include <array>
+#include <cctype>
 #include <limits>
 #include <optional>
 #include <string_view>

@@ -10,7 +10,7 @@
 namespace doppel {
 namespace {
 
-constexpr double kLeastVariance = 1e-10;  // of a latent given the others before it
+constexpr double kLeastPivot = 1e-10;  // the variance of a latent given the others before it
 
 bool leaves_part(const MixtureColumn& column, int32_t known, int32_t part) {
   if (known == kUnknownPart) return true;
@@ -29,7 +29,7 @@ void factorise_by_hand(std::span<double> a, size_t n) {
     for (size_t i = j; i < n; ++i) {
       double sum = a[i * n + j];
       for (size_t k = 0; k < j; ++k) sum -= a[i * n + k] * a[j * n + k];
-      a[i * n + j] = i == j ? std::sqrt(std::max(sum, kLeastVariance)) : sum / a[j * n + j];
+      a[i * n + j] = i == j ? std::sqrt(std::max(sum, kLeastPivot)) : sum / a[j * n + j];
     }
     for (size_t i = 0; i < j; ++i) a[i * n + j] = 0;
   }
