@@ -75,12 +75,13 @@ DOPPEL_PORTABLE bool propose_normals(const CellRecord& cell, const BoundRecord* 
   return log_of_positive(acceptance) <= psi - cell.log_bound;
 }
 
-// Try `number` of a row: its cell, whether it is accepted, and the normals in the bounded components' place.
-// block_of(number, words): four words of a block of the row.
 struct TriedCell {
   const CellRecord* cell;
   bool is_accepted;
 };
+
+// Try `number` of a row: its cell, and in u [bounds, stride] the normals in the bounded components' place.
+// block_of(number, words): four words of a block of the row.
 template <class BlockOf>
 DOPPEL_PORTABLE TriedCell try_cell(const BoundedTables& tables, BlockOf block_of, uint32_t number, double* u,
                                    int stride) {
@@ -104,7 +105,7 @@ DOPPEL_PORTABLE TriedCell try_cell(const BoundedTables& tables, BlockOf block_of
                                 acceptance, uniform, u, stride)};
 }
 
-// Tries until one is accepted: that one's cell.
+// Tries until one is accepted: that one's cell and u.
 template <class BlockOf>
 DOPPEL_PORTABLE const CellRecord* draw_cell(const BoundedTables& tables, BlockOf block_of, double* u, int stride) {
   TriedCell tried{tables.cell, false};
