@@ -7,9 +7,9 @@
 //
 // A thread has a row. It tries cells until one is accepted: of the rows of a warp all wait for the last, so that a
 // warp's tries are those of its unluckiest row (at 60 % accepted about 4, at 90 % two). Then it draws the components'
-// normals and goes through the latents by eights: a multiplication and an addition a weight, two 16-byte loads of
-// the member's weights a component. Normals and own noise are in shared memory, [number, thread], or in a scratch buffer small
-// enough for L2 where they do not fit.
+// normals and goes through the latents by eights: a multiplication and an addition a weight, two 16-byte loads of the
+// member's weights a component. Normals and own noise are in shared memory, [number, thread], or in a scratch buffer
+// small enough for L2 where they do not fit.
 //
 // A row of K components, L latents, V variables and B bounds: about (2 + B) Philox blocks and 500 B operations in
 // double a try, (K + L) / 4 + V / 4 blocks more and 2 (K + 2) L operations; (K + 2) L weights read through L2, 4 (V +

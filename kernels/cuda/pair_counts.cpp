@@ -11,8 +11,8 @@
 namespace doppel::cuda {
 namespace {
 
-constexpr int64_t kMostRows = int64_t{1} << 30;   // at a time
-constexpr int64_t kMostCells = int64_t{1} << 22;  // of the pairs that are counted at a time
+constexpr int64_t kMostHeldRows = int64_t{1} << 30;  // at a time
+constexpr int64_t kMostCells = int64_t{1} << 22;     // of the pairs that are counted at a time
 
 int64_t whole_vectors(int64_t size) {  // of 16 bytes, as kernels take them
   return (size + 3) / 4 * 4;
@@ -42,7 +42,7 @@ class PairCountsOnDevice : public PreparedPairCounts {
   std::vector<PairCounts> count(std::span<const ColumnPair> pairs) const override {
     CUDA_CHECK(cudaSetDevice(device_));
     std::vector<PairCounts> counted(pairs.size());
-    for_pieces_that_fit(columns_.rows, kMostRows, [&](int64_t first, int64_t rows) {
+    for_pieces_that_fit(columns_.rows, kMostHeldRows, [&](int64_t first, int64_t rows) {
       hold(first, rows);
       std::vector<PairCounts> of_piece = count_held(pairs);
       for (size_t p = 0; p < pairs.size(); ++p)
