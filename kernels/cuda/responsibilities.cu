@@ -27,7 +27,11 @@ namespace {
 using Lanes = PlainLanes;
 
 constexpr int kNearThreads = 256, kEntryThreads = 256;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 750  // with eight, ptxas spills two registers
+constexpr int kResidentDensityBlocks = 7;
+#else
 constexpr int kResidentDensityBlocks = 8;  // 64 registers a thread
+#endif
 
 template <class Four, class Number>
 __device__ __forceinline__ void load_rows(const Four* from, Number to[kDensityRows]) {
