@@ -149,9 +149,16 @@ std::vector<RowHash> hash_rows(const TableSchema& schema, const Table& table) {
   return hashes;
 }
 
-int64_t count_known(const std::vector<RowHash>& sorted, const std::vector<RowHash>& rows) {
-  return std::count_if(rows.begin(), rows.end(),
-                       [&](const RowHash& row) { return std::binary_search(sorted.begin(), sorted.end(), row); });
+// How many rows are among the known ones, which are sorted. Both in order: a search for each row waits for memory.
+int64_t count_known(const std::vector<RowHash>& known, std::vector<RowHash> rows) {
+  std::sort(rows.begin(), rows.end());
+  int64_t count = 0;
+  auto at = known.begin();
+  for (const RowHash& row : rows) {
+    while (at != known.end() && *at < row) ++at;
+    count += at != known.end() && *at == row;
+  }
+  return count;
 }
 
 void count_identical_rows(const TableSchema& schema, const Table& real, const Table& synthetic, const Table* holdout,
