@@ -9,7 +9,6 @@
 #include <benchmark/benchmark.h>
 
 #include <cmath>
-#include <cstdio>
 #include <random>
 
 #include "bench/roofline.h"
@@ -92,9 +91,7 @@ void score(benchmark::State& state, const Backend& backend) {
   state.SetItemsProcessed(state.iterations() * kRows);
 }
 
-int run(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+void add_benchmarks() {
   std::vector<std::string> names{"cpu"};
   if (cuda_devices() > 0) names.push_back("cuda");
   for (const std::string& name : names) {
@@ -105,18 +102,11 @@ int run(int argc, char** argv) {
           ->Unit(benchmark::kMillisecond)
           ->UseRealTime();
   }
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
 }
 
 }  // namespace
 }  // namespace doppel
 
 int main(int argc, char** argv) {
-  try {
-    return doppel::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bench_evaluation: %s\n", error.what());
-    return 1;
-  }
+  return doppel::roofline::run_benchmarks(argc, argv, false, doppel::add_benchmarks);
 }

@@ -11,10 +11,10 @@
 # Checks: the CUDA tests on the device, again under compute-sanitizer where that is installed; the instruction sets of this
 # CPU; mixtures of tables learned by CUDA, to the CPU's bytes; tables written by CUDA, under conditions too, made again by the
 # CPU and compared (verify --recompute); scores of rows and of images on both; networks of MNIST and of a table, and a mixture
-# of a wide table, learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of learning,
-# the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), tables compared (bench_evaluation), and
-# where Nsight Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER (build/gpu-check), the
-# verdict into FOLDER/summary.txt.
+# of a wide table, learned on CUDA twice, to the same bytes, and beside the CPU's. Measures: rows/s and seconds of learning of
+# both backends, the sampler alone (bench_sampling), steps of training (bench_networks, bench_em), tables compared
+# (bench_evaluation), and where Nsight Compute is installed its kernels against the device's ceilings. All of it goes into FOLDER
+# (build/gpu-check), the verdict into FOLDER/summary.txt.
 # Tables are taken from DOPPEL_DATA (../shared/data); without them that part is skipped.
 # Status 0: all passed. 1: something failed. 77: there is no device here, nothing was done.
 set -euo pipefail

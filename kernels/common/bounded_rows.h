@@ -1,5 +1,6 @@
 // The draws of rows with bounded latents (kernels/bounded_sampler.h) that differ from a table sampler's: cells and
 // their normals. Portable code (portable.h), a row at a time.
+#include "kernels/bounded_sampler.h"
 #include "kernels/common/philox.h"
 #include "kernels/common/truncated_normal.h"
 
@@ -32,7 +33,6 @@ struct BoundedTables {
   const CellOutcome* outcome;
   uint32_t outcomes;
   uint32_t words, further, tries, blocks_per_try;  // of a row's blocks: where each kind begins
-  uint32_t most_tries;
 };
 
 }  // namespace doppel
@@ -109,7 +109,7 @@ DOPPEL_PORTABLE TriedCell try_cell(const BoundedTables& tables, BlockOf block_of
 template <class BlockOf>
 DOPPEL_PORTABLE const CellRecord* draw_cell(const BoundedTables& tables, BlockOf block_of, double* u, int stride) {
   TriedCell tried{tables.cell, false};
-  for (uint32_t number = 0; number < tables.most_tries && !tried.is_accepted; ++number)
+  for (uint32_t number = 0; number < kMostTries && !tried.is_accepted; ++number)
     tried = try_cell(tables, block_of, number, u, stride);
   return tried.cell;
 }

@@ -56,48 +56,45 @@ inline void scores_of_bounded_row(const PreparedBounded& sampler, int32_t member
   }
 }
 
-inline int32_t outcome_of_node(const Emission& emission, size_t node, uint32_t word) {
-  const auto first = static_cast<size_t>(emission.first[node]);
-  const uint64_t product = uint64_t{word} * static_cast<uint64_t>(emission.first[node + 1] - emission.first[node]);
-  const size_t entry = first + (product >> 32);
-  return static_cast<uint32_t>(product) < emission.table.threshold[entry] ? emission.table.below[entry]
-                                                                          : emission.table.above[entry];
-}
-
-// states [variables, stride].
-inline void states_of_bounded_row(const PreparedBounded& sampler, int32_t member, const RowBlocks& block_of,
-                                  int64_t stride, int32_t* states) {
+// states [variables, stride], by the table sampler's nodes.
+inline void states_of_bounded_row(const PreparedMixture& mixture, const BoundedTables& tables, int32_t member,
+                                  const RowBlocks& block_of, int64_t stride, int32_t* states) {
+  const uint32_t* entries = mixture.member_nodes.data() + int64_t{member} * 2 * mixture.padded_variables;
+  const uint32_t* first = entries + mixture.padded_variables;
   uint32_t words[4] = {};
-  for (uint32_t v = 0; v < sampler.emissions.size(); ++v) {
-    if (v % 4 == 0) block_of(sampler.tables.words + v / 4, words);
-    const Emission& emission = sampler.emissions[v];
-    auto node = static_cast<size_t>(member);
-    int32_t state = outcome_of_node(emission, node, words[v % 4]);
+  for (int32_t v = 0; v < mixture.variables; ++v) {
+    if (v % 4 == 0) block_of(tables.words + static_cast<uint32_t>(v / 4), words);
+    const auto draw = [&](uint32_t from, uint32_t count, uint32_t word) {
+      return draw_outcome(mixture.entries.data() + from, count, static_cast<int32_t>(word), mixture.pairs[v]);
+    };
+    int32_t state = draw(first[v], entries[v], words[v % 4]);
     if (state == Emission::kAbove) {
       uint32_t further[4];
-      block_of(sampler.tables.further + v, further);
-      for (size_t draw = 0; state == Emission::kAbove; ++draw) {
-        node = static_cast<size_t>(emission.above[node]);
-        state = outcome_of_node(emission, node, further[draw]);
+      block_of(tables.further + static_cast<uint32_t>(v), further);
+      int32_t node = mixture.above[v][member];
+      for (int32_t i = 0; state == Emission::kAbove; ++i) {
+        const PreparedMixture::Node& above = mixture.nodes_above[v][node];
+        state = draw(above.first, above.entries, further[i]);
+        node = above.above;
       }
     }
     states[v * stride] = state;
   }
 }
 
-inline void draw_bounded_row(const PreparedBounded& sampler, BoundedScratch& scratch, const RowBlocks& block_of,
-                             int64_t row) {
+inline void draw_bounded_row(const PreparedBounded& sampler, const BoundedTables& tables, BoundedScratch& scratch,
+                             const RowBlocks& block_of, int64_t row) {
   const int64_t stride = sampler.table.tile_rows;
-  const CellRecord& cell = *draw_cell(sampler.tables, block_of, scratch.bounded.data(), 1);
-  normals_of_bounded_row(block_of, sampler.tables.words, scratch.normals.data());
+  const CellRecord& cell = *draw_cell(tables, block_of, scratch.bounded.data(), 1);
+  normals_of_bounded_row(block_of, tables.words, scratch.normals.data());
   for (int32_t i = 0; i < cell.bounds; ++i) scratch.normals[i] = static_cast<float>(scratch.bounded[i]);
   float* scores = scratch.tile.scores + row;
   scores_of_bounded_row(sampler, cell.member, scratch.normals.data(), stride, scores);
   for (int32_t i = 0; i < cell.bounds; ++i) {
-    const BoundRecord& bound = sampler.tables.bound[cell.first_bound + static_cast<uint32_t>(i)];
+    const BoundRecord& bound = tables.bound[cell.first_bound + static_cast<uint32_t>(i)];
     scores[bound.latent * stride] = within_span(scores[bound.latent * stride], bound);
   }
-  states_of_bounded_row(sampler, cell.member, block_of, stride, scratch.tile.states + row);
+  states_of_bounded_row(*sampler.table.mixture, tables, cell.member, block_of, stride, scratch.tile.states + row);
 }
 
 template <class L>
@@ -105,12 +102,13 @@ void bounded_rows(const PreparedBounded& sampler, BoundedScratch& scratch, uint6
                   int64_t rows, std::span<const ColumnBuffer> columns) {
   const PhiloxKey key = philox_key(seed);
   const PhiloxKeys<PlainLanes> keys = philox_keys<PlainLanes>(key);
+  const BoundedTables tables = sampler.records.tables();
   const int64_t tile_rows = sampler.table.tile_rows;
   for (int64_t first = 0; first < rows; first += tile_rows) {
     const int64_t count = std::min(tile_rows, rows - first);
     for (int64_t i = 0; i < count; ++i) {  // rows of the tile beyond are those of a tile before, or zeros
       const uint64_t row = first_row + static_cast<uint64_t>(first + i);
-      draw_bounded_row(sampler, scratch,
+      draw_bounded_row(sampler, tables, scratch,
                        {philox_row<PlainLanes>(static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
                                                static_cast<uint32_t>(Stream::kWhere), key),
                         key, keys},

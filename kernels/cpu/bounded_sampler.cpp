@@ -26,18 +26,12 @@ PreparedBounded prepare_bounded(const BoundedSampler& from) {
   PreparedBounded sampler;
   sampler.records = make_bounded_records(from);
   sampler.table = prepare_table(table);
-  sampler.emissions = table.emissions;
   sampler.latents = table.latents;
   sampler.latent_vectors = (table.latents + kVectorLatents - 1) / kVectorLatents;
   sampler.components = table.components;
   sampler.weights = make_weights(table, sampler.latent_vectors);
   for (const int32_t draw : residual_draws(table))
     sampler.noise.push_back(draw >= 0 ? static_cast<size_t>(draw) : 4 * size_t{sampler.records.numbers.words});
-  sampler.tables = sampler.records.numbers;
-  sampler.tables.cell = sampler.records.cells.data();
-  sampler.tables.bound = sampler.records.bounds.data();
-  sampler.tables.weight = sampler.records.weight.data();
-  sampler.tables.outcome = sampler.records.outcomes.data();
   return sampler;
 }
 
@@ -61,7 +55,7 @@ class CpuBoundedSampler : public PreparedTableSampler {
 
 BoundedScratch::BoundedScratch(const PreparedBounded& sampler)
     : tile(sampler.table),
-      normals(4 * size_t{sampler.tables.words} + 1),
+      normals(4 * size_t{sampler.records.numbers.words} + 1),
       bounded(static_cast<size_t>(std::max(sampler.records.most_bounds, 1))) {}
 
 std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler_on_cpu(const BoundedSampler& sampler,
@@ -71,20 +65,12 @@ std::unique_ptr<PreparedTableSampler> prepare_bounded_sampler_on_cpu(const Bound
 
 int64_t count_accepted_tries(const BoundedSampler& sampler, uint64_t seed, int64_t rows) {
   const BoundedRecords records = make_bounded_records(sampler);
-  BoundedTables tables = records.numbers;
-  tables.cell = records.cells.data();
-  tables.bound = records.bounds.data();
-  tables.weight = records.weight.data();
-  tables.outcome = records.outcomes.data();
-  const PhiloxKey key = philox_key(seed);
-  const auto keys = portable::philox_keys<PlainLanes>(key);
+  const BoundedTables tables = records.tables();
   std::vector<double> bounded(static_cast<size_t>(std::max(records.most_bounds, 1)));
   int64_t accepted = 0;
-  for (int64_t row = 0; row < rows; ++row) {
-    const auto words_of_row = portable::philox_row<PlainLanes>(
-        static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32), static_cast<uint32_t>(Stream::kWhere), key);
+  for (uint64_t row = 0; row < static_cast<uint64_t>(rows); ++row) {
     const auto block_of = [&](uint32_t block, uint32_t* words) {
-      portable::philox_block<PlainLanes>(words_of_row, block, key, keys, words);
+      std::ranges::copy(philox_words(seed, row, block, Stream::kWhere), words);
     };
     accepted += portable::try_cell(tables, block_of, 0, bounded.data(), 1).is_accepted;
   }

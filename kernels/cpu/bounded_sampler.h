@@ -19,17 +19,24 @@ struct BoundedRecords {
   std::vector<CellOutcome> outcomes;
   BoundedTables numbers{};  // but for the pointers
   int32_t most_bounds = 0;  // of a cell
+
+  BoundedTables tables() const {  // in this memory
+    BoundedTables tables = numbers;
+    tables.cell = cells.data();
+    tables.bound = bounds.data();
+    tables.weight = weight.data();
+    tables.outcome = outcomes.data();
+    return tables;
+  }
 };
 BoundedRecords make_bounded_records(const BoundedSampler& sampler);  // checks it, too
 
 struct PreparedBounded {
-  PreparedTable table;  // whose columns and tiles count
+  PreparedTable table;  // whose columns, tiles and nodes count
   BoundedRecords records;
-  BoundedTables tables{};
-  std::vector<Emission> emissions;
   int32_t latents = 0, latent_vectors = 0, components = 0;
   std::vector<float> weights;  // [members, latent_vectors, mean | components | residual, kVectorLatents]
-  std::vector<size_t> noise;   // [padded latents] which normal is a latent's own noise; the last, a 0, where none is
+  std::vector<size_t> noise;   // [latents] which normal is a latent's own noise; the last, a 0, where none is
 };
 
 struct BoundedScratch {

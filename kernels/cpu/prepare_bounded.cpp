@@ -37,7 +37,6 @@ void number_blocks(const TableSampler& table, BoundedRecords& records) {
   numbers.further = numbers.words + (variables + 3) / 4;
   numbers.tries = numbers.further + variables;
   numbers.blocks_per_try = static_cast<uint32_t>((2 + 2 * records.most_bounds + 3) / 4);
-  numbers.most_tries = kMostTries;
 }
 
 }  // namespace

@@ -22,7 +22,7 @@
 namespace doppel::cuda {
 namespace {
 
-constexpr int kBlocksAtOnce = 12;  // of a multiprocessor: 80 registers, with which none spills
+constexpr int kBlocksAtOnce = 10;  // of a multiprocessor: up to 96 registers, with which none spills
 
 // Blocks of one row.
 struct RowBlocks {
